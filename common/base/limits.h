@@ -1,0 +1,130 @@
+// Every limit of Paramo, in one place. Hitting one is a Status that names it
+// and, where waiting helps, carries a retry-after; never an abort and never an
+// unbounded allocation. tests/unit/common/base/limits_test.cc checks the
+// relations between them, and each is tested where it is enforced.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace paramo {
+
+// ---- Messages ---------------------------------------------------------------
+
+// Largest request or reply. A dense 16 MB block and its headers fit with room
+// to spare; a claimed size above it is refused before anything is allocated.
+inline constexpr size_t kMessageBytesMax = size_t{64} << 20;
+
+// Largest control-plane message (a cluster state with thousands of shards is
+// below 1 MiB).
+inline constexpr size_t kControlMessageBytesMax = size_t{8} << 20;
+
+// Sections of one request: 4096 = 64 shards x 64 tables.
+inline constexpr size_t kSectionsMax = 4096;
+
+// Keys of one request, summed over its sections. 4 Mi keys are 32 MiB of key
+// blocks, half of a message.
+inline constexpr size_t kKeysMax = size_t{4} << 20;
+
+// Bytes of an error message carried in a reply section.
+inline constexpr size_t kErrorBytesMax = 512;
+
+// ---- Tables -----------------------------------------------------------------
+
+inline constexpr uint32_t kShardsMax = 4096;       // per cluster; a power of two
+inline constexpr uint32_t kShardsDefault = 64;
+inline constexpr uint32_t kDimMax = 65536;         // floats of one row's value
+inline constexpr size_t kTablesMax = 4096;         // per cluster
+inline constexpr size_t kTableNameBytesMax = 128;  // [a-z0-9][a-z0-9._-]*
+inline constexpr int kTensorRankMax = 16;
+inline constexpr uint64_t kRowsPerShardTableMax = uint64_t{1} << 31;
+
+// ---- Requests in flight -----------------------------------------------------
+
+// Requests of one stream that a server works on at once; beyond it the server
+// stops reading, which is what slows the client down.
+inline constexpr size_t kStreamInFlightMax = 256;
+
+// Bytes of received messages (by backing slice) that a server holds at once:
+// queued, parked or part of an open round. Beyond it: RESOURCE_EXHAUSTED.
+inline constexpr size_t kHeldBytesDefault = size_t{1} << 30;
+
+// Parked pulls have a budget of their own, so that they never stand in the way
+// of the push that would free them.
+inline constexpr size_t kParkedPullsMax = 65536;
+
+// What a refused client is told to wait before it tries again.
+inline constexpr uint32_t kRetryAfterMs = 50;
+
+// gRPC reads from a socket in chunks of this size; a small message pins the
+// whole chunk it arrived in.
+inline constexpr size_t kReadChunkBytes = size_t{256} << 10;
+
+// ---- Sessions ---------------------------------------------------------------
+
+// Pushes of one session in flight per shard. The window of remembered answers
+// has the same length, so a retry always finds its answer.
+inline constexpr uint64_t kSessionWindow = 32;
+inline constexpr size_t kSessionsPerShardMax = 65536;
+
+// ---- Jobs -------------------------------------------------------------------
+
+inline constexpr size_t kWorkersPerJobMax = 4096;
+inline constexpr size_t kJobsMax = 1024;
+inline constexpr size_t kDataShardLeasesAhead = 2;
+inline constexpr uint32_t kDataShardLeasesMax = 16;  // held by one worker
+inline constexpr size_t kMembersMax = 65536;         // of all jobs together
+inline constexpr size_t kJobDefinitionBytesMax = size_t{256} << 10;
+inline constexpr size_t kBarriersOpenMax = 64;    // of one job, being waited at
+inline constexpr size_t kBarriersPassedMax = 1024;  // of one job, remembered
+
+// ---- Cluster ----------------------------------------------------------------
+
+inline constexpr size_t kServersMax = 1024;  // ever registered
+inline constexpr size_t kStateWatchersMax = 8192;  // of one process
+inline constexpr size_t kInboxMax = 65536;  // requests a coordinator has waiting
+
+// Bytes of one file of a data set that a worker holds in memory.
+inline constexpr size_t kDatasetBytesMax = size_t{2} << 30;
+
+// ---- Connections ------------------------------------------------------------
+
+inline constexpr int kHandshakeTimeoutMs = 10'000;
+inline constexpr int kMetadataBytesMax = 16 << 10;
+inline constexpr int kConcurrentStreamsMax = 1024;
+inline constexpr int kConnectionsPerPeerMax = 256;
+
+// Replies of one stream that wait for the peer to read them. Above the first
+// the server reads no more requests of the stream; above the second, or when
+// one reply takes longer than the timeout to leave, it ends the stream.
+inline constexpr size_t kStreamUnsentBytesSoft = size_t{64} << 20;
+inline constexpr size_t kStreamUnsentBytesMax = size_t{512} << 20;
+inline constexpr int kWriteTimeoutMs = 30'000;
+
+// Requests that wait in a client for their turn on one stream.
+inline constexpr size_t kClientQueueBytesMax = size_t{256} << 20;
+
+// A client that lost its server tries again after the first, doubling up to
+// the second, each time a random share of it.
+inline constexpr int kReconnectMinMs = 50;
+inline constexpr int kReconnectMaxMs = 2'000;
+
+// Deadline of a request that names none, and the longest one accepted.
+inline constexpr uint32_t kDeadlineDefaultMs = 30'000;
+inline constexpr uint32_t kDeadlineMaxMs = 600'000;
+
+// ---- Store ------------------------------------------------------------------
+
+// Bytes of row records that one shard copies out for one flush: a few
+// milliseconds of its strand, and what bounds the memory of write-behind.
+inline constexpr size_t kFlushShardBytesMax = size_t{8} << 20;
+
+// ---- Configuration ----------------------------------------------------------
+
+inline constexpr size_t kConfigBytesMax = size_t{1} << 20;
+inline constexpr size_t kArgumentBytesMax = size_t{64} << 10;
+inline constexpr size_t kYamlNodesMax = 16384;  // values of one file
+inline constexpr size_t kYamlDepthMax = 16;     // maps and lists within each other
+inline constexpr size_t kYamlKeyBytesMax = 256;
+
+}  // namespace paramo

@@ -1,0 +1,215 @@
+// Requests and timers of a channel. How its stream comes and goes is
+// channel_connect.cc.
+#include "common/transport/channel_core.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+#include "common/wire/reply.h"
+
+namespace paramo {
+
+ChannelCore::ChannelCore(ClientLoop& loop, DataChannel::Options options)
+    : loop_(loop),
+      options_(std::move(options)),
+      jitter_(options_.seed != 0 ? options_.seed : MakeRandomId()) {}
+
+size_t ChannelCore::outstanding() const {
+  MutexLock lock(mu_);
+  return requests_.size();
+}
+
+void ChannelCore::Send(uint64_t id, Message message, absl::Duration timeout,
+                       DataChannel::Done done) {
+  const absl::Duration now = loop_.Now();
+  const size_t bytes = MessageBytes(message);
+  absl::Status refused;
+  {
+    MutexLock lock(mu_);
+    refused = Admit(bytes, timeout, now);
+    if (refused.ok()) {
+      if (state_ == State::kIdle) Connect(now);
+      const auto inserted = requests_.try_emplace(id);
+      PARAMO_CHECK(inserted.second);  // ids are never used twice
+      Request& request = inserted.first->second;
+      request.message = std::move(message);
+      request.bytes = bytes;
+      request.done = std::move(done);
+      request.deadline = now + timeout;
+      queue_.push_back(id);
+      queue_bytes_ += bytes;
+      if (request.deadline != absl::InfiniteDuration()) {
+        deadlines_.emplace(request.deadline, id);
+        WakeBy(request.deadline);
+      }
+    }
+  }
+  if (refused.ok()) return SendNext();
+  loop_.Post([done = std::move(done), refused = std::move(refused)] {
+    done(MarkNeverSent(refused));
+  });
+}
+
+absl::Status ChannelCore::Admit(size_t bytes, absl::Duration timeout,
+                                absl::Duration now) {
+  if (state_ == State::kClosed)
+    return absl::CancelledError("the channel is closed");
+  if (timeout <= absl::ZeroDuration())
+    return absl::DeadlineExceededError("the deadline has passed already");
+  if (bytes > kMessageBytesMax)
+    return absl::ResourceExhaustedError(
+        absl::StrCat("a request of ", bytes, " bytes is above the limit of ",
+                     kMessageBytesMax, "; send fewer keys at a time"));
+  if (queue_bytes_ + bytes > options_.queue_bytes_max)
+    return absl::ResourceExhaustedError(absl::StrCat(
+        queue_bytes_, " bytes wait to be sent to ", options_.address,
+        " already; wait for answers before sending more"));
+  if (state_ == State::kIdle && now < retry_at_)
+    return absl::Status(
+        last_failure_.code(),
+        absl::StrCat(last_failure_.message(), "; next attempt in ",
+                     absl::FormatDuration(absl::Trunc(
+                         retry_at_ - now, absl::Milliseconds(1)))));
+  return absl::OkStatus();
+}
+
+void ChannelCore::SendNext() {
+  Write write;
+  {
+    MutexLock lock(mu_);
+    write = NextWrite();
+  }
+  if (write.stream != nullptr) write.stream->Write(std::move(write.message));
+}
+
+ChannelCore::Write ChannelCore::NextWrite() {
+  Write write;
+  if (state_ != State::kReady || writing_ || sent_ >= options_.in_flight_max)
+    return write;
+  while (!queue_.empty() && write.stream == nullptr) {
+    const auto found = requests_.find(queue_.front());
+    queue_.pop_front();
+    if (found == requests_.end()) continue;  // gave up while waiting
+    Request& request = found->second;
+    request.sent = true;
+    ++sent_;
+    queue_bytes_ -= request.bytes;
+    write.message = std::move(request.message);
+    write.stream = stream_;
+    writing_ = true;
+  }
+  return write;
+}
+
+void ChannelCore::OnWritten(ClientStream* stream) {
+  {
+    MutexLock lock(mu_);
+    if (stream != stream_.get()) return;
+    writing_ = false;
+  }
+  SendNext();
+}
+
+void ChannelCore::OnReply(ClientStream* stream, Rope reply) {
+  const uint64_t id = wire::PeekId(reply);
+  DataChannel::Done done;
+  bool hello;
+  {
+    MutexLock lock(mu_);
+    if (stream != stream_.get()) return;
+    hello = state_ == State::kConnecting;
+    if (!hello) done = Take(id);  // none: an answer that came too late
+  }
+  if (hello) return OnHello(stream, reply);
+  SendNext();  // before the done, which may take its time
+  if (done) done(std::move(reply));
+}
+
+DataChannel::Done ChannelCore::Take(uint64_t id) {
+  const auto found = requests_.find(id);
+  if (found == requests_.end()) return nullptr;
+  Request& request = found->second;
+  if (request.sent) {
+    --sent_;
+  } else {
+    queue_bytes_ -= request.bytes;
+  }
+  deadlines_.erase({request.deadline, id});
+  DataChannel::Done done = std::move(request.done);
+  requests_.erase(found);
+  return done;
+}
+
+std::vector<ChannelCore::Outcome> ChannelCore::TakeAll(
+    const absl::Status& sent, const absl::Status& unsent) {
+  std::vector<Outcome> outcomes;
+  for (auto& entry : requests_)
+    outcomes.emplace_back(std::move(entry.second.done),
+                          entry.second.sent ? sent : MarkNeverSent(unsent));
+  requests_.clear();
+  queue_.clear();
+  deadlines_.clear();
+  queue_bytes_ = 0;
+  sent_ = 0;
+  return outcomes;
+}
+
+void ChannelCore::Call(std::vector<Outcome> outcomes) {
+  for (Outcome& outcome : outcomes) outcome.first(std::move(outcome.second));
+}
+
+void ChannelCore::Cancel(uint64_t id) {
+  DataChannel::Done done;
+  bool sent = false;
+  {
+    MutexLock lock(mu_);
+    const auto found = requests_.find(id);
+    if (found == requests_.end()) return;
+    sent = found->second.sent;
+    done = Take(id);
+  }
+  absl::Status status = absl::CancelledError("the caller gave the request up");
+  if (!sent) status = MarkNeverSent(status);
+  loop_.Post([done = std::move(done), status = std::move(status)] {
+    done(status);
+  });
+  SendNext();
+}
+
+void ChannelCore::WakeBy(absl::Duration at) {
+  if (at >= wakes_at_) return;
+  wakes_at_ = at;
+  loop_.WakeAt(at, weak_from_this());
+}
+
+void ChannelCore::OnTimer(absl::Duration now) {
+  std::vector<Outcome> late;
+  std::shared_ptr<ClientStream> cancelled;
+  {
+    MutexLock lock(mu_);
+    while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+      const uint64_t id = deadlines_.begin()->second;
+      absl::Status status = absl::DeadlineExceededError(absl::StrCat(
+          "no answer from ", options_.address, " in time"));
+      if (!requests_.find(id)->second.sent) status = MarkNeverSent(status);
+      late.emplace_back(Take(id), std::move(status));
+    }
+    if (state_ == State::kConnecting && connect_by_ <= now && refusal_.ok()) {
+      refusal_ = absl::UnavailableError(absl::StrCat(
+          options_.address, " did not answer the Hello in time; is it a "
+          "Paramo server?"));
+      cancelled = stream_;
+    }
+    wakes_at_ = absl::InfiniteDuration();
+    if (!deadlines_.empty()) WakeBy(deadlines_.begin()->first);
+    if (state_ == State::kConnecting && connect_by_ > now)
+      WakeBy(connect_by_);
+  }
+  if (cancelled != nullptr) cancelled->Cancel();
+  Call(std::move(late));
+  SendNext();
+}
+
+}  // namespace paramo

@@ -1,0 +1,106 @@
+// The calling side of the data plane: one long-lived stream to one server,
+// many requests at a time, matched by id.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/base/limits.h"
+#include "common/mem/buffer.h"
+#include "common/mem/rope.h"
+
+namespace paramo {
+
+class ChannelCore;
+class ClientLoop;
+
+// The threads that channels run on: each owns a completion queue and a timer
+// queue. Life: made by the client library; outlives every DataChannel on it.
+class ClientExecutor {
+ public:
+  explicit ClientExecutor(int threads);
+  ~ClientExecutor();
+  ClientExecutor(const ClientExecutor&) = delete;
+  ClientExecutor& operator=(const ClientExecutor&) = delete;
+
+ private:
+  friend class DataChannel;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// True when a failed request certainly never left this process: it can be sent
+// again, to anyone, without a session. Otherwise the outcome is unknown.
+bool NeverSent(const absl::Status& status);
+
+// Connects on the first Send, and again on a later one after the connection
+// broke; between failed attempts it waits (jittered, doubling), and Sends fail
+// at once. Requests queue while connecting. Nothing is resent by itself.
+//
+// Threads: any. Done callbacks run on one thread of the executor, always the
+// same one for a channel, never inside Send; they must not block.
+class DataChannel {
+ public:
+  struct Options {
+    std::string address;  // host:port
+    // Channels of different lanes have a TCP connection each, so that a big
+    // push does not stand in front of a small pull. (Every channel has one of
+    // its own; the name is for logs.)
+    std::string lane;
+    // The first message of every stream, made anew for each.
+    std::function<Message()> hello;
+    // Reads the server's answer to it. Not OK: the stream is dropped, and
+    // Sends fail with that status until the next attempt.
+    std::function<absl::Status(const Rope&)> check_hello;
+    size_t in_flight_max = kStreamInFlightMax;
+    size_t queue_bytes_max = kClientQueueBytesMax;
+    absl::Duration connect_timeout = absl::Milliseconds(kHandshakeTimeoutMs);
+    uint64_t seed = 0;  // of the jitter; 0 = random
+  };
+
+  // The reply, or why there is none:
+  //   DEADLINE_EXCEEDED   no reply in time
+  //   UNAVAILABLE         not connected, or the connection broke
+  //   RESOURCE_EXHAUSTED  too many bytes queued, or the request is too large
+  //   CANCELLED           Cancel, or the channel was closed
+  //   others              what check_hello or the server's refusal said
+  // NeverSent() tells whether the request left.
+  using Done = std::function<void(absl::StatusOr<Rope>)>;
+
+  DataChannel(ClientExecutor& executor, Options options);
+  // As Close.
+  ~DataChannel();
+  DataChannel(const DataChannel&) = delete;
+  DataChannel& operator=(const DataChannel&) = delete;
+
+  // An id never used before on this channel.
+  uint64_t NextId();
+
+  // Sends `request`, which carries `id` as its Request.id. `done` is called
+  // exactly once.
+  void Send(uint64_t id, Message request, absl::Duration timeout, Done done);
+
+  // Gives up on a request: its done is called with CANCELLED, unless it has
+  // been called already. The server may still carry it out.
+  void Cancel(uint64_t id);
+
+  // Fails everything with CANCELLED and refuses what comes after. Returns when
+  // every done has been called, except when called from inside one.
+  void Close();
+
+  const std::string& address() const;
+
+  // Requests without an answer yet, queued ones included.
+  size_t outstanding() const;
+
+ private:
+  std::shared_ptr<ChannelCore> core_;  // shared with its gRPC operations
+};
+
+}  // namespace paramo

@@ -1,0 +1,186 @@
+#include "common/transport/state_watch.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "common/base/limits.h"
+#include "common/base/mutex.h"
+#include "paramo/v1/control.grpc.pb.h"
+
+namespace paramo {
+namespace {
+
+using State = std::shared_ptr<const v1::ClusterState>;
+
+class Watcher;
+
+// The state and who waits for the next one.
+struct Board {
+  mutable Mutex mu;
+  State state ABSL_GUARDED_BY(mu);
+  bool stopped ABSL_GUARDED_BY(mu) = false;
+  size_t count ABSL_GUARDED_BY(mu) = 0;
+  std::set<Watcher*> idle ABSL_GUARDED_BY(mu);  // have no write outstanding
+};
+
+// One call. At any time it either waits in Board::idle, or has one write
+// outstanding, or has been finished; whoever takes it out of `idle` (under the
+// lock) has the right to write or finish. Deletes itself when gRPC is done.
+class Watcher final : public grpc::ServerWriteReactor<v1::ClusterState> {
+ public:
+  Watcher(Board& board, const v1::WatchRequest& request)
+      : board_(board),
+        version_(request.after_version()),
+        once_(request.once()) {}
+
+  // Writes the newest state when it is newer than the last one, else waits.
+  void Next() {
+    grpc::Status end = grpc::Status::OK;
+    {
+      MutexLock lock(board_.mu);
+      if (board_.stopped) {
+        end = grpc::Status(grpc::StatusCode::UNAVAILABLE, "shutting down");
+      } else if (cancelled_) {
+        end = grpc::Status::CANCELLED;
+      } else if (board_.state == nullptr ||
+                 board_.state->version() <= version_) {
+        board_.idle.insert(this);
+        return;
+      } else {
+        sending_ = board_.state;
+        version_ = sending_->version();
+      }
+    }
+    // Outside the lock: either may run further callbacks inline.
+    if (end.ok()) {
+      StartWrite(sending_.get());
+    } else {
+      FinishUnlessFinished(end);
+    }
+  }
+
+  void FinishUnlessFinished(const grpc::Status& status) {
+    if (!finished_) {
+      finished_ = true;
+      Finish(status);
+    }
+  }
+
+  void OnWriteDone(bool ok) override {
+    if (!ok || once_) {
+      FinishUnlessFinished(ok ? grpc::Status::OK : grpc::Status::CANCELLED);
+    } else {
+      Next();
+    }
+  }
+
+  void OnCancel() override {
+    bool idle;
+    {
+      MutexLock lock(board_.mu);
+      cancelled_ = true;
+      idle = board_.idle.erase(this) > 0;
+    }
+    if (idle) FinishUnlessFinished(grpc::Status::CANCELLED);
+  }
+
+  void OnDone() override {
+    {
+      MutexLock lock(board_.mu);
+      board_.idle.erase(this);
+      --board_.count;
+    }
+    delete this;
+  }
+
+ private:
+  Board& board_;
+  uint64_t version_;  // newest one sent
+  const bool once_;
+  State sending_;
+  bool finished_ = false;   // touched by whoever has the right to finish
+  bool cancelled_ = false;  // guarded by board_.mu
+};
+
+class Refused final : public grpc::ServerWriteReactor<v1::ClusterState> {
+ public:
+  explicit Refused(const grpc::Status& status) { Finish(status); }
+  void OnDone() override { delete this; }
+};
+
+class Service final : public v1::Cluster::CallbackService {
+ public:
+  explicit Service(Board& board) : board_(board) {}
+
+  grpc::ServerWriteReactor<v1::ClusterState>* Watch(
+      grpc::CallbackServerContext*, const v1::WatchRequest* request) override {
+    {
+      MutexLock lock(board_.mu);
+      if (request->cluster_id() != 0 && board_.state != nullptr &&
+          request->cluster_id() != board_.state->cluster_id()) {
+        return new Refused({grpc::StatusCode::FAILED_PRECONDITION,
+                            "this is another cluster: check the address"});
+      }
+      if (board_.count >= kStateWatchersMax) {
+        return new Refused({grpc::StatusCode::RESOURCE_EXHAUSTED,
+                            "too many watchers here; ask another server"});
+      }
+      ++board_.count;
+    }
+    auto* watcher = new Watcher(board_, *request);
+    watcher->Next();
+    return watcher;
+  }
+
+ private:
+  Board& board_;
+};
+
+}  // namespace
+
+struct StateWatch::Impl {
+  Board board;
+  Service service{board};
+};
+
+StateWatch::StateWatch() : impl_(std::make_unique<Impl>()) {}
+StateWatch::~StateWatch() = default;
+
+grpc::Service* StateWatch::service() { return &impl_->service; }
+
+void StateWatch::Publish(std::shared_ptr<const v1::ClusterState> state) {
+  std::set<Watcher*> idle;
+  {
+    MutexLock lock(impl_->board.mu);
+    if (impl_->board.state != nullptr &&
+        state->version() <= impl_->board.state->version()) {
+      return;
+    }
+    impl_->board.state = state;
+    idle.swap(impl_->board.idle);
+  }
+  for (Watcher* watcher : idle) watcher->Next();
+}
+
+std::shared_ptr<const v1::ClusterState> StateWatch::state() const {
+  MutexLock lock(impl_->board.mu);
+  return impl_->board.state;
+}
+
+void StateWatch::Stop() {
+  std::set<Watcher*> idle;
+  {
+    MutexLock lock(impl_->board.mu);
+    impl_->board.stopped = true;
+    idle.swap(impl_->board.idle);
+  }
+  for (Watcher* watcher : idle) {
+    watcher->FinishUnlessFinished(
+        grpc::Status(grpc::StatusCode::UNAVAILABLE, "shutting down"));
+  }
+}
+
+}  // namespace paramo

@@ -1,0 +1,16 @@
+// Process-wide settings that every binary makes first thing in main.
+#pragma once
+
+namespace paramo {
+
+// gRPC's own messages go to our log, at level debug: they are for its
+// developers, and a peer can cause as many of them as it likes.
+//
+// Tells malloc to keep its memory, and Abseil not to look for deadlocks inside
+// gRPC. Message buffers of megabytes come and go thousands of times a second;
+// by default glibc takes each from the kernel and gives it back, and every
+// byte then costs a page fault (measured: tests/bench/transport_bench.cc).
+// Trades: up to kKeepBytes (512 MiB) of free memory stays with the process.
+void TuneProcess();
+
+}  // namespace paramo

@@ -1,0 +1,206 @@
+#include "common/wire/request.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+#include "common/base/limits.h"
+#include "common/base/status.h"
+#include "common/hash/crc32c.h"
+#include "common/hash/hash128.h"
+#include "common/wire/checksum.h"
+#include "common/wire/generated.h"
+#include "common/wire/layout.h"
+
+namespace paramo::wire {
+namespace {
+
+constexpr int kPushField = 6;
+constexpr int kPullField = 7;
+constexpr int kKeysField = 20;
+constexpr int kValuesField = 21;
+
+// Takes "tag, length" of block `field`; false when something else is there.
+bool TakeBlock(Cursor& cursor, int field, ByteRange& block) {
+  uint64_t tag;
+  uint64_t size;
+  if (!cursor.TakeVarint(tag) || tag != BytesTag(field)) return false;
+  if (!cursor.TakeVarint(size)) return false;
+  block = {cursor.offset(), static_cast<size_t>(size)};
+  return cursor.Skip(size);
+}
+
+bool TakeSection(Cursor& cursor, SectionView& section) {
+  uint64_t size;
+  if (!cursor.TakeVarint(size) || size > cursor.left()) return false;
+  size_t end = cursor.offset() + size;
+
+  uint8_t bytes[kSectionHeaderBytes];
+  if (size < sizeof(bytes) || !cursor.Take(sizeof(bytes), bytes)) return false;
+  const uint8_t* in = bytes;
+  bool canonical = true;
+  VisitSection(section.header, [&](int number, auto& field) {
+    canonical &= TakeFixed(in, number, field);
+  });
+  if (!canonical) return false;
+
+  if (!TakeBlock(cursor, kKeysField, section.keys)) return false;
+  if (cursor.offset() < end &&
+      !TakeBlock(cursor, kValuesField, section.values)) {
+    return false;
+  }
+  return cursor.offset() == end;
+}
+
+// False when the message is not canonical; `view` is then half filled.
+bool ParseCanonical(const Rope& rope, RequestView& view) {
+  Cursor cursor(rope);
+  int last_field = 0;
+  while (cursor.left() > 0) {
+    uint64_t tag;
+    if (!cursor.TakeVarint(tag)) return false;
+    int field = static_cast<int>(tag >> 3);
+    bool repeats = field >= kPushField;
+    if (repeats ? field < last_field : field <= last_field) return false;
+    last_field = field;
+    if (tag == FixedTag<uint64_t>(1)) {
+      if (!cursor.Take(8, &view.id)) return false;
+    } else if (tag == FixedTag<uint64_t>(2)) {
+      if (!cursor.Take(8, &view.cluster)) return false;
+    } else if (tag == FixedTag<uint32_t>(3)) {
+      if (!cursor.Take(4, &view.deadline_ms)) return false;
+    } else if (tag == BytesTag(kPushField) || tag == BytesTag(kPullField)) {
+      if (view.push.size() + view.pull.size() > kSectionsMax) return true;
+      auto& sections = field == kPushField ? view.push : view.pull;
+      sections.emplace_back();
+      if (!TakeSection(cursor, sections.back())) return false;
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
+absl::Status CheckLimits(const RequestView& view) {
+  if (view.push.size() + view.pull.size() > kSectionsMax) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("more than ", kSectionsMax,
+                     " sections in one request; split it"));
+  }
+  size_t keys = 0;
+  for (const SectionView& section : view.push) keys += section.keys.size / 8;
+  for (const SectionView& section : view.pull) keys += section.keys.size / 8;
+  if (keys > kKeysMax) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        keys, " keys in one request; the limit is ", kKeysMax, ": split it"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<RequestView> ParseRequest(Rope rope) {
+  RequestView view;
+  if (!ParseCanonical(rope, view)) {
+    view = RequestView();
+    PARAMO_RETURN_IF_ERROR(ParseGenerated(rope, view));
+    view.canonical = false;
+  } else {
+    view.rope = std::move(rope);
+  }
+  PARAMO_RETURN_IF_ERROR(CheckLimits(view));
+  return view;
+}
+
+absl::Status CheckCrc(const Rope& rope, const SectionView& section) {
+  if (!section.header.has(kCrc32c)) return absl::OkStatus();
+  uint32_t crc = CrcOfRange(rope, section.keys, 0);
+  crc = CrcOfRange(rope, section.values, crc);
+  crc = CrcOfHeader(section.header, crc);
+  if (crc == section.header.crc32c) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(
+      "checksum of the section is wrong (shard ", section.header.shard,
+      ", table ", section.header.table,
+      "): bytes were damaged on the way; send the same push again"));
+}
+
+size_t RequestWriter::AddPush(const SectionHeader& header, size_t keys,
+                              size_t value_bytes) {
+  PARAMO_CHECK(sections_.empty() || !sections_.back().is_pull);
+  sections_.push_back({header, false, 0, {0, keys * 8}, {0, value_bytes}});
+  return sections_.size() - 1;
+}
+
+size_t RequestWriter::AddPull(const SectionHeader& header, size_t keys) {
+  sections_.push_back({header, true, 0, {0, keys * 8}, {0, 0}});
+  return sections_.size() - 1;
+}
+
+namespace {
+
+size_t BlockBytes(size_t size) { return 2 + VarintBytes(size) + size; }
+
+// Bytes of a section without its own tag and length.
+size_t SectionBytes(bool is_pull, size_t key_bytes, size_t value_bytes) {
+  return kSectionHeaderBytes + BlockBytes(key_bytes) +
+         (is_pull ? 0 : BlockBytes(value_bytes));
+}
+
+}  // namespace
+
+size_t RequestWriter::ByteSize() const {
+  size_t bytes = (id_ ? 9 : 0) + (cluster_ ? 9 : 0) + (deadline_ms_ ? 5 : 0);
+  for (const Section& s : sections_) {
+    size_t body = SectionBytes(s.is_pull, s.keys.size, s.values.size);
+    bytes += 1 + VarintBytes(body) + body;
+  }
+  return bytes;
+}
+
+void RequestWriter::Allocate() {
+  block_ = Buffer(ByteSize());
+  uint8_t* out = block_.data();
+  auto offset = [&] { return static_cast<size_t>(out - block_.data()); };
+  out = PutFixedUnlessZero(out, 1, id_);
+  out = PutFixedUnlessZero(out, 2, cluster_);
+  out = PutFixedUnlessZero(out, 3, deadline_ms_);
+  for (Section& s : sections_) {
+    out = PutVarint(out, BytesTag(s.is_pull ? kPullField : kPushField));
+    out = PutVarint(out, SectionBytes(s.is_pull, s.keys.size, s.values.size));
+    s.header_offset = offset();
+    out += kSectionHeaderBytes;
+    out = PutVarint(out, BytesTag(kKeysField));
+    out = PutVarint(out, s.keys.size);
+    s.keys.offset = offset();
+    out += s.keys.size;
+    if (s.is_pull) continue;
+    out = PutVarint(out, BytesTag(kValuesField));
+    out = PutVarint(out, s.values.size);
+    s.values.offset = offset();
+    out += s.values.size;
+  }
+  PARAMO_CHECK(offset() == block_.size());
+}
+
+void RequestWriter::Seal(size_t s) {
+  Section& section = sections_[s];
+  SectionHeader& header = section.header;
+  if (!section.is_pull) {
+    Hash128 hash = PayloadHash(keys(s), section.keys.size, values(s),
+                               section.values.size);
+    header.payload_hash_low = hash.low;
+    header.payload_hash_high = hash.high;
+  }
+  uint32_t crc = Crc32c(keys(s), section.keys.size);
+  crc = Crc32c(values(s), section.values.size, crc);
+  header.crc32c = CrcOfHeader(header, crc);
+  PutSectionHeader(block_.data() + section.header_offset, header);
+}
+
+Message RequestWriter::Take() {
+  Message message;
+  message.push_back(std::move(block_));
+  return message;
+}
+
+}  // namespace paramo::wire

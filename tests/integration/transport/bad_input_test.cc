@@ -1,0 +1,218 @@
+// Peers that are broken, lost or hostile (W1, W3, W4): what they get, that
+// memory stays bounded, and that others are served meanwhile.
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "common/transport/byte_buffer.h"
+#include "paramo/v1/data.grpc.pb.h"
+#include "tests/integration/transport/transport_testing.h"
+
+namespace paramo {
+namespace {
+
+class BadInputTest : public ::testing::Test {
+ protected:
+  BadInputTest() : executor_(1) {
+    DataServer::Options options;
+    options.handler = Echo;
+    options.handshake_timeout = absl::Milliseconds(500);
+    server_ = StartServer(std::move(options));
+    good_ = std::make_unique<DataChannel>(executor_,
+                                          ChannelTo(server_->port()));
+    EXPECT_EQ(EchoOnce(*good_, 1000), absl::OkStatus());
+  }
+  // The connection that was there before goes on, and a new one is accepted.
+  void ExpectStillServing() {
+    EXPECT_EQ(EchoOnce(*good_, 1000), absl::OkStatus());
+    DataChannel fresh(executor_, ChannelTo(server_->port()));
+    EXPECT_EQ(EchoOnce(fresh, 1000), absl::OkStatus());
+  }
+
+  std::shared_ptr<grpc::Channel> PlainChannel() {
+    grpc::ChannelArguments arguments;
+    arguments.SetMaxReceiveMessageSize(-1);
+    arguments.SetMaxSendMessageSize(-1);
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    return grpc::CreateCustomChannel(
+        "127.0.0.1:" + std::to_string(server_->port()),
+        grpc::InsecureChannelCredentials(), arguments);
+  }
+
+  std::unique_ptr<DataServer> server_;
+  ClientExecutor executor_;
+  std::unique_ptr<DataChannel> good_;
+};
+
+// ---- W1: not gRPC at all ----------------------------------------------------
+
+TEST_F(BadInputTest, ForeignProtocolsAreHungUpOn) {
+  std::string noise(4096, '\0');
+  for (size_t i = 0; i < noise.size(); ++i)
+    noise[i] = static_cast<char>(i * 2654435761u >> 13);
+  // The first bytes of a TLS 1.2 ClientHello, length claimed, body missing.
+  const std::string tls("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11);
+  for (const std::string& bytes :
+       {noise, tls + std::string(500, 'T'),
+        std::string("GET / HTTP/1.1\r\nHost: paramo\r\n\r\n")}) {
+    RawSocket peer(server_->port());
+    peer.Send(bytes);
+    EXPECT_TRUE(peer.ClosedWithin(absl::Seconds(5))) << bytes.substr(0, 16);
+    ExpectStillServing();
+  }
+}
+
+TEST_F(BadInputTest, SilentPeersAreHungUpOnAfterTheHandshakeTimeout) {
+  RawSocket mute(server_->port());
+  RawSocket preface(server_->port());
+  preface.Send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  RawSocket half_preface(server_->port());
+  half_preface.Send("PRI * HT");
+  EXPECT_TRUE(mute.ClosedWithin(absl::Seconds(5)));
+  EXPECT_TRUE(preface.ClosedWithin(absl::Seconds(5)));
+  EXPECT_TRUE(half_preface.ClosedWithin(absl::Seconds(5)));
+  ExpectStillServing();
+}
+
+// ---- W3: too large, or claiming to be ---------------------------------------
+
+TEST_F(BadInputTest, UnaryMessageAboveTheLimitIsResourceExhausted) {
+  auto stub = v1::Data::NewStub(PlainChannel());
+  v1::Request request;
+  request.add_push()->set_values(std::string(kMessageBytesMax + (1 << 20), 'x'));
+  grpc::ClientContext context;
+  v1::Reply reply;
+  EXPECT_EQ(stub->Push(&context, request, &reply).error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
+  ExpectStillServing();
+}
+
+TEST_F(BadInputTest, StreamMessageAboveTheLimitIsResourceExhausted) {
+  auto stub = v1::Data::NewStub(PlainChannel());
+  grpc::ClientContext context;
+  auto stream = stub->Stream(&context);
+  v1::Request request;
+  request.add_push()->set_values(std::string(kMessageBytesMax + (1 << 20), 'x'));
+  stream->Write(request);
+  v1::Reply reply;
+  while (stream->Read(&reply)) continue;
+  EXPECT_EQ(stream->Finish().error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
+  ExpectStillServing();
+  EXPECT_TRUE(WaitUntil([&] { return server_->streams() == 1; }));
+}
+
+// An HTTP/2 frame: length 24, type 8, flags 8, stream 32, body.
+std::string Frame(uint8_t type, uint8_t flags, uint32_t stream,
+                  const std::string& body) {
+  std::string frame;
+  for (const int shift : {16, 8, 0})
+    frame += static_cast<char>(body.size() >> shift);
+  frame += static_cast<char>(type);
+  frame += static_cast<char>(flags);
+  for (const int shift : {24, 16, 8, 0})
+    frame += static_cast<char>(stream >> shift);
+  return frame + body;
+}
+
+// A header as HPACK "literal without indexing, new name", no Huffman.
+std::string Header(const std::string& name, const std::string& value) {
+  return std::string(1, '\0') + static_cast<char>(name.size()) + name +
+         static_cast<char>(value.size()) + value;
+}
+
+constexpr uint8_t kData = 0, kHeaders = 1, kSettings = 4, kEndHeaders = 4,
+                  kEndStream = 1;
+
+// The start of a connection with one open call of `path`.
+std::string OpenCall(const std::string& path) {
+  return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Frame(kSettings, 0, 0, "") +
+         Frame(kHeaders, kEndHeaders, 1,
+               Header(":method", "POST") + Header(":scheme", "http") +
+                   Header(":path", path) + Header(":authority", "x") +
+                   Header("content-type", "application/grpc") +
+                   Header("te", "trailers"));
+}
+
+TEST_F(BadInputTest, ClaimedTwoGigabytesAllocateNothing) {
+  const size_t before = ResidentBytes();
+  std::vector<std::unique_ptr<RawSocket>> peers;
+  for (int i = 0; i < 20; ++i) {
+    peers.push_back(std::make_unique<RawSocket>(server_->port()));
+    peers.back()->Send(OpenCall("/paramo.v1.Data/Stream") +
+                       Frame(kData, 0, 1, std::string("\0\x7f\xff\xff\xff", 5) +
+                                              std::string(1000, 'x')));
+  }
+  EXPECT_TRUE(WaitUntil([&] { return server_->streams() == 21; }));
+  ExpectStillServing();
+  EXPECT_LT(ResidentBytes(), before + (size_t{64} << 20));
+  peers.clear();
+  EXPECT_TRUE(WaitUntil([&] { return server_->streams() == 1; }));
+}
+
+TEST_F(BadInputTest, TruncatedMessageAndFrameEndTheCallOnly) {
+  {
+    RawSocket peer(server_->port());
+    // A message that claims 100 bytes; 10 come, then the stream ends.
+    peer.Send(OpenCall("/paramo.v1.Data/Stream") +
+              Frame(kData, kEndStream, 1,
+                    std::string("\0\0\0\0\x64", 5) + std::string(10, 'x')));
+    EXPECT_TRUE(WaitUntil([&] { return server_->streams() <= 1; }));
+    // A frame that claims more than it holds, then the connection ends.
+    peer.Send(Frame(kData, 0, 1, std::string(50, 'x')).substr(0, 20));
+  }
+  ExpectStillServing();
+  EXPECT_TRUE(WaitUntil([&] { return server_->streams() == 1; }));
+}
+
+TEST_F(BadInputTest, UnknownMethodIsUnimplemented) {
+  grpc::GenericStub stub(PlainChannel());
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  auto call = stub.PrepareUnaryCall(&context, "/paramo.v1.Data/Drop",
+                                    grpc::ByteBuffer(ToByteBuffer(ToMessage("x"))),
+                                    &queue);
+  call->StartCall();
+  grpc::ByteBuffer reply;
+  grpc::Status status;
+  call->Finish(&reply, &status, nullptr);
+  void* tag;
+  bool ok;
+  ASSERT_TRUE(queue.Next(&tag, &ok));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  ExpectStillServing();
+}
+
+// ---- W4: compressed by gRPC -------------------------------------------------
+
+TEST_F(BadInputTest, CompressedMessagesAreRefusedNotInflated) {
+  const size_t before = ResidentBytes();
+  for (const auto algorithm : {GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE}) {
+    // 48 MB of one byte is about 50 KB of gzip.
+    auto stub = v1::Data::NewStub(PlainChannel());
+    grpc::ClientContext unary;
+    unary.set_compression_algorithm(algorithm);
+    v1::Request request;
+    request.add_push()->set_values(std::string(48 << 20, 'x'));
+    v1::Reply reply;
+    EXPECT_EQ(stub->Push(&unary, request, &reply).error_code(),
+              grpc::StatusCode::UNIMPLEMENTED);
+
+    grpc::ClientContext streaming;
+    streaming.set_compression_algorithm(algorithm);
+    auto stream = stub->Stream(&streaming);
+    stream->Write(request);
+    while (stream->Read(&reply)) continue;
+    EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  }
+  ExpectStillServing();
+  // This process holds the client's 48 MB too, for a while.
+  EXPECT_LT(ResidentBytes(), before + (size_t{256} << 20));
+}
+
+}  // namespace
+}  // namespace paramo

@@ -1,0 +1,297 @@
+// The transport when a side goes away, refuses or is late. What is asserted
+// everywhere: every done is called exactly once.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/time/clock.h"
+#include "tests/integration/transport/transport_testing.h"
+
+namespace paramo {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Keeps what it receives, after the Hello, until told to let go.
+class Holder {
+ public:
+  DataHandler Handler() {
+    return [this](std::unique_ptr<IncomingCall> call) {
+      if (call->first()) return AnswerHello(*call);
+      MutexLock lock(mu_);
+      calls_.push_back(std::move(call));
+    };
+  }
+  size_t size() {
+    MutexLock lock(mu_);
+    return calls_.size();
+  }
+  std::vector<std::unique_ptr<IncomingCall>> TakeAll() {
+    MutexLock lock(mu_);
+    return std::exchange(calls_, {});
+  }
+
+ private:
+  Mutex mu_;
+  std::vector<std::unique_ptr<IncomingCall>> calls_ ABSL_GUARDED_BY(mu_);
+};
+
+void SendOne(DataChannel& channel, const Outcome& outcome,
+             absl::Duration timeout = absl::Seconds(20), size_t bytes = 100) {
+  const uint64_t id = channel.NextId();
+  channel.Send(id, ToMessage(MessageText(id, bytes)), timeout, outcome.Done());
+}
+
+TEST(Failure, StoppedServerFailsEverythingInFlightOnce) {
+  Holder holder;
+  auto server = StartServer(holder.Handler());
+  ClientExecutor executor(1);
+  DataChannel::Options options = ChannelTo(server->port());
+  options.in_flight_max = 10;  // the rest stays queued in the client
+  DataChannel channel(executor, std::move(options));
+  std::vector<Outcome> outcomes(30);
+  for (const Outcome& outcome : outcomes) SendOne(channel, outcome);
+  ASSERT_TRUE(WaitUntil([&] { return holder.size() == 10; }));
+
+  server.reset();
+  int never_sent = 0;
+  for (const Outcome& outcome : outcomes) {
+    const absl::Status status = outcome.Wait().status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+    never_sent += NeverSent(status) ? 1 : 0;
+  }
+  EXPECT_EQ(never_sent, 20);
+  EXPECT_EQ(channel.outstanding(), 0u);
+  // Calls that outlive their server are dropped in silence.
+  for (auto& call : holder.TakeAll()) {
+    EXPECT_TRUE(call->cancelled());
+    Echo(std::move(call));
+  }
+  for (const Outcome& outcome : outcomes) EXPECT_EQ(outcome.count(), 1);
+}
+
+TEST(Failure, NobodyListeningFailsFastAndSaysSo) {
+  int port = 0;
+  {
+    auto server = StartServer(Echo);
+    port = server->port();
+  }
+  ClientExecutor executor(1);
+  DataChannel channel(executor, ChannelTo(port));
+  const absl::Status first = EchoOnce(channel, 10);
+  EXPECT_EQ(first.code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(NeverSent(first));
+  EXPECT_THAT(std::string(first.message()), HasSubstr("is it running there"));
+  // Enough failures in a row make the pause long enough to be seen.
+  absl::Status status;
+  EXPECT_TRUE(WaitUntil([&] {
+    const absl::Time start = absl::Now();
+    status = EchoOnce(channel, 10);
+    return absl::StrContains(status.message(), "next attempt in") &&
+           absl::Now() - start < absl::Milliseconds(100);
+  })) << status;
+}
+
+TEST(Failure, ReconnectsToARestartedServerOnTheSamePort) {
+  auto server = StartServer(Echo);
+  const int port = server->port();
+  ClientExecutor executor(1);
+  DataChannel channel(executor, ChannelTo(port));
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_TRUE(
+        WaitUntil([&] { return EchoOnce(channel, 5000).ok(); }));
+    server.reset();
+    EXPECT_TRUE(
+        WaitUntil([&] { return !EchoOnce(channel, 5000).ok(); }));
+    server = StartServer(Echo, port);
+    ASSERT_NE(server, nullptr);
+  }
+  EXPECT_TRUE(WaitUntil([&] { return EchoOnce(channel, 5000).ok(); }));
+}
+
+TEST(Failure, DeadlineIsKeptAndTheStreamGoesOn) {
+  Holder holder;
+  auto server = StartServer(holder.Handler());
+  ClientExecutor executor(1);
+  DataChannel channel(executor, ChannelTo(server->port()));
+  const Outcome late;
+  const Outcome patient;
+  const absl::Time start = absl::Now();
+  SendOne(channel, patient);
+  SendOne(channel, late, absl::Milliseconds(150));
+  const absl::Status status = late.Wait().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_FALSE(NeverSent(status));
+  EXPECT_GE(absl::Now() - start, absl::Milliseconds(150));
+  EXPECT_LT(absl::Now() - start, absl::Seconds(5));
+
+  // The late answer is dropped, the other one arrives.
+  for (auto& call : holder.TakeAll()) Echo(std::move(call));
+  EXPECT_TRUE(patient.Wait().ok());
+  EXPECT_EQ(late.count(), 1);
+}
+
+TEST(Failure, PassedDeadlineIsRefusedUnsent) {
+  auto server = StartServer(Echo);
+  ClientExecutor executor(1);
+  DataChannel channel(executor, ChannelTo(server->port()));
+  const absl::Status status = EchoOnce(channel, 10, absl::ZeroDuration());
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(NeverSent(status));
+}
+
+TEST(Failure, CancelReportsOnceAndTheAnswerIsDropped) {
+  Holder holder;
+  auto server = StartServer(holder.Handler());
+  ClientExecutor executor(1);
+  DataChannel channel(executor, ChannelTo(server->port()));
+  const Outcome outcome;
+  const uint64_t id = channel.NextId();
+  channel.Send(id, ToMessage(MessageText(id, 10)), absl::Seconds(20),
+               outcome.Done());
+  ASSERT_TRUE(WaitUntil([&] { return holder.size() == 1; }));
+  channel.Cancel(id);
+  channel.Cancel(id);
+  channel.Cancel(12345);  // never existed
+  EXPECT_EQ(outcome.Wait().status().code(), absl::StatusCode::kCancelled);
+  for (auto& call : holder.TakeAll()) Echo(std::move(call));
+  EXPECT_EQ(EchoOnce(channel, 10, absl::Milliseconds(50)).code(),
+            absl::StatusCode::kDeadlineExceeded);  // the holder has it
+  EXPECT_EQ(outcome.count(), 1);
+}
+
+TEST(Failure, ClosedChannelCallsEveryDoneBeforeItReturns) {
+  Holder holder;
+  auto server = StartServer(holder.Handler());
+  ClientExecutor executor(1);
+  std::vector<Outcome> outcomes(20);
+  {
+    DataChannel channel(executor, ChannelTo(server->port()));
+    for (const Outcome& outcome : outcomes) SendOne(channel, outcome);
+    channel.Close();
+    for (const Outcome& outcome : outcomes) {
+      EXPECT_EQ(outcome.count(), 1);
+      EXPECT_EQ(outcome.Wait().status().code(), absl::StatusCode::kCancelled);
+    }
+    EXPECT_EQ(EchoOnce(channel, 10).code(), absl::StatusCode::kCancelled);
+  }
+  EXPECT_TRUE(WaitUntil([&] { return server->streams() == 0; }));
+}
+
+TEST(Failure, ChannelMayBeClosedFromInsideADone) {
+  auto server = StartServer(Echo);
+  ClientExecutor executor(1);
+  auto channel =
+      std::make_unique<DataChannel>(executor, ChannelTo(server->port()));
+  const Outcome outcome;
+  const uint64_t id = channel->NextId();
+  channel->Send(id, ToMessage(MessageText(id, 10)), absl::Seconds(20),
+                [&](absl::StatusOr<Rope> reply) {
+                  channel.reset();
+                  outcome.Done()(std::move(reply));
+                });
+  EXPECT_TRUE(outcome.Wait().ok());
+}
+
+TEST(Failure, RefusedHelloFailsEverySendWithItsStatus) {
+  auto server = StartServer([](std::unique_ptr<IncomingCall> call) {
+    call->Fail(absl::FailedPreconditionError("this is cluster 7, not 8"));
+  });
+  ClientExecutor executor(1);
+  DataChannel channel(executor, ChannelTo(server->port()));
+  for (int i = 0; i < 3; ++i) {
+    const absl::Status status = EchoOnce(channel, 10);
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("not 8"));
+    EXPECT_TRUE(NeverSent(status));
+  }
+}
+
+TEST(Failure, HelloThatTheClientDislikesEndsTheStream) {
+  auto server = StartServer(Echo);
+  ClientExecutor executor(1);
+  DataChannel::Options options = ChannelTo(server->port());
+  options.check_hello = [](const Rope&) {
+    return absl::FailedPreconditionError("another incarnation");
+  };
+  DataChannel channel(executor, std::move(options));
+  EXPECT_EQ(EchoOnce(channel, 10).code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(WaitUntil([&] { return server->streams() == 0; }));
+}
+
+TEST(Failure, SilentServerIsGivenUpAfterTheConnectTimeout) {
+  std::vector<std::unique_ptr<IncomingCall>> hellos;
+  Mutex mu;
+  auto server = StartServer([&](std::unique_ptr<IncomingCall> call) {
+    MutexLock lock(mu);
+    hellos.push_back(std::move(call));
+  });
+  ClientExecutor executor(1);
+  DataChannel::Options options = ChannelTo(server->port());
+  options.connect_timeout = absl::Milliseconds(300);
+  DataChannel channel(executor, std::move(options));
+  const absl::Status status = EchoOnce(channel, 10);
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("Hello"));
+}
+
+TEST(Failure, UnansweredCallEndsTheStreamInsteadOfHanging) {
+  auto server = StartServer([](std::unique_ptr<IncomingCall> call) {
+    if (call->first()) AnswerHello(*call);
+  });
+  ClientExecutor executor(1);
+  DataChannel channel(executor, ChannelTo(server->port()));
+  EXPECT_EQ(EchoOnce(channel, 10).code(), absl::StatusCode::kUnavailable);
+}
+
+TEST(Failure, FullClientQueueIsAStatus) {
+  Holder holder;
+  auto server = StartServer(holder.Handler());
+  ClientExecutor executor(1);
+  DataChannel::Options options = ChannelTo(server->port());
+  options.in_flight_max = 1;
+  options.queue_bytes_max = 10'000;
+  DataChannel channel(executor, std::move(options));
+  const Outcome sent;
+  SendOne(channel, sent);
+  ASSERT_TRUE(WaitUntil([&] { return holder.size() == 1; }));
+  const Outcome queued;
+  SendOne(channel, queued, absl::Seconds(20), 9000);
+  const absl::Status status = EchoOnce(channel, 9000);
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(NeverSent(status));
+  for (auto& call : holder.TakeAll()) Echo(std::move(call));
+  EXPECT_TRUE(sent.Wait().ok());
+  ASSERT_TRUE(WaitUntil([&] { return holder.size() == 1; }));  // its turn
+  for (auto& call : holder.TakeAll()) Echo(std::move(call));
+  EXPECT_TRUE(queued.Wait().ok());
+}
+
+TEST(Failure, TooLargeRequestIsRefusedBeforeItLeaves) {
+  auto server = StartServer(Echo);
+  ClientExecutor executor(1);
+  DataChannel channel(executor, ChannelTo(server->port()));
+  const absl::Status status = EchoOnce(channel, kMessageBytesMax);
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(NeverSent(status));
+  EXPECT_EQ(EchoOnce(channel, 10), absl::OkStatus());
+}
+
+TEST(Failure, ServerWithTheSamePortIsRefused) {
+  auto server = StartServer(Echo);
+  DataServer::Options options;
+  options.listen = {"127.0.0.1:" + std::to_string(server->port())};
+  options.handler = Echo;
+  EXPECT_EQ(DataServer::Start(options).status().code(),
+            absl::StatusCode::kUnavailable);
+  options.listen = {"nonsense"};
+  EXPECT_EQ(DataServer::Start(options).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace paramo

@@ -1,0 +1,32 @@
+// The relations between limits that other code relies on.
+#include "common/base/limits.h"
+
+#include <gtest/gtest.h>
+
+namespace paramo {
+namespace {
+
+TEST(LimitsTest, LargestRowFitsAMessage) {
+  EXPECT_LT(size_t{kDimMax} * 4 + (1u << 20), kMessageBytesMax);
+}
+
+TEST(LimitsTest, AllKeysOfARequestFitAMessage) {
+  EXPECT_LT(kKeysMax * 8, kMessageBytesMax);
+}
+
+TEST(LimitsTest, OneSectionPerShardFits) {
+  EXPECT_LE(kShardsMax, kSectionsMax);
+  EXPECT_EQ(kShardsMax & (kShardsMax - 1), 0u);
+  EXPECT_EQ(kShardsDefault & (kShardsDefault - 1), 0u);
+}
+
+TEST(LimitsTest, OneMessagePinsLessThanTheBudget) {
+  EXPECT_LE(kMessageBytesMax * 2 + kReadChunkBytes, kHeldBytesDefault);
+}
+
+TEST(LimitsTest, DefaultDeadlineIsAllowed) {
+  EXPECT_LE(kDeadlineDefaultMs, kDeadlineMaxMs);
+}
+
+}  // namespace
+}  // namespace paramo
