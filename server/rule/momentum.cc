@@ -1,0 +1,60 @@
+// Momentum (heavy ball): Polyak 1964, in the form of Sutskever, Martens, Dahl,
+// Hinton 2013 with lr outside the velocity, so that lr can be altered at any
+// time.
+//   v' = momentum v + g
+//   w' = w - lr v'
+#include "server/rule/elementwise_rule.h"
+#include "server/rule/registry.h"
+
+namespace paramo {
+namespace {
+
+struct Momentum {
+  static constexpr uint32_t kSlots = 1;  // v
+  static constexpr bool kCountsSteps = false;
+
+  struct Step {
+    float lr;
+    float momentum;
+
+    void Scalar(float grad, float* state) const {
+      state[1] = std::fma(momentum, state[1], grad);
+      state[0] = std::fma(-lr, state[1], state[0]);
+    }
+
+    template <class D, class V>
+    void Vector(D d, V grad, V* state) const {
+      state[1] = hn::MulAdd(hn::Set(d, momentum), state[1], grad);
+      state[0] = hn::NegMulAdd(hn::Set(d, lr), state[1], state[0]);
+    }
+  };
+
+  Step step;
+  Step AtStep(uint32_t) const { return step; }
+};
+
+}  // namespace
+
+RuleEntry MomentumEntry() {
+  RuleInfo info{.name = "momentum",
+                .help = "v' = momentum v + g; w' = w - lr v'",
+                .slots = Momentum::kSlots,
+                .params = {LearningRate(0.01),
+                           {.name = "momentum",
+                            .default_value = 0.9,
+                            .min = 0,
+                            .max = 1,
+                            .below_max = true,
+                            .help = "share of the velocity that is kept"}}};
+  return {std::move(info),
+          [](const RuleInfo& info,
+             const RuleParamValues& values) -> std::unique_ptr<Rule> {
+            const Momentum::Step step{
+                .lr = static_cast<float>(values.at("lr")),
+                .momentum = static_cast<float>(values.at("momentum"))};
+            return std::make_unique<ElementwiseRule<Momentum>>(info,
+                                                               Momentum{step});
+          }};
+}
+
+}  // namespace paramo

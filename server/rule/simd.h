@@ -1,0 +1,33 @@
+// Highway for one fixed target, chosen by the compiler's flags. Include this,
+// never <hwy/highway.h>, wherever arithmetic must be bit-identical.
+#pragma once
+
+// Highway counts AES among its AVX2 and would fall back to SSSE3 under
+// -march=x86-64-v3, which lacks it; there MulAdd is two roundings. Rules need
+// no AES.
+#ifndef HWY_DISABLE_PCLMUL_AES
+#define HWY_DISABLE_PCLMUL_AES
+#endif
+#ifndef HWY_COMPILE_ONLY_STATIC
+#define HWY_COMPILE_ONLY_STATIC
+#endif
+#include <hwy/highway.h>
+
+#include <cstring>
+
+static_assert(HWY_NATIVE_FMA,
+              "rules need a fused multiply-add: AVX2+FMA, NEON");
+
+namespace paramo {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// values[i], at any alignment.
+inline float LoadFloat(const float* values, size_t i) {
+  float value;
+  std::memcpy(&value, reinterpret_cast<const char*>(values) + i * sizeof(float),
+              sizeof(float));
+  return value;
+}
+
+}  // namespace paramo

@@ -1,0 +1,257 @@
+#include "server/service/server.h"
+
+#include <grpcpp/impl/service_type.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/log.h"
+#include "common/base/mutex.h"
+#include "common/base/status.h"
+#include "common/clock/clock.h"
+#include "common/config/value.h"
+#include "common/mem/budget.h"
+#include "common/metrics/metrics.h"
+#include "common/metrics/metrics_http.h"
+#include "common/transport/data_server.h"
+#include "common/transport/state_watch.h"
+#include "paramo/v1/cluster.pb.h"
+#include "server/admin/admin_service.h"
+#include "server/service/coordinator_link.h"
+#include "server/service/data_service.h"
+#include "server/service/shard_host.h"
+#include "server/store/data_dir.h"
+#include "server/store/meta_store.h"
+#include "server/store/row_store.h"
+#include "server/store/write_behind.h"
+
+namespace paramo {
+namespace {
+
+// How long an orderly stop may take to store what is dirty.
+constexpr absl::Duration kFlushTimeout = absl::Minutes(2);
+// How long open calls may take to end by themselves.
+constexpr absl::Duration kDrainTime = absl::Milliseconds(500);
+
+}  // namespace
+
+// In order of construction; destroyed in reverse.
+struct Server::Parts {
+  Parts(ServerOptions o, std::function<void(absl::Status)> fatal)
+      : options(std::move(o)), on_fatal(std::move(fatal)) {}
+
+  absl::Status OpenStores();
+  absl::Status Listen();
+  absl::Status Join();
+  void OnState(std::shared_ptr<const v1::ClusterState> state);
+  void ExportGauges();
+
+  const ServerOptions options;
+  const std::function<void(absl::Status)> on_fatal;
+  SteadyClock clock;
+  MetricsRegistry metrics;
+  ShardCounters counters{metrics};
+  Budget budget{options.held_bytes_max};
+  std::unique_ptr<DataDir> data_dir;
+  std::unique_ptr<MetaStore> meta;
+  std::unique_ptr<RowStore> rows;
+  std::unique_ptr<ShardHost> shards;
+  std::unique_ptr<WriteBehind> write_behind;
+  std::unique_ptr<DataService> data_service;
+  StateWatch state_watch;
+  std::unique_ptr<grpc::Service> admin;
+  std::unique_ptr<MetricsHttp> metrics_http;
+  std::unique_ptr<DataServer> data_server;
+  std::unique_ptr<CoordinatorLink> link;
+  std::vector<MetricsRegistry::Token> gauges;
+  std::string address;
+  ServerIdentity identity;
+
+  Mutex mu;
+  CondVar changed;
+  bool ready ABSL_GUARDED_BY(mu) = false;
+};
+
+absl::Status Server::Parts::OpenStores() {
+  PARAMO_ASSIGN_OR_RETURN(data_dir, DataDir::Open({options.data_dir, 0, 0}));
+  if (!data_dir->last_stop_was_clean()) {
+    LogWarning(
+        "the last run did not stop cleanly: pushes since its last flush are "
+        "lost (there is no log yet, see README)");
+  }
+  PARAMO_ASSIGN_OR_RETURN(meta, MetaStore::Open(options.data_dir));
+  PARAMO_ASSIGN_OR_RETURN(rows, RowStore::Open(options.data_dir, {}));
+  shards = std::make_unique<ShardHost>(*rows, *meta, clock, counters);
+  WriteBehindOptions flush;
+  flush.dirty_rows_high = options.flush_rows;
+  flush.interval = options.flush_interval;
+  write_behind = std::make_unique<WriteBehind>(*rows, clock, flush);
+  return absl::OkStatus();
+}
+
+absl::Status Server::Parts::Listen() {
+  data_service =
+      std::make_unique<DataService>(clock, budget, metrics, counters);
+  admin = MakeAdminService(metrics, [this](const auto& read) {
+    shards->ForEachShard(read);
+  });
+
+  DataServer::Options listening;
+  listening.listen = {options.listen};
+  listening.threads = options.threads;
+  listening.handler = [this](std::unique_ptr<IncomingCall> call) {
+    data_service->Handle(std::move(call));
+  };
+  listening.services = {admin.get(), state_watch.service()};
+  listening.reflection = options.reflection;
+  PARAMO_ASSIGN_OR_RETURN(data_server,
+                          DataServer::Start(std::move(listening)));
+  PARAMO_ASSIGN_OR_RETURN(HostPort host, ParseHostPort(options.listen));
+  address = options.advertise.empty()
+                ? absl::StrCat(host.host, ":", data_server->port())
+                : options.advertise;
+
+  PARAMO_ASSIGN_OR_RETURN(HostPort page,
+                          ParseHostPort(options.metrics_listen));
+  MetricsHttp::Options http;
+  http.host = page.host;
+  http.port = page.port;
+  http.registry = &metrics;
+  http.health = [this] {
+    MutexLock lock(mu);
+    return ready ? absl::OkStatus()
+                 : absl::UnavailableError("no cluster state yet");
+  };
+  PARAMO_ASSIGN_OR_RETURN(metrics_http, MetricsHttp::Start(std::move(http)));
+  ExportGauges();
+  return absl::OkStatus();
+}
+
+void Server::Parts::ExportGauges() {
+  auto gauge = [this](const char* name, const char* help,
+                      std::function<double()> read) {
+    gauges.push_back(
+        metrics.AddGaugeFunction(name, help, {}, std::move(read)));
+  };
+  gauge("paramo_held_bytes", "Memory held by requests, by backing slice",
+        [this] { return static_cast<double>(budget.held()); });
+  gauge("paramo_dirty_rows", "Rows that the store does not have yet",
+        [this] { return static_cast<double>(write_behind->Stats().dirty_rows); });
+  gauge("paramo_flush_failures", "Rounds of write-behind that failed",
+        [this] { return static_cast<double>(write_behind->Stats().failures); });
+  gauge("paramo_flushed_rows", "Rows stored since the start",
+        [this] { return static_cast<double>(write_behind->Stats().rows); });
+  gauge("paramo_store_bytes", "Bytes of row files",
+        [this] { return static_cast<double>(rows->Stats().bytes); });
+  gauge("paramo_streams", "Data streams open", [this] {
+    return static_cast<double>(data_server->streams());
+  });
+}
+
+absl::Status Server::Parts::Join() {
+  CoordinatorLink::Options joining;
+  joining.coordinators = options.coordinators;
+  joining.address = address;
+  joining.metrics_address =
+      absl::StrCat("127.0.0.1:", metrics_http->port());
+  joining.incarnation = data_dir->incarnation();
+  joining.cluster_id = data_dir->cluster_id();
+  joining.server_id = data_dir->server_id();
+  link = std::make_unique<CoordinatorLink>(std::move(joining));
+  PARAMO_ASSIGN_OR_RETURN(CoordinatorLink::Registration me,
+                          link->Register(options.register_timeout));
+  PARAMO_RETURN_IF_ERROR(data_dir->Adopt(me.cluster_id, me.server_id));
+  identity = {me.cluster_id, me.cluster_incarnation, me.server_id,
+              data_dir->incarnation()};
+  data_service->SetIdentity(identity);
+  link->Start([this](std::shared_ptr<const v1::ClusterState> state) {
+    OnState(std::move(state));
+  });
+  return absl::OkStatus();
+}
+
+// On the link's watching thread. The order matters: a shard serves a state
+// before the service routes by it, and both before it is reported applied.
+void Server::Parts::OnState(std::shared_ptr<const v1::ClusterState> state) {
+  auto view = MakeClusterView(state);
+  absl::Status applied = view.status();
+  if (view.ok()) applied = shards->Apply(**view, identity.server_id);
+  if (!applied.ok()) {
+    on_fatal(Annotate(applied, "applying the cluster state"));
+    return;
+  }
+  std::vector<Shard*> all = shards->shards();
+  bool first = data_service->view() == nullptr;
+  data_service->SetView(*std::move(view), all);
+  if (first) {
+    for (Shard* shard : all) write_behind->Add(shard);
+  }
+  state_watch.Publish(std::move(state));
+  MutexLock lock(mu);
+  ready = true;
+  changed.NotifyAll();
+}
+
+Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Server::~Server() {
+  if (parts_ == nullptr) return;
+  absl::Status stopped = Stop();
+  if (!stopped.ok()) LogError("stopping: %s", ToString(stopped));
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(
+    ServerOptions options, std::function<void(absl::Status)> on_fatal) {
+  auto server = std::unique_ptr<Server>(new Server(
+      std::make_unique<Parts>(std::move(options), std::move(on_fatal))));
+  absl::Status status = server->parts_->OpenStores();
+  if (status.ok()) status = server->parts_->Listen();
+  if (status.ok()) status = server->parts_->Join();
+  if (!status.ok()) {
+    server->Stop().IgnoreError();
+    return status;
+  }
+  return server;
+}
+
+std::string Server::address() const { return parts_->address; }
+
+std::string Server::metrics_address() const {
+  auto host = ParseHostPort(parts_->options.metrics_listen);
+  return absl::StrCat(host.ok() ? host->host : "", ":",
+                      parts_->metrics_http->port());
+}
+
+bool Server::WaitUntilReady(absl::Duration timeout) {
+  absl::Duration deadline = parts_->clock.Now() + timeout;
+  MutexLock lock(parts_->mu);
+  while (!parts_->ready) {
+    absl::Duration left = deadline - parts_->clock.Now();
+    if (left <= absl::ZeroDuration()) return false;
+    parts_->changed.WaitFor(parts_->mu, left);
+  }
+  return true;
+}
+
+absl::Status Server::Stop() {
+  std::unique_ptr<Parts> parts = std::move(parts_);
+  if (parts == nullptr) return absl::OkStatus();
+  if (parts->data_server != nullptr) parts->data_server->SetServing(false);
+  if (parts->link != nullptr) parts->link->Stop(/*leaving=*/true);
+  if (parts->shards != nullptr) parts->shards->StopServing();
+  parts->state_watch.Stop();
+  if (parts->data_server != nullptr) parts->data_server->Shutdown(kDrainTime);
+
+  if (parts->write_behind == nullptr) return absl::OkStatus();  // never opened
+  absl::Status stored = parts->write_behind->FlushAll(kFlushTimeout);
+  parts->write_behind->Stop();
+  parts->gauges.clear();
+  parts->write_behind.reset();
+  parts->shards.reset();
+  parts->rows.reset();
+  parts->meta.reset();
+  if (!stored.ok()) return Annotate(stored, "storing rows at the stop");
+  return parts->data_dir->MarkClean();
+}
+
+}  // namespace paramo

@@ -1,0 +1,64 @@
+// The shards of one server: made once, filled from the store, brought to every
+// new cluster state, and their deadlines kept.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/base/mutex.h"
+#include "common/clock/clock.h"
+#include "server/shard/cluster_view.h"
+#include "server/shard/counters.h"
+#include "server/shard/shard.h"
+#include "server/store/meta_store.h"
+#include "server/store/row_store.h"
+
+namespace paramo {
+
+// Owned by the server. Threads: Apply from one thread (the coordinator link's);
+// the others from any. One internal thread keeps deadlines.
+class ShardHost {
+ public:
+  ShardHost(RowStore& rows, MetaStore& meta, const Clock& clock,
+            ShardCounters& counters);
+  ~ShardHost();
+
+  // Brings every shard to `view`; the first time it makes them, and loads
+  // those that this server holds. Returns when it is in force everywhere.
+  // Errors: DATA_LOSS and others of the store; the shards are then not usable
+  absl::Status Apply(const ClusterView& view, uint32_t server_id);
+
+  // Index = shard id; empty before the first Apply.
+  std::vector<Shard*> shards() const;
+
+  // Runs `read` on each shard's strand, in turn, and waits for it.
+  void ForEachShard(const std::function<void(Shard&)>& read) const;
+
+  // From now on every shard refuses; what waits is answered.
+  void StopServing();
+
+ private:
+  absl::Status MakeShards(const ClusterView& view, uint32_t server_id);
+  absl::Status Load(Shard& shard, const ClusterView& view);
+  absl::Status DropVanishedTables(const ClusterView& view);
+  void KeepDeadlines();
+
+  RowStore& rows_;
+  MetaStore& meta_;
+  const Clock& clock_;
+  ShardCounters& counters_;
+  std::atomic<size_t> parked_{0};  // shared by all shards
+
+  mutable Mutex mu_;
+  CondVar wake_;
+  std::vector<std::unique_ptr<Shard>> shards_ ABSL_GUARDED_BY(mu_);
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+
+  std::thread deadlines_;
+};
+
+}  // namespace paramo

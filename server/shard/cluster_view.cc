@@ -1,0 +1,106 @@
+#include "server/shard/cluster_view.h"
+
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/limits.h"
+#include "common/base/status.h"
+#include "paramo/v1/cluster.pb.h"
+
+namespace paramo {
+namespace {
+
+absl::StatusOr<std::shared_ptr<const TableConfig>> MakeTable(
+    const v1::Table& table) {
+  const v1::TableSpec& spec = table.spec();
+  if (spec.dim() == 0 || spec.dim() > kDimMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("dim ", spec.dim(), " is not in [1, ", kDimMax, "]"));
+  }
+  auto config = std::make_shared<TableConfig>();
+  config->id = table.id();
+  config->version = table.version();
+  config->name = spec.name();
+  config->dim = spec.dim();
+  std::map<std::string, double> params(spec.rule().params().begin(),
+                                       spec.rule().params().end());
+  PARAMO_ASSIGN_OR_RETURN(config->rule, MakeRule(spec.rule().name(), params));
+  config->initializer.kind =
+      static_cast<Initializer::Kind>(spec.initializer().kind());
+  config->initializer.a = spec.initializer().a();
+  config->initializer.fan_in = spec.initializer().fan_in();
+  config->initializer.fan_out = spec.initializer().fan_out();
+  PARAMO_RETURN_IF_ERROR(config->initializer.Validate());
+  config->seed = spec.seed();
+  if (!v1::NonFinite::Policy_IsValid(spec.non_finite().policy())) {
+    return absl::InvalidArgumentError("unknown non_finite policy");
+  }
+  config->policy = static_cast<NonFinitePolicy>(spec.non_finite().policy());
+  config->clip = static_cast<float>(spec.non_finite().clip());
+  if (config->policy == NonFinitePolicy::kClip &&
+      !(std::isfinite(config->clip) && config->clip > 0)) {
+    return absl::InvalidArgumentError("clip must be finite and above 0");
+  }
+  return std::shared_ptr<const TableConfig>(std::move(config));
+}
+
+JobView MakeJob(const v1::JobState& state) {
+  JobView job;
+  job.id = state.id();
+  job.name = state.name();
+  job.sync = state.sync().kind() == v1::Sync::BSP ? SyncKind::kBsp
+                                                  : SyncKind::kAsync;
+  job.over = state.phase() != v1::JOB_PHASE_WAITING &&
+             state.phase() != v1::JOB_PHASE_RUNNING;
+  for (const v1::Member& member : state.members()) {
+    MemberView view;
+    view.worker = member.worker();
+    view.session = member.session();
+    view.session_epoch = member.session_epoch();
+    view.first_clock = member.first_clock();
+    view.left = member.left();
+    job.members.push_back(view);
+  }
+  return job;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const ClusterView>> MakeClusterView(
+    std::shared_ptr<const v1::ClusterState> state) {
+  auto view = std::make_shared<ClusterView>();
+  view->version = state->version();
+  view->cluster_id = state->cluster_id();
+  view->cluster_incarnation = state->cluster_incarnation();
+  std::map<uint32_t, std::string> addresses;
+  for (const v1::Server& server : state->servers()) {
+    addresses[server.id()] = server.address();
+  }
+  if (state->shards_size() > static_cast<int>(kShardsMax)) {
+    return absl::InvalidArgumentError("too many shards in the cluster state");
+  }
+  for (const v1::Shard& shard : state->shards()) {
+    ShardConfig config;
+    config.epoch = shard.epoch();
+    config.history = shard.history();
+    config.primary = shard.primary();
+    config.address = addresses[shard.primary()];
+    view->shards.push_back(std::move(config));
+  }
+  for (const v1::Table& table : state->tables()) {
+    auto config = MakeTable(table);
+    if (!config.ok()) {
+      return Annotate(config.status(),
+                      absl::StrCat("table ", table.spec().name()));
+    }
+    view->tables[table.id()] = *std::move(config);
+  }
+  for (const v1::JobState& job : state->jobs()) {
+    view->jobs.push_back(MakeJob(job));
+  }
+  view->state = std::move(state);
+  return std::shared_ptr<const ClusterView>(std::move(view));
+}
+
+}  // namespace paramo

@@ -1,0 +1,67 @@
+// The cluster state as a server uses it: tables resolved to rules, jobs to
+// sync policies. Made once per version, then immutable and shared.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/ids.h"
+#include "server/sync/policy.h"
+#include "server/table/table_config.h"
+
+namespace paramo {
+
+namespace v1 {
+class ClusterState;
+}
+
+struct ShardConfig {
+  Epoch epoch = 0;
+  HistoryId history = 0;
+  uint32_t primary = 0;  // server id; 0 = not placed
+  std::string address;   // of the primary
+};
+
+struct MemberView {
+  WorkerId worker = 0;
+  SessionId session = kNoSession;
+  uint32_t session_epoch = 0;
+  WorkerClock first_clock = 0;
+  bool left = false;
+};
+
+struct JobView {
+  uint32_t id = 0;
+  std::string name;
+  SyncKind sync = SyncKind::kAsync;
+  bool over = false;
+  std::vector<MemberView> members;
+};
+
+struct ClusterView {
+  uint64_t version = 0;
+  uint64_t cluster_id = 0;
+  uint64_t cluster_incarnation = 0;
+  std::vector<ShardConfig> shards;
+  std::map<TableId, std::shared_ptr<const TableConfig>> tables;
+  std::vector<JobView> jobs;
+  // The state as the coordinator sent it, for handing it on.
+  std::shared_ptr<const v1::ClusterState> state;
+
+  const TableConfig* FindTable(TableId id) const {
+    auto table = tables.find(id);
+    return table == tables.end() ? nullptr : table->second.get();
+  }
+};
+
+// Errors: INVALID_ARGUMENT  a table this build cannot serve (unknown rule,
+//                           parameter out of range), or a state that is not
+//                           one; the message names the table
+absl::StatusOr<std::shared_ptr<const ClusterView>> MakeClusterView(
+    std::shared_ptr<const v1::ClusterState> state);
+
+}  // namespace paramo

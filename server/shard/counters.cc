@@ -1,0 +1,35 @@
+#include "server/shard/counters.h"
+
+namespace paramo {
+
+ShardCounters::ShardCounters(MetricsRegistry& r)
+    : push_rows(r.AddCounter("paramo_push_rows_total",
+                             "Gradient rows accepted")),
+      pull_rows(r.AddCounter("paramo_pull_rows_total", "Rows answered")),
+      rows_created(r.AddCounter("paramo_rows_created_total",
+                                "Rows made by their first push")),
+      rows_skipped(r.AddCounter(
+          "paramo_rows_skipped_total",
+          "Rows left unchanged: gradient or result not finite, or no room")),
+      duplicates(r.AddCounter("paramo_push_duplicates_total",
+                              "Retried pushes answered from memory")),
+      rounds(r.AddCounter("paramo_rounds_closed_total",
+                          "Rounds applied, counted per shard")),
+      contributions_late(r.AddCounter(
+          "paramo_contributions_late_total",
+          "Sections dropped because their round was closed")),
+      contributions_dead(r.AddCounter(
+          "paramo_contributions_dead_total",
+          "Sections discarded because their worker left in mid-step")),
+      parked_pulls(r.AddGauge("paramo_parked_pulls",
+                              "Pulls waiting for a round to close")),
+      held_pushes(r.AddGauge("paramo_held_pushes",
+                             "Pushes waiting for an earlier number")) {
+  for (size_t i = 0; i < refused.size(); ++i) {
+    refused[i] = &r.AddCounter(
+        "paramo_refused_total", "Sections and requests refused, by reason",
+        {{"reason", wire::ReasonName(static_cast<wire::Reason>(i))}});
+  }
+}
+
+}  // namespace paramo

@@ -1,0 +1,32 @@
+// What a server's shards count, together. References into the registry, taken
+// once; recording is lock-free.
+#pragma once
+
+#include <array>
+
+#include "common/metrics/metrics.h"
+#include "common/wire/section.h"
+
+namespace paramo {
+
+struct ShardCounters {
+  explicit ShardCounters(MetricsRegistry& registry);
+
+  Counter& push_rows;
+  Counter& pull_rows;
+  Counter& rows_created;
+  Counter& rows_skipped;
+  Counter& duplicates;          // retries answered from memory
+  Counter& rounds;              // closed
+  Counter& contributions_late;  // dropped: their round was closed
+  Counter& contributions_dead;  // discarded: the worker left in mid-step
+  Gauge& parked_pulls;
+  Gauge& held_pushes;
+  std::array<Counter*, wire::kReasonCount> refused;  // by reason
+
+  void CountRefusal(wire::Reason reason) {
+    refused[static_cast<size_t>(reason)]->Add();
+  }
+};
+
+}  // namespace paramo

@@ -1,0 +1,102 @@
+#include "server/shard/decode.h"
+
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "common/codec/codec.h"
+#include "common/routing/routing.h"
+
+namespace paramo {
+namespace {
+
+DecodeError Wrong(wire::Reason reason, std::string message) {
+  return {absl::InvalidArgumentError(message), reason};
+}
+
+// Points rows[0..n) at the rows of a block of `row_bytes` each that begins at
+// `offset`. Returns how many rows straddle a seam; their addresses are null.
+size_t PointAtRows(const Rope& rope, size_t offset, size_t row_bytes,
+                   absl::Span<const float*> rows) {
+  size_t seams = 0;
+  size_t piece_start = 0;
+  size_t row = 0;
+  for (const Piece& piece : rope.pieces()) {
+    size_t piece_end = piece_start + piece.size;
+    for (; row < rows.size(); ++row) {
+      size_t at = offset + row * row_bytes;
+      if (at >= piece_end) break;
+      if (at + row_bytes <= piece_end) {
+        rows[row] =
+            reinterpret_cast<const float*>(piece.data + (at - piece_start));
+      } else {
+        rows[row] = nullptr;
+        ++seams;
+      }
+    }
+    piece_start = piece_end;
+  }
+  return seams;
+}
+
+}  // namespace
+
+DecodeError DecodeKeyBlock(SectionTask& task) {
+  if (task.section.keys.size % sizeof(Key) != 0) {
+    return Wrong(wire::Reason::kKeys,
+                 absl::StrCat("key block of ", task.section.keys.size,
+                              " bytes is not a multiple of 8; keys are u64, "
+                              "little-endian"));
+  }
+  task.data->rope.Copy(task.section.keys.offset, task.section.keys.size,
+                       task.keys.data());
+  return {};
+}
+
+DecodeError DecodeKeys(SectionTask& task, uint32_t shard_count) {
+  if (task.decoded) return {};
+  DecodeError error = DecodeKeyBlock(task);
+  if (!error.status.ok()) return error;
+  const wire::SectionHeader& header = task.header();
+  for (Key key : task.keys) {
+    ShardId shard = ShardOf(header.table, key, shard_count);
+    if (shard != header.shard) {
+      return Wrong(wire::Reason::kKeys,
+                   absl::StrCat("key ", key, " of table ", header.table,
+                                " belongs to shard ", shard, ", not ",
+                                header.shard,
+                                "; see docs/formats.md, Routing"));
+    }
+  }
+  return {};
+}
+
+DecodeError DecodeRows(SectionTask& task, uint32_t dim) {
+  if (task.decoded) return {};
+  auto codec = FindCodec(task.header().codec);
+  if (!codec.ok()) return {codec.status(), wire::Reason::kCodec};
+  size_t row_bytes = (*codec)->row_bytes(dim);
+  // No overflow: keys are bounded by kKeysMax and dim by kDimMax.
+  size_t expected = task.keys.size() * row_bytes;
+  if (task.section.values.size != expected) {
+    return Wrong(wire::Reason::kDimensions,
+                 absl::StrCat("value block has ", task.section.values.size,
+                              " bytes; ", task.keys.size(), " keys of dim ",
+                              dim, " in ", (*codec)->name, " take ",
+                              expected));
+  }
+  size_t seams = PointAtRows(task.data->rope, task.section.values.offset,
+                             row_bytes, task.rows);
+  if (seams == 0) return {};
+  task.seams = std::shared_ptr<float[]>(new float[seams * dim]);
+  float* copy = task.seams.get();
+  for (size_t i = 0; i < task.rows.size(); ++i) {
+    if (task.rows[i] != nullptr) continue;
+    task.data->rope.Copy(task.section.values.offset + i * row_bytes, row_bytes,
+                         copy);
+    task.rows[i] = copy;
+    copy += dim;
+  }
+  return {};
+}
+
+}  // namespace paramo

@@ -1,0 +1,63 @@
+// One section on its way through its shard. The service makes it; the shard
+// fills the reply and calls done, exactly once.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "common/base/ids.h"
+#include "common/mem/budget.h"
+#include "common/mem/rope.h"
+#include "common/strand/strand.h"
+#include "common/wire/reply.h"
+#include "common/wire/request.h"
+
+namespace paramo {
+
+class Shard;
+
+// What an accumulated push must keep alive until its round closes: the bytes
+// as they arrived, and the space for the decoded keys and row addresses of
+// every section of the request. Shared by the request and by open rounds.
+struct RequestData {
+  Rope rope;
+  std::vector<Key> keys;
+  std::vector<const float*> rows;
+  BudgetCharge charge;  // of rope.pinned_bytes()
+};
+
+// Life: part of the service's request object, which lives until every section
+// is done. Threads: touched by the service before it is posted, then by the
+// shard's strand, then by whoever runs done.
+struct SectionTask : StrandTask {
+  explicit SectionTask(Run run) : StrandTask(run) {}
+
+  // Fixed by the service.
+  Shard* shard = nullptr;
+  std::shared_ptr<RequestData> data;
+  wire::SectionView section;
+  bool is_pull = false;
+  // [n] each, within data. Decoded already when the service split the section.
+  absl::Span<Key> keys;
+  absl::Span<const float*> rows;  // pushes
+  bool decoded = false;
+  // Pulls: where the rows go; outs[i] for key i when the section was split.
+  uint8_t* out = nullptr;
+  std::vector<uint8_t*> outs;
+  uint32_t out_dim = 0;  // the width that space was reserved for
+  absl::Duration deadline;  // steady time
+  void (*done)(SectionTask*) = nullptr;
+
+  // Filled by the shard.
+  wire::SectionReply reply;
+  // Rows that straddle two pieces of the message, copied to lie in one.
+  std::shared_ptr<float[]> seams;
+  std::vector<Key> own_keys;  // of a parked pull
+
+  const wire::SectionHeader& header() const { return section.header; }
+};
+
+}  // namespace paramo

@@ -1,0 +1,135 @@
+// A pull on its shard: fence, check, sync gate, gather. A pull that the sync
+// policy does not let through yet is parked; the event that frees it, or its
+// deadline, answers it.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/shard/decode.h"
+#include "server/shard/shard.h"
+
+namespace paramo {
+
+void Shard::Pull(SectionTask* task) {
+  Refusal refusal = Fence(*task);
+  if (!refusal.refused()) refusal = CheckPull(*task);
+  if (refusal.refused()) return Refuse(task, refusal);
+  Membership* membership = FindMembership(task->header().session);
+  if (membership == nullptr) return Gather(task);
+  if (membership->left) {
+    return Refuse(task, {absl::FailedPreconditionError(
+                             "the worker left its job or was declared dead; "
+                             "join again"),
+                         wire::Reason::kNotAMember});
+  }
+  Job& job = *membership->job;
+  if (job.policy->PullReady(task->header().clock)) return Gather(task);
+  Park(task, job);
+}
+
+Shard::Refusal Shard::CheckPull(SectionTask& task) const {
+  absl::Status crc = wire::CheckCrc(task.data->rope, task.section);
+  if (!crc.ok()) return {crc, wire::Reason::kChecksum};
+  if (task.keys.empty()) {
+    return {absl::InvalidArgumentError("no keys to pull"),
+            wire::Reason::kKeys};
+  }
+  const wire::SectionHeader& header = task.header();
+  const TableShard* table = this->table(header.table);
+  if (table == nullptr) {
+    return {absl::NotFoundError(absl::StrCat(
+                "no table with id ", header.table,
+                "; it may have been dropped: list the tables")),
+            wire::Reason::kUnknownTable};
+  }
+  if (header.table_version > table->config().version ||
+      task.out_dim != table->config().dim) {
+    return {absl::AbortedError("the table's version has not arrived here yet"),
+            wire::Reason::kTableVersion};
+  }
+  // The session has seen a newer state than this server has.
+  if (header.floor_epoch == config_.epoch && header.floor_lsn > applied_) {
+    return {absl::AbortedError(absl::StrCat(
+                "this server is at lsn ", applied_, ", the session at ",
+                header.floor_lsn)),
+            wire::Reason::kWrongEpoch};
+  }
+  DecodeError error = DecodeKeys(task, options_.shard_count);
+  return {error.status, error.reason};
+}
+
+void Shard::Gather(SectionTask* task) {
+  const TableShard* table = this->table(task->header().table);
+  if (table == nullptr) {  // dropped while the pull was parked
+    return Refuse(task, {absl::NotFoundError("the table was dropped"),
+                         wire::Reason::kUnknownTable});
+  }
+  if (task->outs.empty()) {
+    table->Gather(task->keys, task->out);
+  } else {
+    table->Gather(task->keys, task->outs.data());
+  }
+  options_.counters->pull_rows.Add(task->keys.size());
+  task->reply.header.lsn = applied_;
+  Finish(task);
+}
+
+void Shard::Park(SectionTask* task, Job& job) {
+  size_t parked = options_.parked->fetch_add(1, std::memory_order_relaxed);
+  if (parked >= kParkedPullsMax) {
+    options_.parked->fetch_sub(1, std::memory_order_relaxed);
+    return Refuse(task, {absl::ResourceExhaustedError(absl::StrCat(
+                             kParkedPullsMax, " pulls are parked here")),
+                         wire::Reason::kOverloaded});
+  }
+  options_.counters->parked_pulls.Add(1);
+  // A parked pull keeps its own keys and lets go of the received bytes.
+  task->own_keys.assign(task->keys.begin(), task->keys.end());
+  task->keys = absl::MakeSpan(task->own_keys);
+  task->data.reset();
+  job.parked.push_back(task);
+}
+
+void Shard::Unpark() {
+  options_.parked->fetch_sub(1, std::memory_order_relaxed);
+  options_.counters->parked_pulls.Add(-1);
+}
+
+void Shard::AnswerParked(Job& job) {
+  std::vector<SectionTask*> ready;
+  auto still_waiting = [&](SectionTask* task) {
+    Membership* member = FindMembership(task->header().session);
+    bool waits = member != nullptr && !member->left &&
+                 !job.policy->PullReady(task->header().clock);
+    if (!waits) ready.push_back(task);
+    return waits;
+  };
+  job.parked.erase(
+      std::stable_partition(job.parked.begin(), job.parked.end(),
+                            still_waiting),
+      job.parked.end());
+  for (SectionTask* task : ready) {
+    Unpark();
+    Membership* member = FindMembership(task->header().session);
+    if (member == nullptr || member->left) {
+      Refuse(task, {absl::FailedPreconditionError(
+                        "the worker left its job or was declared dead"),
+                    wire::Reason::kNotAMember});
+    } else {
+      Gather(task);
+    }
+  }
+}
+
+std::string Shard::WaitingFor(const Job& job) const {
+  std::string missing;
+  for (const auto& [worker, member] : job.policy->members()) {
+    if (member.next <= job.policy->open_round()) {
+      absl::StrAppend(&missing, missing.empty() ? "" : ", ", worker);
+    }
+  }
+  return absl::StrCat("round ", job.policy->open_round(), " of job ", job.name,
+                      " waits for workers ", missing);
+}
+
+}  // namespace paramo

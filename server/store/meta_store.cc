@@ -1,0 +1,94 @@
+#include "server/store/meta_store.h"
+
+#include <rocksdb/iterator.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/log.h"
+#include "common/base/status.h"
+#include "server/store/rocks_internal.h"
+
+namespace paramo {
+namespace {
+
+constexpr size_t kCacheBytes = size_t{1} << 20;
+
+rocksdb::WriteOptions Synced() {
+  rocksdb::WriteOptions write;
+  write.sync = true;
+  return write;
+}
+
+}  // namespace
+
+struct MetaStore::Impl {
+  ~Impl() {
+    if (db == nullptr) return;
+    auto status = FromRocks(db->Close(), "closing the metadata store");
+    if (!status.ok()) LogWarning("%s", ToString(status));
+    delete db;
+  }
+
+  // After a failed write (a full disk) RocksDB refuses all others until it is
+  // told to go on. It looks for free space by itself as well, every 5 seconds,
+  // and while it does so it cannot be told.
+  template <typename Write>
+  absl::Status Retried(absl::string_view what, const Write& write) {
+    rocksdb::Status status = write();
+    if (!status.ok() && db->Resume().ok()) status = write();
+    return FromRocks(status, what);
+  }
+
+  rocksdb::DB* db = nullptr;
+};
+
+absl::StatusOr<std::unique_ptr<MetaStore>> MetaStore::Open(
+    const std::string& data_dir) {
+  const std::string dir = absl::StrCat(data_dir, "/meta");
+  auto impl = std::make_unique<Impl>();
+  rocksdb::Options options = BaseRocksOptions(kCacheBytes);
+  options.create_if_missing = true;
+  options.write_buffer_size = size_t{1} << 20;
+  PARAMO_RETURN_IF_ERROR(OpenRocks(
+      dir, [&] { return rocksdb::DB::Open(options, dir, &impl->db); }));
+  return std::unique_ptr<MetaStore>(new MetaStore(std::move(impl)));
+}
+
+MetaStore::MetaStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+MetaStore::~MetaStore() = default;
+
+absl::StatusOr<std::optional<std::string>> MetaStore::Get(
+    absl::string_view key) const {
+  std::string value;
+  auto status = impl_->db->Get(rocksdb::ReadOptions(), ToSlice(key), &value);
+  if (status.IsNotFound()) return std::optional<std::string>();
+  PARAMO_RETURN_IF_ERROR(FromRocks(status, "reading metadata"));
+  return std::optional<std::string>(std::move(value));
+}
+
+absl::Status MetaStore::Put(absl::string_view key, absl::string_view value) {
+  return impl_->Retried("writing metadata", [&] {
+    return impl_->db->Put(Synced(), ToSlice(key), ToSlice(value));
+  });
+}
+
+absl::Status MetaStore::Delete(absl::string_view key) {
+  return impl_->Retried("deleting metadata", [&] {
+    return impl_->db->Delete(Synced(), ToSlice(key));
+  });
+}
+
+absl::Status MetaStore::Scan(absl::string_view prefix,
+                             const Visit& visit) const {
+  std::unique_ptr<rocksdb::Iterator> entries(
+      impl_->db->NewIterator(rocksdb::ReadOptions()));
+  for (entries->Seek(ToSlice(prefix)); entries->Valid(); entries->Next()) {
+    if (!absl::StartsWith(ToView(entries->key()), prefix)) break;
+    PARAMO_RETURN_IF_ERROR(
+        visit(ToView(entries->key()), ToView(entries->value())));
+  }
+  return FromRocks(entries->status(), "reading metadata");
+}
+
+}  // namespace paramo

@@ -1,0 +1,38 @@
+// What our two RocksDB databases have in common. Internal to server/store:
+// the only headers that show RocksDB types are this one and
+// row_store_internal.h.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include <rocksdb/db.h>
+#include <rocksdb/options.h>
+#include <rocksdb/slice.h>
+#include <rocksdb/status.h>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace paramo {
+
+inline rocksdb::Slice ToSlice(absl::string_view text) {
+  return rocksdb::Slice(text.data(), text.size());
+}
+inline absl::string_view ToView(const rocksdb::Slice& slice) {
+  return absl::string_view(slice.data(), slice.size());
+}
+
+// `status` in our codes, which mean one thing each, with `what` in front.
+absl::Status FromRocks(const rocksdb::Status& status, absl::string_view what);
+
+// Options of both: checks on, RocksDB's log lines among ours, `cache_bytes` of
+// uncompressed blocks.
+rocksdb::Options BaseRocksOptions(size_t cache_bytes);
+
+// Runs `open` on the database in `dir` and says, when it fails, what a person
+// can do about it. RocksDB can throw on malformed files; that ends here.
+absl::Status OpenRocks(const std::string& dir,
+                       const std::function<rocksdb::Status()>& open);
+
+}  // namespace paramo

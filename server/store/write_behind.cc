@@ -1,0 +1,227 @@
+#include "server/store/write_behind.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/base/status.h"
+
+namespace paramo {
+namespace {
+
+// How often the triggers are looked at: one atomic read per shard.
+constexpr absl::Duration kLookInterval = absl::Milliseconds(50);
+
+// Sources asked at the same time; with kFlushShardBytesMax it bounds how far
+// a round can overshoot bytes_per_ingest (8 x 8 MiB).
+constexpr size_t kSourcesAtOnce = 8;
+
+// What several sources answered to one question. Shared by the write-behind
+// thread, which waits, and the `done` callbacks, the last of which may still
+// be returning when the waiter goes on.
+class Answers {
+ public:
+  explicit Answers(size_t count) : flushes_(count), missing_(count) {}
+
+  void Set(size_t index, ShardFlush flush) {
+    MutexLock lock(mu_);
+    PARAMO_CHECK(missing_ > 0);  // a source called `done` twice
+    flushes_[index] = std::move(flush);
+    if (--missing_ == 0) complete_.NotifyAll();
+  }
+
+  std::vector<ShardFlush> Wait() {
+    MutexLock lock(mu_);
+    while (missing_ > 0) complete_.Wait(mu_);
+    return std::move(flushes_);
+  }
+
+ private:
+  Mutex mu_;
+  CondVar complete_;
+  std::vector<ShardFlush> flushes_ ABSL_GUARDED_BY(mu_);
+  size_t missing_ ABSL_GUARDED_BY(mu_);
+};
+
+std::vector<ShardFlush> CollectFrom(absl::Span<FlushSource* const> sources,
+                                    size_t rows_max) {
+  auto answers = std::make_shared<Answers>(sources.size());
+  for (size_t i = 0; i < sources.size(); ++i) {
+    sources[i]->Collect(rows_max, [answers, i](ShardFlush flush) {
+      answers->Set(i, std::move(flush));
+    });
+  }
+  return answers->Wait();
+}
+
+}  // namespace
+
+WriteBehind::WriteBehind(RowStore& store, const Clock& clock,
+                         const WriteBehindOptions& options)
+    : store_(store),
+      clock_(clock),
+      options_(options),
+      round_started_(clock.Now()),
+      backoff_(absl::ZeroDuration()),
+      not_before_(absl::ZeroDuration()),
+      thread_([this] { Run(); }) {}
+
+WriteBehind::~WriteBehind() { Stop(); }
+
+void WriteBehind::Add(FlushSource* source) {
+  MutexLock lock(mu_);
+  sources_.push_back(source);
+}
+
+void WriteBehind::Remove(FlushSource* source) {
+  MutexLock lock(mu_);
+  sources_.erase(std::remove(sources_.begin(), sources_.end(), source),
+                 sources_.end());
+  // The round under way may hold it; no later one can.
+  const uint64_t round = stats_.rounds;
+  while (round_running_ && stats_.rounds == round) settled_.Wait(mu_);
+}
+
+void WriteBehind::Stop() {
+  {
+    MutexLock lock(mu_);
+    stopping_ = true;
+    wake_.NotifyAll();
+    settled_.NotifyAll();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void WriteBehind::Wake() {
+  MutexLock lock(mu_);
+  wake_.NotifyAll();
+}
+
+absl::Status WriteBehind::FlushAll(absl::Duration timeout) {
+  const absl::Time deadline = absl::Now() + timeout;
+  MutexLock lock(mu_);
+  ++flush_all_waiters_;
+  wake_.NotifyAll();
+  size_t dirty_rows = DirtyRows();
+  while ((dirty_rows > 0 || round_running_) && !stopping_ &&
+         absl::Now() < deadline) {
+    settled_.WaitFor(mu_, std::min(deadline - absl::Now(), kLookInterval));
+    dirty_rows = DirtyRows();
+  }
+  --flush_all_waiters_;
+  if (dirty_rows == 0) return absl::OkStatus();
+  return absl::DeadlineExceededError(
+      absl::StrCat(dirty_rows, " rows are still not in the store after ",
+                   absl::FormatDuration(timeout),
+                   "; last error: ", ToString(stats_.last_error)));
+}
+
+WriteBehindStats WriteBehind::Stats() const {
+  MutexLock lock(mu_);
+  WriteBehindStats stats = stats_;
+  stats.dirty_rows = DirtyRows();
+  return stats;
+}
+
+void WriteBehind::Run() {
+  pthread_setname_np(pthread_self(), "write-behind");
+  for (;;) {
+    std::vector<FlushSource*> sources;
+    {
+      MutexLock lock(mu_);
+      WaitForWork();
+      if (stopping_) return;
+      sources = NextSources();
+      if (sources.empty()) continue;  // told Flushed, they just became clean
+      round_started_ = clock_.Now();
+      round_running_ = true;
+    }
+    Round(sources);
+  }
+}
+
+void WriteBehind::WaitForWork() {
+  while (!stopping_ && !RoundIsDue(DirtyRows())) {
+    wake_.WaitFor(mu_, kLookInterval);
+  }
+}
+
+bool WriteBehind::RoundIsDue(size_t dirty_rows) const {
+  const absl::Duration now = clock_.Now();
+  if (dirty_rows == 0 || now < not_before_) return false;
+  // The first round after a failure does not wait for its trigger again.
+  if (flush_all_waiters_ > 0 || backoff_ > absl::ZeroDuration()) return true;
+  return dirty_rows >= options_.dirty_rows_high ||
+         now - round_started_ >= options_.interval;
+}
+
+size_t WriteBehind::DirtyRows() const {
+  size_t rows = 0;
+  for (const FlushSource* source : sources_) rows += source->DirtyRows();
+  return rows;
+}
+
+// The dirty sources, from where the last round ended (invariant 1).
+std::vector<FlushSource*> WriteBehind::NextSources() {
+  std::vector<FlushSource*> dirty;
+  for (size_t i = 0; i < sources_.size(); ++i) {
+    FlushSource* source = sources_[(next_source_ + i) % sources_.size()];
+    if (source->DirtyRows() > 0) dirty.push_back(source);
+  }
+  return dirty;
+}
+
+void WriteBehind::Round(const std::vector<FlushSource*>& sources) {
+  FlushBatch batch;
+  size_t bytes = 0;
+  while (batch.size() < sources.size() && bytes < options_.bytes_per_ingest) {
+    auto next =
+        absl::MakeConstSpan(sources).subspan(batch.size(), kSourcesAtOnce);
+    for (ShardFlush& flush : CollectFrom(next, options_.rows_per_collect)) {
+      bytes += flush.arena.size() + flush.state.size();
+      batch.push_back(std::move(flush));
+    }
+  }
+  const absl::Status status = store_.Ingest(batch);
+  uint64_t rows = 0;
+  for (size_t i = 0; i < batch.size(); ++i) {
+    rows += batch[i].rows.size();
+    sources[i]->Flushed(batch[i], status);
+  }
+  NoteOutcome(sources[batch.size() - 1], rows, bytes, status);
+}
+
+void WriteBehind::NoteOutcome(const FlushSource* last_asked, uint64_t rows,
+                              size_t bytes, const absl::Status& status) {
+  if (!status.ok()) {
+    LogError("write-behind: %d rows could not be stored and stay in memory: %s",
+             rows, ToString(status));
+  }
+  MutexLock lock(mu_);
+  ++stats_.rounds;
+  stats_.last_error = status;
+  if (status.ok()) {
+    stats_.rows += rows;
+    backoff_ = absl::ZeroDuration();
+    // Dirty rows that nobody would give: ask again later, do not spin.
+    not_before_ =
+        bytes == 0 ? clock_.Now() + kLookInterval : absl::ZeroDuration();
+  } else {
+    ++stats_.failures;
+    backoff_ =
+        std::clamp(2 * backoff_, options_.backoff_min, options_.backoff_max);
+    not_before_ = clock_.Now() + backoff_;
+  }
+  const auto last = std::find(sources_.begin(), sources_.end(), last_asked);
+  next_source_ = last == sources_.end() ? 0 : last - sources_.begin() + 1;
+  round_running_ = false;
+  settled_.NotifyAll();
+}
+
+}  // namespace paramo

@@ -1,0 +1,77 @@
+// When a pull may be answered, and when contributions become part of the rows.
+// Step 2 of the data path ("sync gate").
+//
+// A policy is a pure state machine over clocks and membership, one per job and
+// shard: it holds no lock, reads no clock and keeps no gradient. The shard
+// calls it on its strand, from applied log records only, so that every replica
+// makes the same decisions.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "common/base/ids.h"
+
+namespace paramo {
+
+enum class SyncKind { kAsync, kBsp };
+
+// What to do with a push of a member.
+enum class Admission {
+  kApply,       // at once
+  kAccumulate,  // keep it for its round
+  kDrop,        // its round is closed, or the worker is not in it
+  kNotAMember,
+};
+
+// Invariants
+//   1. A member's clock only grows.
+//   2. Rounds close in order, each once, and only after every live member that
+//      has begun has ended its step.
+class SyncPolicy {
+ public:
+  struct Member {
+    WorkerClock first = 0;  // contributes from this round on
+    WorkerClock next = 0;   // the first clock it has not ended here
+  };
+
+  virtual ~SyncPolicy() = default;
+
+  // Membership, as logged. Joining twice with the same `first` is harmless.
+  virtual void Join(WorkerId worker, WorkerClock first);
+  // Nobody waits for it any more; what it completed stays.
+  virtual void Leave(WorkerId worker);
+
+  virtual Admission AdmitPush(WorkerId worker, WorkerClock clock) const = 0;
+  virtual bool PullReady(WorkerClock clock) const = 0;
+
+  // The worker's last section of step `clock` has been applied here.
+  virtual void EndClock(WorkerId worker, WorkerClock clock);
+
+  // The next round to close, when it is complete. The shard applies it and
+  // then calls CloseRound.
+  virtual std::optional<WorkerClock> CompleteRound() const = 0;
+  virtual void CloseRound(WorkerClock /*round*/) {}
+
+  // Lowest clock that all live members have finished; what replies carry.
+  WorkerClock SlowestClock() const;
+
+  bool IsMember(WorkerId worker) const { return members_.contains(worker); }
+  const std::map<WorkerId, Member>& members() const { return members_; }
+
+  // For saving and restoring the state of a shard.
+  virtual WorkerClock open_round() const { return 0; }
+  virtual void Restore(const std::map<WorkerId, Member>& members,
+                       WorkerClock open_round);
+
+ protected:
+  std::map<WorkerId, Member> members_;  // live ones
+  WorkerClock finished_ = 0;  // what SlowestClock was when the last one left
+};
+
+std::unique_ptr<SyncPolicy> MakeSyncPolicy(SyncKind kind);
+
+}  // namespace paramo

@@ -1,0 +1,53 @@
+// A row is one contiguous record: header, value, slots (see
+// docs/formats/row.md). It is stored in memory and written to disk as it is.
+//
+//   0            32                32 + 4 dim             32 + 4 dim (1 +
+//   slots) | RowHeader  | value [dim] f32 | slots [slots, dim] f32 |
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "server/rule/row_header.h"
+
+namespace paramo {
+
+// Offsets within the record of one table. Sizes fit easily: a value has at
+// most kDimMax = 2^16 floats.
+class RowLayout {
+ public:
+  RowLayout(uint32_t dim, uint32_t slots) : dim_(dim), slots_(slots) {}
+
+  uint32_t dim() const { return dim_; }
+  uint32_t slots() const { return slots_; }
+
+  static constexpr size_t value_offset() { return sizeof(RowHeader); }
+  size_t value_bytes() const { return size_t{dim_} * sizeof(float); }
+  size_t slot_offset(uint32_t slot) const {
+    return value_offset() + value_bytes() * (1 + slot);
+  }
+  size_t record_bytes() const { return slot_offset(slots_); }
+
+  // Distance of records in memory: 16-byte aligned, so that every row of the
+  // common widths can be loaded aligned.
+  size_t stride() const { return (record_bytes() + 15) & ~size_t{15}; }
+
+ private:
+  uint32_t dim_;
+  uint32_t slots_;
+};
+
+inline RowHeader& HeaderOf(std::byte* row) {
+  return *reinterpret_cast<RowHeader*>(row);
+}
+inline const RowHeader& HeaderOf(const std::byte* row) {
+  return *reinterpret_cast<const RowHeader*>(row);
+}
+inline float* ValueOf(std::byte* row) {
+  return reinterpret_cast<float*>(row + RowLayout::value_offset());
+}
+inline const float* ValueOf(const std::byte* row) {
+  return reinterpret_cast<const float*>(row + RowLayout::value_offset());
+}
+
+}  // namespace paramo

@@ -1,0 +1,130 @@
+// TableShard: what a push does.
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+#include "server/rule/finite.h"
+#include "server/table/table_shard.h"
+
+namespace paramo {
+
+absl::Status TableShard::CheckFinite(absl::Span<const Key> keys,
+                                     const float* const* grads) const {
+  if (config_.policy != NonFinitePolicy::kReject) return absl::OkStatus();
+  const size_t bad = FirstNonFiniteRow(grads, keys.size(), layout_.dim());
+  if (bad == keys.size()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the gradient of key ", keys[bad], " (row ", bad, " of ", keys.size(),
+      ") holds a NaN or an infinity; nothing was applied. Mend the gradient, "
+      "or let the table skip such rows or clip them (non_finite)"));
+}
+
+absl::Status TableShard::CheckRoom(absl::Span<const Key> keys) const {
+  if (rows() + keys.size() <= rows_max_) return absl::OkStatus();
+  // Near the limit only the missing keys count. Duplicates count twice: that
+  // refuses a little early, within one push of the limit.
+  uint64_t missing = 0;
+  for (const Key key : keys) missing += Find(key) == nullptr ? 1 : 0;
+  if (rows() + missing <= rows_max_) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "shard ", shard_, " holds ", rows(), " rows of this table and may hold ",
+      rows_max_, "; ", missing,
+      " more do not fit. Use more shards, or fewer "
+      "keys"));
+}
+
+ApplyResult TableShard::Apply(absl::Span<const Key> keys,
+                              const float* const* grads, Lsn lsn,
+                              uint32_t last_use) {
+  distinct_.Set(keys, grads, layout_.dim());
+  keys = distinct_.keys();
+  grads = distinct_.grads();
+  ApplyResult result;
+  for (size_t at = 0; at < keys.size(); at += batch_rows_) {
+    ApplyBatch(keys.subspan(at, batch_rows_), grads + at, {lsn, last_use},
+               &result);
+  }
+  distinct_.Trim();
+  return result;
+}
+
+void TableShard::ApplyBatch(absl::Span<const Key> keys,
+                            const float* const* grads, Stamp stamp,
+                            ApplyResult* result) {
+  const uint32_t dim = layout_.dim();
+  const bool clip = config_.policy == NonFinitePolicy::kClip;
+  if (clip) clipped_.resize(batch_rows_ * dim);
+  uint32_t numbers[kBatchRows];
+  FindBatch(keys, numbers);
+
+  std::byte* rows[kBatchRows];
+  const float* row_grads[kBatchRows];
+  size_t found = 0;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    const float* grad = grads[i];
+    if (clip) {
+      float* clipped = clipped_.data() + i * dim;
+      ClipGradient(grad, config_.clip, dim, clipped);
+      grad = clipped;
+    }
+    if (numbers[i] != kNoRow) {
+      rows[found] = arena_.Row(numbers[i]);
+      row_grads[found] = grad;
+      numbers[found++] = numbers[i];
+    } else if (CreateRow(keys[i], grad, stamp)) {
+      ++result->rows_created;
+      ++result->rows_updated;
+    } else {
+      ++result->rows_skipped;
+    }
+  }
+
+  bool skipped[kBatchRows] = {};
+  const uint32_t skips = config_.rule->Apply({.dim = dim,
+                                              .rows = rows,
+                                              .grads = row_grads,
+                                              .n = found,
+                                              .skipped = skipped});
+  for (size_t i = 0; i < found; ++i) {
+    if (!skipped[i]) Touch(numbers[i], stamp);
+  }
+  result->rows_skipped += skips;
+  result->rows_updated += static_cast<uint32_t>(found) - skips;
+}
+
+// The row is linked only when its first update has succeeded: a gradient that
+// is refused leaves nothing behind.
+bool TableShard::CreateRow(Key key, const float* grad, Stamp stamp) {
+  if (rows() >= rows_max_) return false;
+  std::byte* row = arena_.Append();
+  HeaderOf(row) = RowHeader{.key = key,
+                            .lsn = 0,
+                            .last_use = 0,
+                            .count = 0,
+                            .snapshot_generation = 0,
+                            .step = 0};
+  config_.initializer.Fill(config_.seed, key, ValueOf(row), layout_.dim());
+  std::memset(row + layout_.slot_offset(0), 0,
+              layout_.record_bytes() - layout_.slot_offset(0));
+  const RuleBatch batch{
+      .dim = layout_.dim(), .rows = &row, .grads = &grad, .n = 1};
+  if (config_.rule->Apply(batch) != 0) {
+    arena_.Pop();
+    return false;
+  }
+  Link(key);
+  Touch(static_cast<uint32_t>(rows() - 1), stamp);
+  return true;
+}
+
+void TableShard::Touch(uint32_t row, Stamp stamp) {
+  RowHeader& header = HeaderOf(arena_.Row(row));
+  header.lsn = stamp.lsn;
+  header.last_use = stamp.last_use;
+  if (header.count != std::numeric_limits<uint32_t>::max()) ++header.count;
+  SetDirty(row);
+}
+
+}  // namespace paramo

@@ -1,0 +1,34 @@
+// What a shard needs to know of a table: the catalogue's TableSpec, resolved.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "common/base/ids.h"
+#include "server/rule/initializer.h"
+#include "server/rule/rule.h"
+
+namespace paramo {
+
+// The numbers of paramo.v1.NonFinite.Policy.
+enum class NonFinitePolicy : uint32_t {
+  kReject = 0,   // CheckFinite refuses; nothing is logged or changed
+  kSkipRow = 1,  // the row stays as it is, and is counted
+  kClip = 2,     // NaN becomes 0, everything is clipped to +-clip
+};
+
+struct TableConfig {
+  TableId id = 0;
+  uint32_t version = 0;
+  std::string name;
+  uint32_t dim = 0;
+  // Shared with the configs of the table's other shards on this server.
+  std::shared_ptr<const Rule> rule;
+  Initializer initializer;
+  uint64_t seed = 0;
+  NonFinitePolicy policy = NonFinitePolicy::kReject;
+  float clip = 0;  // > 0 and finite; only for kClip
+};
+
+}  // namespace paramo

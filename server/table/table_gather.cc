@@ -1,0 +1,66 @@
+// TableShard: finding rows, and what a pull does.
+#include <algorithm>
+#include <cstring>
+
+#include "server/table/table_shard.h"
+
+namespace paramo {
+
+// Three passes, so that the misses of different keys overlap: the index's
+// lines are fetched, then the rows' first lines, then keys are compared.
+void TableShard::FindBatch(absl::Span<const Key> keys, uint32_t* rows) const {
+  uint64_t hashes[kBatchRows];
+  for (size_t i = 0; i < keys.size(); ++i) {
+    hashes[i] = RowIndex::HashOf(keys[i]);
+    index_.Prefetch(hashes[i]);
+  }
+  for (size_t i = 0; i < keys.size(); ++i) {
+    rows[i] = index_.Candidate(hashes[i]);
+    if (rows[i] != kNoRow) __builtin_prefetch(arena_.Row(rows[i]));
+  }
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (rows[i] == kNoRow) continue;
+    if (HeaderOf(arena_.Row(rows[i])).key != keys[i]) [[unlikely]] {
+      rows[i] = index_.Find(keys[i], hashes[i], arena_);
+    }
+  }
+}
+
+template <typename OutOf>
+void TableShard::GatherRows(absl::Span<const Key> keys, OutOf out_of) const {
+  constexpr size_t kRowsAhead = 8;
+  const size_t value_bytes = layout_.value_bytes();
+  const size_t prefetch_bytes =
+      std::min<size_t>(RowLayout::value_offset() + value_bytes, 2048);
+  uint32_t rows[kBatchRows];
+  for (size_t at = 0; at < keys.size(); at += kBatchRows) {
+    const absl::Span<const Key> batch = keys.subspan(at, kBatchRows);
+    FindBatch(batch, rows);
+    for (size_t i = 0; i < batch.size(); ++i) {
+      if (i + kRowsAhead < batch.size() && rows[i + kRowsAhead] != kNoRow) {
+        const std::byte* ahead = arena_.Row(rows[i + kRowsAhead]);
+        for (size_t byte = 64; byte < prefetch_bytes; byte += 64) {
+          __builtin_prefetch(ahead + byte);
+        }
+      }
+      uint8_t* out = out_of(at + i);
+      if (rows[i] != kNoRow) {
+        std::memcpy(out, ValueOf(arena_.Row(rows[i])), value_bytes);
+      } else {
+        config_.initializer.Fill(config_.seed, batch[i], out, layout_.dim());
+      }
+    }
+  }
+}
+
+void TableShard::Gather(absl::Span<const Key> keys, uint8_t* out) const {
+  const size_t value_bytes = layout_.value_bytes();
+  GatherRows(keys, [=](size_t i) { return out + i * value_bytes; });
+}
+
+void TableShard::Gather(absl::Span<const Key> keys,
+                        uint8_t* const* outs) const {
+  GatherRows(keys, [=](size_t i) { return outs[i]; });
+}
+
+}  // namespace paramo

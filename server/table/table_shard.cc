@@ -1,0 +1,189 @@
+// TableShard: life, write-behind and reading; table_apply.cc and
+// table_gather.cc have the data path.
+#include "server/table/table_shard.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+#include "common/hash/hash128.h"
+#include "server/rule/finite.h"
+
+namespace paramo {
+namespace {
+
+// Clipped gradients of one batch stay within 1 MiB, or are one row.
+constexpr size_t kBatchBytes = size_t{1} << 20;
+
+}  // namespace
+
+TableShard::TableShard(TableConfig config, ShardId shard, uint64_t rows_max)
+    : config_(std::move(config)),
+      shard_(shard),
+      rows_max_(rows_max),
+      layout_(config_.dim, config_.rule->info().slots),
+      batch_rows_(std::clamp<size_t>(kBatchBytes / layout_.record_bytes(), 1,
+                                     kBatchRows)),
+      arena_(layout_.stride()) {
+  PARAMO_CHECK(config_.dim > 0 && config_.dim <= kDimMax);
+  PARAMO_CHECK(rows_max_ <= kRowsPerShardTableMax);
+}
+
+absl::Status TableShard::SetConfig(TableConfig config) {
+  if (config.id != config_.id || config.dim != config_.dim ||
+      config.seed != config_.seed ||
+      !(config.initializer == config_.initializer)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("table ", config_.name,
+                     ": id, dim, initializer and seed are fixed for "
+                     "its life; create another table"));
+  }
+  const uint32_t slots = config.rule->info().slots;
+  if (slots != layout_.slots()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "table ", config_.name, ": rule ", config.rule->info().name, " has ",
+        slots, " slots per row, but its rows have ", layout_.slots(), " (rule ",
+        config_.rule->info().name, "); create another table"));
+  }
+  config_ = std::move(config);
+  return absl::OkStatus();
+}
+
+// ---- Write-behind -----------------------------------------------------------
+
+size_t TableShard::CollectDirty(
+    size_t rows_max,
+    absl::FunctionRef<void(absl::Span<const uint8_t> record)> take) {
+  size_t taken = 0;
+  while (taken < rows_max && dirty_count_ > 0) {
+    const size_t word = dirty_cursor_ / 64;
+    if (word == dirty_.size()) {
+      dirty_cursor_ = 0;
+      continue;
+    }
+    const uint64_t ahead =
+        dirty_[word] & (~uint64_t{0} << (dirty_cursor_ % 64));
+    if (ahead == 0) {
+      dirty_cursor_ = (word + 1) * 64;
+      continue;
+    }
+    const auto row = static_cast<uint32_t>(word * 64 + __builtin_ctzll(ahead));
+    take(RecordOf(row));
+    SetClean(row);
+    dirty_cursor_ = size_t{row} + 1;
+    ++taken;
+  }
+  return taken;
+}
+
+void TableShard::MarkDirty(absl::Span<const Key> keys) {
+  for (const Key key : keys) {
+    const uint32_t row = index_.Find(key, RowIndex::HashOf(key), arena_);
+    if (row != kNoRow) SetDirty(row);
+  }
+}
+
+absl::Status TableShard::Restore(absl::Span<const uint8_t> record) {
+  if (record.size() != layout_.record_bytes()) {
+    return absl::DataLossError(absl::StrCat(
+        "a stored row of table ", config_.name, " has ", record.size(),
+        " bytes instead of ", layout_.record_bytes(),
+        "; the data directory is damaged or belongs to another table"));
+  }
+  RowHeader header;
+  std::memcpy(&header, record.data(), sizeof(header));
+  const auto* floats =
+      reinterpret_cast<const float*>(record.data() + sizeof(header));
+  if (!AllFinite(floats, (record.size() - sizeof(header)) / sizeof(float))) {
+    return absl::DataLossError(absl::StrCat(
+        "the stored row of key ", header.key, " of table ", config_.name,
+        " holds a NaN or an infinity; the data directory is damaged"));
+  }
+  const uint32_t row =
+      index_.Find(header.key, RowIndex::HashOf(header.key), arena_);
+  if (row != kNoRow) {
+    std::byte* held = arena_.Row(row);
+    if (header.lsn <= HeaderOf(held).lsn) return absl::OkStatus();
+    std::memcpy(held, record.data(), record.size());
+    SetClean(row);
+    return absl::OkStatus();
+  }
+  if (rows() >= rows_max_) return CheckRoom({&header.key, 1});
+  std::memcpy(arena_.Append(), record.data(), record.size());
+  Link(header.key);
+  return absl::OkStatus();
+}
+
+void TableShard::Link(Key key) {
+  const auto row = static_cast<uint32_t>(rows() - 1);
+  index_.Insert(RowIndex::HashOf(key), row, arena_);
+  if (row / 64 == dirty_.size()) dirty_.push_back(0);
+}
+
+void TableShard::SetDirty(uint32_t row) {
+  const uint64_t bit = uint64_t{1} << (row % 64);
+  dirty_count_ += (dirty_[row / 64] & bit) == 0 ? 1 : 0;
+  dirty_[row / 64] |= bit;
+}
+
+void TableShard::SetClean(uint32_t row) {
+  const uint64_t bit = uint64_t{1} << (row % 64);
+  dirty_count_ -= (dirty_[row / 64] & bit) != 0 ? 1 : 0;
+  dirty_[row / 64] &= ~bit;
+}
+
+// ---- Reading ----------------------------------------------------------------
+
+const std::byte* TableShard::Find(Key key) const {
+  const uint32_t row = index_.Find(key, RowIndex::HashOf(key), arena_);
+  return row == kNoRow ? nullptr : arena_.Row(row);
+}
+
+absl::Span<const uint8_t> TableShard::RecordOf(uint32_t row) const {
+  return {reinterpret_cast<const uint8_t*>(arena_.Row(row)),
+          layout_.record_bytes()};
+}
+
+void TableShard::ForEachRow(
+    absl::FunctionRef<void(absl::Span<const uint8_t> record)> visit) const {
+  for (uint64_t row = 0; row < rows(); ++row) {
+    visit(RecordOf(static_cast<uint32_t>(row)));
+  }
+}
+
+std::vector<Key> TableShard::Keys(Key from, size_t limit) const {
+  std::vector<Key> keys;  // a heap of the smallest so far, the largest on top
+  for (uint64_t row = 0; row < rows() && limit > 0; ++row) {
+    const Key key = HeaderOf(arena_.Row(static_cast<uint32_t>(row))).key;
+    if (key < from || (keys.size() == limit && key >= keys.front())) continue;
+    if (keys.size() == limit) {
+      std::pop_heap(keys.begin(), keys.end());
+      keys.pop_back();
+    }
+    keys.push_back(key);
+    std::push_heap(keys.begin(), keys.end());
+  }
+  std::sort_heap(keys.begin(), keys.end());
+  return keys;
+}
+
+uint64_t TableShard::Checksum() const {
+  uint64_t sum = 0;
+  std::vector<std::byte> record(layout_.record_bytes());
+  for (uint64_t row = 0; row < rows(); ++row) {
+    std::memcpy(record.data(), arena_.Row(static_cast<uint32_t>(row)),
+                record.size());
+    HeaderOf(record.data()).last_use = 0;
+    sum += HashBytes64(record.data(), record.size());
+  }
+  return sum;
+}
+
+size_t TableShard::bytes() const {
+  return arena_.bytes() + index_.bytes() + dirty_.capacity() * 8 +
+         distinct_.bytes() + clipped_.capacity() * sizeof(float);
+}
+
+}  // namespace paramo

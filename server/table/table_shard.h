@@ -1,0 +1,167 @@
+// The rows of one table on one shard. Step 5 of the data path: find the rows
+// of a batch, prefetching, and hand them to the rule.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "common/base/ids.h"
+#include "common/base/limits.h"
+#include "server/table/distinct.h"
+#include "server/table/index.h"
+#include "server/table/row.h"
+#include "server/table/row_arena.h"
+#include "server/table/table_config.h"
+
+namespace paramo {
+
+// What one Apply did. Sums to the number of distinct keys, but for
+// rows_created, which counts some of rows_updated.
+struct ApplyResult {
+  uint32_t rows_updated = 0;  // changed by the rule
+  uint32_t rows_created = 0;  // of them, those that were missing before
+  uint32_t rows_skipped = 0;  // left unchanged: not finite, or no room
+};
+
+// Owned by a shard; made when the table's creation is applied, gone when its
+// drop is. Threads: only the shard's strand; nothing here locks.
+//
+// Invariants:
+//   1. Every row is finite: value and slots.
+//   2. A row exists if and only if some push was applied to it (or it was
+//      restored); a pull creates nothing.
+//   3. Equal sequences of Apply give equal rows, bit for bit, on any machine.
+//   4. A row is dirty from its last change until CollectDirty copies it.
+class TableShard {
+ public:
+  // `rows_max`: rows beyond it are refused; lower only in tests.
+  TableShard(TableConfig config, ShardId shard,
+             uint64_t rows_max = kRowsPerShardTableMax);
+
+  const TableConfig& config() const { return config_; }
+  const RowLayout& layout() const { return layout_; }
+  ShardId shard() const { return shard_; }
+
+  // Takes an altered config (rule, parameters, policy, version).
+  // Errors: INVALID_ARGUMENT  id, dim, seed, initializer or the rule's number
+  //                           of slots differ
+  absl::Status SetConfig(TableConfig config);
+
+  // Both are asked before the push is logged, so that it can be refused whole.
+  // Two calls, because they are counted as different refusals.
+  //
+  // Shapes: keys [n], grads [n][dim] f32 at any alignment.
+  // Errors: INVALID_ARGUMENT    a gradient holds a NaN or an infinity, and the
+  //                             table's policy is reject
+  //         RESOURCE_EXHAUSTED  the missing keys would not fit
+  absl::Status CheckFinite(absl::Span<const Key> keys,
+                           const float* const* grads) const;
+  absl::Status CheckRoom(absl::Span<const Key> keys) const;
+
+  // Applies one gradient row per key.
+  //
+  // Shapes:  keys [n], any order; duplicates are summed in the order given
+  //          (first + second, + third, ...) before policy and rule see them.
+  //          grads [n][dim] f32 at any alignment.
+  // Effects: missing rows are created from the initializer. A row that the
+  //          rule would make non-finite stays exactly as it was (a missing
+  //          one stays missing) and counts as skipped. Changed rows take
+  //          `lsn` and `last_use`, count one more push and become dirty.
+  // Cost:    O(n dim); about 2 cache misses per row, overlapped. Sorted keys
+  //          are a fast path.
+  ApplyResult Apply(absl::Span<const Key> keys, const float* const* grads,
+                    Lsn lsn, uint32_t last_use);
+
+  // Copies the values of `keys` (duplicates allowed) to `out`, [n, dim] f32
+  // row-major at any alignment; missing rows are computed, never created.
+  void Gather(absl::Span<const Key> keys, uint8_t* out) const;
+
+  // The same with one destination of dim f32 per key.
+  void Gather(absl::Span<const Key> keys, uint8_t* const* outs) const;
+
+  // ---- Write-behind ---------------------------------------------------------
+
+  size_t dirty_rows() const { return dirty_count_; }
+
+  // Hands up to `rows_max` dirty records to `take`, which copies them, marks
+  // them clean and returns how many. Goes round-robin over the rows, so that no
+  // cold row stays dirty for ever.
+  size_t CollectDirty(
+      size_t rows_max,
+      absl::FunctionRef<void(absl::Span<const uint8_t> record)> take);
+
+  // Makes rows dirty again whose ingest failed. Missing keys are ignored.
+  void MarkDirty(absl::Span<const Key> keys);
+
+  // Takes a record read from disk: inserts it, or replaces a row of lower
+  // lsn. The row is clean.
+  // Errors: DATA_LOSS           wrong size, or not finite
+  //         RESOURCE_EXHAUSTED  no room
+  absl::Status Restore(absl::Span<const uint8_t> record);
+
+  // ---- Reading --------------------------------------------------------------
+
+  // The record of `key`, or null; valid until the next non-const call.
+  const std::byte* Find(Key key) const;
+
+  // Calls `visit` with every record, in no particular order.
+  void ForEachRow(
+      absl::FunctionRef<void(absl::Span<const uint8_t> record)> visit) const;
+
+  // The first `limit` keys >= `from`, ascending. Cost: a pass over all rows.
+  std::vector<Key> Keys(Key from, size_t limit) const;
+
+  // Sum mod 2^64 over rows of XXH3-64(record with last_use = 0): the same for
+  // equal rows in any order. Cost: a pass over all rows.
+  uint64_t Checksum() const;
+
+  uint64_t rows() const { return arena_.rows(); }
+  size_t bytes() const;  // memory held: rows, index, dirty bits, scratch
+
+ private:
+  // Rows that are found together: 128 misses are more than a core can have in
+  // flight, and 128 Adagrad rows of 64 floats (68 KiB) stay in L2.
+  static constexpr size_t kBatchRows = 128;
+
+  struct Stamp {
+    Lsn lsn;
+    uint32_t last_use;
+  };
+
+  // rows[i] = row number of keys[i] or kNoRow, for up to kBatchRows keys.
+  void FindBatch(absl::Span<const Key> keys, uint32_t* rows) const;
+  void ApplyBatch(absl::Span<const Key> keys, const float* const* grads,
+                  Stamp stamp, ApplyResult* result);
+  bool CreateRow(Key key, const float* grad, Stamp stamp);
+  void Link(Key key);  // makes the row just appended to arena_ findable
+  void Touch(uint32_t row, Stamp stamp);
+  void SetDirty(uint32_t row);
+  void SetClean(uint32_t row);
+  template <typename OutOf>
+  void GatherRows(absl::Span<const Key> keys, OutOf out_of) const;
+  absl::Span<const uint8_t> RecordOf(uint32_t row) const;
+
+  // Fixed at construction; config_ changes only by SetConfig.
+  TableConfig config_;
+  const ShardId shard_;
+  const uint64_t rows_max_;
+  const RowLayout layout_;
+  const size_t batch_rows_;  // up to kBatchRows; fewer of very wide rows
+
+  RowArena arena_;
+  RowIndex index_;
+
+  std::vector<uint64_t> dirty_;  // one bit per row number
+  size_t dirty_count_ = 0;
+  size_t dirty_cursor_ = 0;  // row number where CollectDirty goes on
+
+  // Scratch of Apply.
+  DistinctKeys distinct_;
+  std::vector<float> clipped_;  // gradients of one batch
+};
+
+}  // namespace paramo

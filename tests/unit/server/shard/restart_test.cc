@@ -1,0 +1,117 @@
+// What a shard hands to the store is all that it needs to go on.
+#include <gmock/gmock.h>
+
+#include "paramo/v1/shard_state.pb.h"
+#include "tests/unit/server/shard/shard_harness.h"
+
+namespace paramo {
+namespace {
+
+using ::testing::Each;
+using wire::Outcome;
+
+class RestartTest : public ::testing::Test {
+ protected:
+  ShardFlush Flush() {
+    ShardFlush all;
+    for (;;) {
+      ShardFlush flush;
+      h_.shard().Collect(2, [&flush](ShardFlush f) { flush = std::move(f); });
+      if (flush.empty()) break;
+      h_.shard().Flushed(flush, absl::OkStatus());
+      for (const RowRecord& row : flush.rows) {
+        all.AddRow(row.table, flush.Record(row));
+      }
+      if (!flush.state.empty()) all.state = flush.state;
+    }
+    return all;
+  }
+
+  void Restart() {
+    ShardFlush stored = Flush();
+    EXPECT_EQ(h_.shard().DirtyRows(), 0u);
+    uint64_t before = h_.shard().table(kTable)->Checksum();
+    h_.MakeShard();
+    auto table =
+        std::make_unique<TableShard>(*h_.view().tables.at(kTable), ShardId{2});
+    for (const RowRecord& row : stored.rows) {
+      absl::string_view record = stored.Record(row);
+      ASSERT_TRUE(table
+                      ->Restore(absl::MakeConstSpan(
+                          reinterpret_cast<const uint8_t*>(record.data()),
+                          record.size()))
+                      .ok());
+    }
+    v1::ShardState state;
+    ASSERT_TRUE(state.ParseFromString(stored.state));
+    std::vector<std::unique_ptr<TableShard>> tables;
+    tables.push_back(std::move(table));
+    ASSERT_TRUE(h_.shard().Restore(&state, std::move(tables)).ok());
+    h_.Apply();
+    EXPECT_EQ(h_.shard().table(kTable)->Checksum(), before);
+  }
+
+  wire::SectionHeader Step(SessionId session, WorkerClock clock, SeqNo seq) {
+    wire::SectionHeader header = h_.Header();
+    header.session = session;
+    header.session_epoch = 1;
+    header.seq = seq;
+    header.clock = clock;
+    header.flags = wire::kFlagEndOfClock;
+    return header;
+  }
+
+  ShardHarness h_{SyncKind::kBsp};
+  std::vector<Key> keys_ = KeysOf(2, 5);
+};
+
+TEST_F(RestartTest, RowsSessionsAndOpenRoundsGoOn) {
+  h_.Join(0, 100);
+  h_.Join(1, 101);
+  std::vector<float> ones(15, 1);
+  h_.Push(Step(100, 0, 1), keys_, ones);
+  h_.Push(Step(101, 0, 1), keys_, ones);
+  h_.Push(Step(100, 1, 2), {keys_[0]}, {4, 4, 4});  // round 1 is open
+  Lsn lsn = h_.shard().Report().lsn;
+  Restart();
+  EXPECT_EQ(h_.shard().Report().lsn, lsn);
+  EXPECT_THAT(h_.Row(keys_[3]), Each(-1));
+  // A retry from before the restart is answered, not applied again.
+  auto again = h_.Push(Step(100, 1, 2), {keys_[0]}, {4, 4, 4});
+  EXPECT_EQ(again->outcome(), Outcome::kAccumulated);
+  // The open round has kept the contribution that it held.
+  h_.Push(Step(101, 1, 2), {keys_[0]}, {2, 2, 2});
+  EXPECT_THAT(h_.Row(keys_[0]), Each(-4));
+}
+
+TEST_F(RestartTest, NothingIsDirtyWhenNothingHappened) {
+  h_.Apply();
+  Flush();
+  EXPECT_EQ(h_.shard().DirtyRows(), 0u);
+  h_.Push(h_.Header(), {keys_[0]}, {1, 1, 1});
+  EXPECT_GT(h_.shard().DirtyRows(), 0u);
+}
+
+TEST_F(RestartTest, RowsOfAFailedFlushAreDirtyAgain) {
+  h_.Apply();
+  h_.Push(h_.Header(), {keys_[0], keys_[1]}, {1, 1, 1, 2, 2, 2});
+  ShardFlush flush;
+  h_.shard().Collect(100, [&flush](ShardFlush f) { flush = std::move(f); });
+  ASSERT_EQ(flush.rows.size(), 2u);
+  EXPECT_GE(h_.shard().DirtyRows(), 2u);  // collected is not stored
+  h_.shard().Flushed(flush, absl::UnavailableError("disk"));
+  EXPECT_EQ(Flush().rows.size(), 2u);
+  EXPECT_EQ(h_.shard().DirtyRows(), 0u);
+}
+
+TEST_F(RestartTest, StateOfAnotherShardIsRefused) {
+  v1::ShardState state;
+  state.set_format(1);
+  state.set_shard(3);
+  ShardHarness fresh;
+  EXPECT_EQ(fresh.shard().Restore(&state, {}).code(),
+            absl::StatusCode::kDataLoss);
+}
+
+}  // namespace
+}  // namespace paramo

@@ -1,0 +1,201 @@
+// A shard without a server around it: requests in, answers out, on one thread.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/metrics/metrics.h"
+#include "common/routing/routing.h"
+#include "common/wire/request.h"
+#include "server/shard/shard.h"
+
+namespace paramo {
+
+inline constexpr uint32_t kShardCount = 4;
+inline constexpr TableId kTable = 1;
+inline constexpr uint32_t kDim = 3;
+
+// The first `n` keys of a shard.
+inline std::vector<Key> KeysOf(ShardId shard, size_t n) {
+  std::vector<Key> keys;
+  for (Key key = 0; keys.size() < n; ++key) {
+    if (ShardOf(kTable, key, kShardCount) == shard) keys.push_back(key);
+  }
+  return keys;
+}
+
+class ShardHarness {
+ public:
+  // One table: dim 3, rule sgd with lr 1, zeros; so a row is minus the sum of
+  // its gradients.
+  explicit ShardHarness(SyncKind sync = SyncKind::kAsync) {
+    auto config = std::make_shared<TableConfig>();
+    config->id = kTable;
+    config->version = 1;
+    config->name = "t";
+    config->dim = kDim;
+    config->rule = *MakeRule("sgd", {{"lr", 1.0}});
+    view_.tables[kTable] = config;
+    view_.shards.resize(kShardCount);
+    for (ShardConfig& shard : view_.shards) {
+      shard = {/*epoch=*/3, /*history=*/7, /*primary=*/1, "a:1"};
+    }
+    JobView job;
+    job.id = 1;
+    job.name = "job";
+    job.sync = sync;
+    view_.jobs.push_back(job);
+    MakeShard();
+  }
+
+  void MakeShard() {
+    Shard::Options options;
+    options.id = 2;
+    options.shard_count = kShardCount;
+    options.server_id = 1;
+    options.clock = &clock_;
+    options.counters = &counters_;
+    options.parked = &parked_;
+    shard_ = std::make_unique<Shard>(options);
+  }
+
+  Shard& shard() { return *shard_; }
+  ClusterView& view() { return view_; }
+  ShardCounters& counters() { return counters_; }
+  void Apply() {
+    shard_->Post([this] { shard_->ApplyView(view_); });
+  }
+  void Join(WorkerId worker, SessionId session, WorkerClock first = 0) {
+    auto& members = view_.jobs[0].members;
+    for (MemberView& member : members) {
+      if (member.worker != worker) continue;
+      member = {worker, session, 1, first, false};
+      return Apply();
+    }
+    members.push_back({worker, session, 1, first, false});
+    Apply();
+  }
+  void Leave(WorkerId worker) {
+    for (MemberView& member : view_.jobs[0].members) {
+      if (member.worker == worker) member.left = true;
+    }
+    Apply();
+  }
+
+  // A request in flight and, when done, its answer.
+  struct Sent : SectionTask {
+    Sent() : SectionTask(&Shard::RunTask) {
+      SectionTask::done = [](SectionTask* task) {
+        auto* self = static_cast<Sent*>(task);
+        ++self->times_done;
+      };
+    }
+    int times_done = 0;
+    std::vector<float> rows_out;
+    bool done() const { return times_done == 1; }
+    absl::StatusCode code() const {
+      return static_cast<absl::StatusCode>(reply.header.code);
+    }
+    wire::Reason reason() const {
+      return static_cast<wire::Reason>(reply.header.reason);
+    }
+    wire::Outcome outcome() const {
+      return static_cast<wire::Outcome>(reply.header.outcome);
+    }
+  };
+
+  wire::SectionHeader Header() const {
+    wire::SectionHeader header;
+    header.shard = 2;
+    header.epoch = 3;
+    header.history = 7;
+    header.table = kTable;
+    header.table_version = 1;
+    header.examples = 1;
+    return header;
+  }
+
+  // `piece` > 0 cuts the message into pieces of that many bytes.
+  std::unique_ptr<Sent> Push(wire::SectionHeader header,
+                             const std::vector<Key>& keys,
+                             const std::vector<float>& grads,
+                             size_t piece = 0) {
+    wire::RequestWriter writer(1, 0, 0);
+    writer.AddPush(header, keys.size(), grads.size() * 4);
+    writer.Allocate();
+    memcpy(writer.keys(0), keys.data(), keys.size() * 8);
+    memcpy(writer.values(0), grads.data(), grads.size() * 4);
+    writer.Seal(0);
+    auto sent = Parse(writer.Take(), piece);
+    sent->section = view_of_.push[0];
+    sent->keys = absl::MakeSpan(sent->data->keys);
+    sent->rows = absl::MakeSpan(sent->data->rows);
+    shard_->Submit(sent.get());
+    return sent;
+  }
+
+  std::unique_ptr<Sent> Pull(wire::SectionHeader header,
+                             const std::vector<Key>& keys,
+                             absl::Duration deadline = absl::Hours(1)) {
+    wire::RequestWriter writer(1, 0, 0);
+    writer.AddPull(header, keys.size());
+    writer.Allocate();
+    memcpy(writer.keys(0), keys.data(), keys.size() * 8);
+    writer.Seal(0);
+    auto sent = Parse(writer.Take(), 0);
+    sent->section = view_of_.pull[0];
+    sent->is_pull = true;
+    sent->keys = absl::MakeSpan(sent->data->keys);
+    sent->out_dim = kDim;
+    sent->deadline = deadline;
+    sent->rows_out.resize(keys.size() * kDim, -777);
+    sent->out = reinterpret_cast<uint8_t*>(sent->rows_out.data());
+    shard_->Submit(sent.get());
+    return sent;
+  }
+
+  // The row of one key as anybody outside the job sees it.
+  std::vector<float> Row(Key key) { return Pull(Header(), {key})->rows_out; }
+
+  size_t parked() const { return parked_.load(); }
+
+ private:
+  std::unique_ptr<Sent> Parse(Message message, size_t piece) {
+    std::string bytes(reinterpret_cast<char*>(message[0].data()),
+                      message[0].size());
+    if (piece == 0) piece = bytes.size();
+    auto owner = std::make_shared<std::string>(bytes);
+    Rope::Pieces pieces;
+    for (size_t at = 0; at < bytes.size(); at += piece) {
+      pieces.push_back({reinterpret_cast<const uint8_t*>(owner->data()) + at,
+                        std::min(piece, bytes.size() - at)});
+    }
+    view_of_ = *wire::ParseRequest(Rope(pieces, owner, bytes.size()));
+    auto sent = std::make_unique<Sent>();
+    sent->shard = shard_.get();
+    sent->deadline = absl::Hours(1);
+    sent->data = std::make_shared<RequestData>();
+    size_t n = 0;
+    for (const auto& s : view_of_.push) n += s.keys.size / 8;
+    for (const auto& s : view_of_.pull) n += s.keys.size / 8;
+    sent->data->keys.resize(n);
+    sent->data->rows.resize(n);
+    sent->data->rope = std::move(view_of_.rope);
+    return sent;
+  }
+
+  FakeClock clock_;
+  MetricsRegistry metrics_;
+  ShardCounters counters_{metrics_};
+  std::atomic<size_t> parked_{0};
+  ClusterView view_;
+  wire::RequestView view_of_;
+  std::unique_ptr<Shard> shard_;
+};
+
+}  // namespace paramo

@@ -1,0 +1,152 @@
+// A bsp job on one shard: rounds, parked pulls, joins and deaths.
+#include <gmock/gmock.h>
+
+#include "tests/unit/server/shard/shard_harness.h"
+
+namespace paramo {
+namespace {
+
+using ::testing::Each;
+using ::testing::HasSubstr;
+using wire::Outcome;
+using wire::Reason;
+
+class SyncGateTest : public ::testing::Test {
+ protected:
+  SyncGateTest() {
+    h_.Join(0, 100);
+    h_.Join(1, 101);
+  }
+
+  wire::SectionHeader Step(SessionId session, WorkerClock clock, SeqNo seq,
+                           uint32_t examples = 1) {
+    wire::SectionHeader header = h_.Header();
+    header.session = session;
+    header.session_epoch = 1;
+    header.seq = seq;
+    header.clock = clock;
+    header.examples = examples;
+    header.flags = wire::kFlagEndOfClock;
+    return header;
+  }
+  wire::SectionHeader At(SessionId session, WorkerClock clock) {
+    wire::SectionHeader header = h_.Header();
+    header.session = session;
+    header.session_epoch = 1;
+    header.clock = clock;
+    return header;
+  }
+
+  ShardHarness h_{SyncKind::kBsp};
+  Key key_ = KeysOf(2, 1)[0];
+};
+
+TEST_F(SyncGateTest, RoundIsAppliedWhenAllHaveEndedIt) {
+  auto first = h_.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
+  EXPECT_EQ(first->outcome(), Outcome::kAccumulated);  // safe, not visible
+  EXPECT_THAT(h_.Row(key_), Each(0));
+  auto second = h_.Push(Step(101, 0, 1, /*examples=*/3), {key_}, {6, 6, 6});
+  EXPECT_EQ(second->outcome(), Outcome::kAccumulated);
+  EXPECT_THAT(h_.Row(key_), Each(-5));  // -(1/4 * 2 + 3/4 * 6)
+  EXPECT_EQ(h_.counters().rounds.Value(), 1u);
+}
+
+TEST_F(SyncGateTest, PullWaitsForItsRoundAndHoldsNoReceivedBytes) {
+  h_.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
+  auto pull = h_.Pull(At(100, 1), {key_});
+  EXPECT_FALSE(pull->done());
+  EXPECT_EQ(pull->data, nullptr);
+  EXPECT_EQ(h_.parked(), 1u);
+  h_.Push(Step(101, 0, 1), {key_}, {4, 4, 4});
+  ASSERT_TRUE(pull->done());
+  EXPECT_THAT(pull->rows_out, Each(-3));
+  EXPECT_EQ(pull->reply.header.clock, 1u);
+  EXPECT_EQ(h_.parked(), 0u);
+}
+
+TEST_F(SyncGateTest, ParkedPullNamesWhomItWaitedFor) {
+  h_.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
+  auto pull = h_.Pull(At(100, 1), {key_}, absl::Seconds(1));
+  h_.shard().Expire(absl::Milliseconds(999));
+  EXPECT_FALSE(pull->done());
+  h_.shard().Expire(absl::Seconds(1));
+  ASSERT_TRUE(pull->done());
+  EXPECT_EQ(pull->code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(pull->reply.message, HasSubstr("workers 1"));
+  EXPECT_EQ(h_.parked(), 0u);
+}
+
+TEST_F(SyncGateTest, DeathOfOneReleasesTheOthers) {
+  h_.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
+  wire::SectionHeader half = Step(101, 0, 1);
+  half.flags = 0;  // it died before its step ended
+  h_.Push(half, {key_}, {100, 100, 100});
+  auto pull = h_.Pull(At(100, 1), {key_});
+  EXPECT_FALSE(pull->done());
+  h_.Leave(1);
+  ASSERT_TRUE(pull->done());
+  EXPECT_THAT(pull->rows_out, Each(-2));
+  EXPECT_EQ(h_.counters().contributions_dead.Value(), 1u);
+  auto zombie = h_.Push(Step(101, 1, 2), {key_}, {1, 1, 1});
+  EXPECT_EQ(zombie->reason(), Reason::kNotAMember);
+  EXPECT_EQ(h_.Pull(At(101, 1), {key_})->reason(), Reason::kNotAMember);
+}
+
+TEST_F(SyncGateTest, CompleteStepsOfTheDeadCount) {
+  h_.Push(Step(101, 0, 1), {key_}, {4, 4, 4});
+  h_.Leave(1);
+  EXPECT_THAT(h_.Row(key_), Each(0));
+  h_.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
+  EXPECT_THAT(h_.Row(key_), Each(-3));
+}
+
+TEST_F(SyncGateTest, LateContributionIsDroppedAndToldSo) {
+  h_.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
+  h_.Push(Step(101, 0, 1), {key_}, {2, 2, 2});
+  auto late = h_.Push(Step(101, 0, 2), {key_}, {9, 9, 9});
+  EXPECT_EQ(late->code(), absl::StatusCode::kOk);
+  EXPECT_EQ(late->outcome(), Outcome::kDropped);
+  EXPECT_EQ(late->reply.header.clock, 1u);
+  EXPECT_THAT(h_.Row(key_), Each(-2));
+}
+
+TEST_F(SyncGateTest, StepThatTouchesNothingHereStillEnds) {
+  h_.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
+  auto empty = h_.Push(Step(101, 0, 1), {}, {});
+  EXPECT_EQ(empty->code(), absl::StatusCode::kOk);
+  EXPECT_THAT(h_.Row(key_), Each(-1));  // mean over both workers' examples
+}
+
+TEST_F(SyncGateTest, NewIncarnationTakesTheRankInMidRun) {
+  h_.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
+  h_.Leave(1);
+  h_.Join(1, 201, /*first=*/2);
+  h_.Push(Step(100, 1, 2), {key_}, {2, 2, 2});
+  EXPECT_THAT(h_.Row(key_), Each(-4));
+  h_.Push(Step(100, 2, 3), {key_}, {2, 2, 2});
+  EXPECT_THAT(h_.Row(key_), Each(-4));  // round 2 waits for the new one
+  h_.Push(Step(201, 2, 1), {key_}, {4, 4, 4});
+  EXPECT_THAT(h_.Row(key_), Each(-7));
+}
+
+TEST_F(SyncGateTest, ConfigurationChangeFailsWhatWaits) {
+  auto pull = h_.Pull(At(100, 1), {key_});
+  h_.view().shards[2].epoch = 4;
+  h_.Apply();
+  ASSERT_TRUE(pull->done());
+  EXPECT_EQ(pull->code(), absl::StatusCode::kAborted);
+}
+
+TEST_F(SyncGateTest, StopAnswersWhatWaits) {
+  auto pull = h_.Pull(At(100, 1), {key_});
+  h_.shard().StopServing();
+  ASSERT_TRUE(pull->done());
+  EXPECT_EQ(pull->code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(SyncGateTest, OutsidersDoNotWait) {
+  EXPECT_TRUE(h_.Pull(h_.Header(), {key_})->done());
+}
+
+}  // namespace
+}  // namespace paramo
