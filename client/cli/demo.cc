@@ -1,0 +1,170 @@
+// `paramo demo`: a local cluster, a real job on it, and a verdict against the
+// same model trained in one process.
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <functional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "client/cli/commands.h"
+#include "client/cli/demo_job.h"
+#include "client/cli/demo_run.h"
+#include "client/cli/interrupt.h"
+#include "client/cli/local_cluster.h"
+#include "client/cli/progress.h"
+#include "common/base/limits.h"
+#include "common/base/log.h"
+#include "common/base/status.h"
+
+namespace paramo::cli {
+namespace {
+
+struct DemoOptions {
+  DemoJob job;
+  LocalClusterOptions cluster;
+  std::string json;  // file, "-" for stdout, or empty
+};
+
+// Where the JSON Lines go. Opened before anything starts, so that a bad name
+// fails at once; every line is flushed.
+class JsonLines {
+ public:
+  absl::Status Open(const std::string& path) {
+    if (path.empty()) return absl::OkStatus();
+    file_ = path == "-" ? stdout : std::fopen(path.c_str(), "we");
+    return file_ != nullptr
+               ? absl::OkStatus()
+               : ErrnoStatus(errno, absl::StrCat("cannot write ", path));
+  }
+  ~JsonLines() {
+    if (file_ != nullptr && file_ != stdout) std::fclose(file_);
+  }
+  void Write(const std::string& line) {
+    if (file_ == nullptr) return;
+    std::fprintf(file_, "%s\n", line.c_str());
+    std::fflush(file_);
+  }
+
+ private:
+  std::FILE* file_ = nullptr;
+};
+
+std::string ResultJson(const DemoOptions& options, const DemoResult& result) {
+  return JsonObject({{"job", options.job.name},
+                     {"sync", options.job.sync},
+                     {"servers", options.cluster.servers},
+                     {"workers", options.job.workers},
+                     {"epochs", options.job.epochs},
+                     {"seconds", result.seconds},
+                     {"examples_per_second", result.examples_per_second},
+                     {"metric_name", result.metric_name},
+                     {"metric", result.metric},
+                     {"reference_metric", result.reference_metric},
+                     {"tolerance", options.job.tolerance},
+                     {"pushes", result.pushes},
+                     {"pulls", result.pulls},
+                     {"push_bytes", result.push_bytes},
+                     {"pull_bytes", result.pull_bytes},
+                     {"pass", result.pass},
+                     {"error", result.error}});
+}
+
+std::string Verdict(const DemoOptions& options, const DemoResult& result) {
+  std::string shards;
+  for (const auto& server : result.shards_per_server) {
+    absl::StrAppend(&shards, shards.empty() ? "" : ", ", "server-",
+                    server.first, " ", server.second);
+  }
+  return absl::StrFormat(
+      "\n%-20s %.4f   (%s, %d servers, %d workers, %s)\n"
+      "%-20s %.4f   (one process, same batches)\n"
+      "%-20s %+.4f  (allowed %.4f)\n"
+      "%-20s %s\n"
+      "%-20s %.1f s, %s examples/s, %s pushed, %s pulled\n"
+      "%s\n",
+      result.metric_name, result.metric, options.job.sync,
+      options.cluster.servers, options.job.workers,
+      result.deaths == 0 ? std::string("no deaths")
+                         : absl::StrCat("deaths: ", result.deaths),
+      "reference", result.reference_metric, "difference",
+      result.metric - result.reference_metric, options.job.tolerance, "shards",
+      shards, "training", result.seconds,
+      Thousands(static_cast<uint64_t>(result.examples_per_second)),
+      HumanBytes(static_cast<double>(result.push_bytes)),
+      HumanBytes(static_cast<double>(result.pull_bytes)),
+      result.pass ? "PASS" : "FAIL");
+}
+
+absl::Status Demo(const DemoOptions& options, ProgressPrinter& printer,
+                  JsonLines& json, DemoResult& result) {
+  // A trained model in the way would make the comparison meaningless.
+  const std::string& dir = options.cluster.dir;
+  if (!dir.empty() && std::filesystem::exists(dir + "/coordinator")) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(Printable(dir),
+                     " holds a cluster already; give --dir an "
+                     "empty folder"));
+  }
+  Interrupt interrupt;
+  PARAMO_ASSIGN_OR_RETURN(std::string job_file, DemoJobFile(options.job));
+  PARAMO_ASSIGN_OR_RETURN(auto workplace, Workplace::Make());
+  printer.Note(absl::StrFormat("starting %d servers", options.cluster.servers));
+  PARAMO_ASSIGN_OR_RETURN(
+      auto cluster,
+      LocalCluster::Start(options.cluster, *workplace, interrupt));
+  printer.Note(cluster->Processes().Table());
+  DemoRun run(options.job, *workplace, *cluster, interrupt, printer,
+              [&](const std::string& line) { json.Write(line); });
+  PARAMO_RETURN_IF_ERROR(run.Train(job_file, result));
+  PARAMO_RETURN_IF_ERROR(run.Reference(result));
+  result.pass = Passes(options.job, result.metric, result.reference_metric);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int RunDemo(const Args& args) {
+  DemoOptions options;
+  Config config("paramo demo",
+                "a local cluster, a real training job on it, and a verdict");
+  config.OptionalPositional("job", options.job.name, "fashion (default)");
+  config.Int("servers", options.cluster.servers, {1, 64}, "server processes");
+  config.Int("workers", options.job.workers, {1, 64}, "worker processes");
+  config.Choice("sync", options.job.sync, {"bsp", "async"},
+                "when pushes are applied: per round, or at once");
+  config.Int("epochs", options.job.epochs, {1, 1000}, "passes over the data");
+  config.Int("shards", options.cluster.shards, {1, kShardsMax},
+             "shards of the cluster, a power of two");
+  config
+      .Text("json", options.json,
+            "write JSON Lines here, the result last; - is stdout")
+      .Unit("FILE");
+  config.Text("data", options.job.data_dir, "folder of the data set")
+      .Unit("DIR");
+  config.Text("dir", options.cluster.dir, "keep data and logs in this folder")
+      .Unit("DIR");
+  config.Check([&] { return options.cluster.Check(); });
+  config.Example("paramo demo");
+  config.Example("paramo demo fashion --servers 5 --workers 4 --sync async");
+  config.Example("paramo demo --epochs 2 --json - | tail -1");
+  if (auto status = config.ParseMain(args)) return *status;
+
+  JsonLines json;
+  if (absl::Status opened = json.Open(options.json); !opened.ok()) {
+    return Fail(opened);
+  }
+  std::FILE* out = options.json == "-" ? stderr : stdout;
+  ProgressPrinter printer(out);
+  DemoResult result;
+  const absl::Status status = Demo(options, printer, json, result);
+  result.error = std::string(status.message());
+  if (status.ok()) std::fputs(Verdict(options, result).c_str(), out);
+  std::fflush(out);
+  json.Write(ResultJson(options, result));
+  if (!status.ok()) return Fail(status);
+  return result.pass ? kExitOk : kExitFailure;
+}
+
+}  // namespace paramo::cli

@@ -1,0 +1,33 @@
+// The jobs that `paramo demo` knows, and the job files it writes for them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace paramo::cli {
+
+struct DemoJob {
+  std::string name = "fashion";
+  std::string sync = "bsp";
+  uint32_t workers = 2;
+  uint32_t epochs = 5;
+  std::string data_dir;  // empty: where the distribution installs it
+
+  // How far the metric may be from that of one process. Two runs of the same
+  // model with other rounding differ by about 0.003 in accuracy.
+  double tolerance = 0.01;
+};
+
+// Checks that the data is there, and gives the text of the job file
+// (docs/job_file.md).
+// Errors: INVALID_ARGUMENT  no such job, with a suggestion
+//         NOT_FOUND         the data, with how to install it
+absl::StatusOr<std::string> DemoJobFile(const DemoJob& job);
+
+// Whether `metric` passes against the reference. bsp computes the reference's
+// own rounds, so it must be near on both sides; async may also be better.
+bool Passes(const DemoJob& job, double metric, double reference);
+
+}  // namespace paramo::cli

@@ -1,0 +1,126 @@
+#include "client/cli/describe.h"
+
+#include <map>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "paramo/v1/cluster.pb.h"
+#include "paramo/v1/control.pb.h"
+
+namespace paramo::cli {
+namespace {
+
+// "JOB_PHASE_RUNNING" -> "running".
+std::string Lower(absl::string_view name, absl::string_view prefix) {
+  if (absl::StartsWith(name, prefix)) name.remove_prefix(prefix.size());
+  return absl::AsciiStrToLower(name);
+}
+
+std::string ShapeText(const v1::TableSpec& spec) {
+  if (!spec.has_tensor()) return "sparse";
+  return absl::StrCat("[", absl::StrJoin(spec.tensor().shape(), ", "), "]");
+}
+
+}  // namespace
+
+std::string RuleText(const v1::UpdateRule& rule) {
+  // Sorted: a protobuf map has no order.
+  std::map<std::string, double> params(rule.params().begin(),
+                                       rule.params().end());
+  std::string out = rule.name();
+  for (const auto& param : params) {
+    absl::StrAppend(&out, " ", param.first, "=", param.second);
+  }
+  return out;
+}
+
+std::string InitializerText(const v1::Initializer& initializer) {
+  const std::string kind =
+      absl::AsciiStrToLower(v1::Initializer::Kind_Name(initializer.kind()));
+  switch (initializer.kind()) {
+    case v1::Initializer::CONSTANT:
+    case v1::Initializer::UNIFORM:
+    case v1::Initializer::NORMAL:
+      return absl::StrCat(kind, ":", initializer.a());
+    case v1::Initializer::XAVIER:
+      return absl::StrCat(kind, ":", initializer.fan_in(), ",",
+                          initializer.fan_out());
+    default:
+      return kind;
+  }
+}
+
+std::string SyncText(const v1::Sync& sync) {
+  return absl::AsciiStrToLower(v1::Sync::Kind_Name(sync.kind()));
+}
+
+std::string PhaseText(int phase) {
+  return Lower(v1::JobPhase_Name(static_cast<v1::JobPhase>(phase)),
+               "JOB_PHASE_");
+}
+
+Records ServerRecords(const v1::ClusterState& state) {
+  std::map<uint32_t, uint32_t> shards;
+  for (const v1::Shard& shard : state.shards()) ++shards[shard.primary()];
+  Records records(
+      {"server", "address", "status", "shards", "metrics", "build"});
+  for (const v1::Server& server : state.servers()) {
+    records.Add(
+        {server.id(), server.address(),
+         Lower(v1::ServerStatus_Name(server.status()), "SERVER_STATUS_"),
+         shards[server.id()], server.metrics_address(), server.build()});
+  }
+  return records;
+}
+
+Records EmptyTableRecords() {
+  return Records(
+      {"table", "id", "version", "dim", "shape", "rule", "initializer"});
+}
+
+void AddTable(const v1::Table& table, Records& records) {
+  const v1::TableSpec& spec = table.spec();
+  records.Add({spec.name(), table.id(), table.version(), spec.dim(),
+               ShapeText(spec), RuleText(spec.rule()),
+               InitializerText(spec.initializer())});
+}
+
+Records TableRecords(const v1::ClusterState& state) {
+  Records records = EmptyTableRecords();
+  for (const v1::Table& table : state.tables()) AddTable(table, records);
+  return records;
+}
+
+Records JobRecords(const v1::ListJobsReply& jobs) {
+  Records records({"job", "phase", "sync", "workers", "live", "deaths",
+                   "data_shards", "finished", "examples", "metric_name",
+                   "metric"});
+  for (const v1::JobReport& job : jobs.jobs()) {
+    uint32_t live = 0;
+    for (const v1::WorkerReport& worker : job.workers()) live += worker.live();
+    records.Add({job.spec().name(), PhaseText(job.state().phase()),
+                 SyncText(job.spec().sync()), job.spec().workers(), live,
+                 job.deaths(), job.data_shards(), job.data_shards_finished(),
+                 job.examples(), job.metric_name(), job.metric()});
+  }
+  return records;
+}
+
+Records WorkerRecords(const v1::JobReport& job) {
+  Records records({"worker", "host", "pid", "state", "clock", "examples",
+                   "loss", "step_ms_p50", "step_ms_p99", "silent_ms"});
+  for (const v1::WorkerReport& worker : job.workers()) {
+    const v1::WorkerProgress& progress = worker.progress();
+    records.Add({worker.worker(), worker.host(), worker.pid(),
+                 worker.live() ? "live" : worker.left_because(),
+                 progress.clock(), progress.examples(), progress.loss(),
+                 progress.step_ms_p50(), progress.step_ms_p99(),
+                 worker.silent_ms()});
+  }
+  return records;
+}
+
+}  // namespace paramo::cli

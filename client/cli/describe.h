@@ -1,0 +1,33 @@
+// Words for what the control plane answers.
+#pragma once
+
+#include <string>
+
+#include "client/cli/output.h"
+
+namespace paramo::v1 {
+class ClusterState;
+class Initializer;
+class JobReport;
+class ListJobsReply;
+class Sync;
+class Table;
+class UpdateRule;
+}  // namespace paramo::v1
+
+namespace paramo::cli {
+
+std::string RuleText(const v1::UpdateRule& rule);  // "adagrad lr=0.05"
+std::string InitializerText(
+    const v1::Initializer& initializer);     // "uniform:0.01"
+std::string SyncText(const v1::Sync& sync);  // "bsp"
+std::string PhaseText(int phase);            // "running"
+
+Records ServerRecords(const v1::ClusterState& state);
+Records TableRecords(const v1::ClusterState& state);
+void AddTable(const v1::Table& table, Records& records);
+Records EmptyTableRecords();
+Records JobRecords(const v1::ListJobsReply& jobs);
+Records WorkerRecords(const v1::JobReport& job);
+
+}  // namespace paramo::cli

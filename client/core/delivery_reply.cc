@@ -1,0 +1,323 @@
+// Delivery: what an answer, or its absence, means for each parcel.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "client/core/delivery.h"
+#include "client/core/errors.h"
+#include "common/base/check.h"
+#include "common/base/limits.h"
+
+namespace paramo::client {
+namespace {
+
+using wire::Reason;
+
+constexpr absl::Duration kBackoffFirst = absl::Milliseconds(5);
+constexpr int kBackoffDoublings = 6;  // 320 ms at most
+
+Reason ReasonOf(const SectionResult& result) {
+  return static_cast<Reason>(result.header.reason);
+}
+
+bool EndsSession(Reason reason) {
+  return reason == Reason::kSessionExpired ||
+         reason == Reason::kSessionFenced || reason == Reason::kNotAMember;
+}
+
+// A limit on what is in flight passes; one on sizes does not.
+bool WaitingHelps(Reason reason) {
+  return reason != Reason::kRows && reason != Reason::kTooLarge;
+}
+
+// A server that refuses our connections may be starting, or its address may be
+// another's by now, which a newer map will tell. It gets this long to change
+// its mind.
+constexpr absl::Duration kRefusalPatience = absl::Seconds(5);
+
+// Whether a connection that failed like this `waited` after the call's start
+// may work the next time.
+bool IsFinalFailure(absl::StatusCode code, absl::Duration waited) {
+  return (code == absl::StatusCode::kFailedPrecondition &&
+          waited >= kRefusalPatience) ||
+         code == absl::StatusCode::kInvalidArgument ||
+         code == absl::StatusCode::kUnimplemented ||
+         code == absl::StatusCode::kPermissionDenied ||
+         code == absl::StatusCode::kUnauthenticated;
+}
+
+}  // namespace
+
+Claimed Delivery::Claim(uint64_t flight, absl::Duration now,
+                        Effects& effects) {
+  Claimed claimed;
+  auto found = flights_.find(flight);
+  if (found == flights_.end()) return claimed;
+  const std::shared_ptr<Call> call = std::move(found->second.call);
+  claimed.parcels = std::move(found->second.parcels);
+  claimed.address = std::move(found->second.address);
+  Load& load = loads_[claimed.address];
+  --load.requests;
+  load.bytes -= found->second.bytes;
+  flights_.erase(found);
+  for (uint32_t parcel : claimed.parcels) {
+    Progress& progress = call->progress[parcel];
+    const bool wanted = progress.flight == flight &&
+                        progress.state == ParcelState::kInFlight;
+    claimed.wanted.push_back(wanted);
+    if (!wanted) continue;
+    progress.state = ParcelState::kAnswering;
+    claimed.call = call;
+  }
+  if (claimed.call != nullptr) {
+    ++call->busy;
+  } else {
+    DispatchWaiting(claimed.address, now, effects);
+  }
+  return claimed;
+}
+
+void Delivery::OnReply(const Claimed& claimed,
+                       const std::vector<SectionResult>& results,
+                       absl::Duration now, Effects& effects) {
+  PARAMO_CHECK(claimed.parcels.size() == results.size());
+  const absl::Duration backoff = Backoff(*claimed.call, claimed);
+  for (size_t i = 0; i < results.size(); ++i) {
+    const Progress& progress = claimed.call->progress[claimed.parcels[i]];
+    // Given up in the meantime?
+    if (!claimed.wanted[i] || progress.state != ParcelState::kAnswering) {
+      continue;
+    }
+    HandleAnswer(claimed.call, claimed.parcels[i], results[i], backoff, now,
+                 effects);
+  }
+  Dispatch(claimed.call, now, effects);
+  Schedule(*claimed.call);
+  DispatchWaiting(claimed.address, now, effects);
+  Release(claimed.call, effects);
+}
+
+void Delivery::OnFailure(uint64_t flight, const absl::Status& why,
+                         bool never_sent, absl::Duration now,
+                         Effects& effects) {
+  const Claimed claimed = Claim(flight, now, effects);
+  const std::shared_ptr<Call>& call = claimed.call;
+  if (call == nullptr) return;
+  effects.refresh = true;
+  const absl::Duration backoff = Backoff(*call, claimed);
+  for (size_t i = 0; i < claimed.parcels.size(); ++i) {
+    const uint32_t parcel = claimed.parcels[i];
+    Progress& progress = call->progress[parcel];
+    if (!claimed.wanted[i] || progress.state != ParcelState::kAnswering) {
+      continue;
+    }
+    progress.left |= !never_sent;
+    if (IsFinalFailure(why.code(), now - call->start) && !call->filler) {
+      if (progress.seq != 0) Fill(*call, {parcel}, now, effects);
+      FailParcel(call, parcel, why);
+    } else {
+      RetryLater(*call, parcel, why, backoff, /*wants_map=*/true, now);
+    }
+  }
+  Schedule(*call);
+  DispatchWaiting(claimed.address, now, effects);
+  Release(call, effects);
+}
+
+void Delivery::HandleAnswer(const std::shared_ptr<Call>& call, uint32_t index,
+                            const SectionResult& result,
+                            absl::Duration backoff, absl::Duration now,
+                            Effects& effects) {
+  const Parcel& parcel = call->parcels[index];
+  Progress& progress = call->progress[index];
+  if (result.header.code != 0) {
+    HandleRefusal(call, index, result, backoff, now, effects);
+    return;
+  }
+  if (parcel.is_pull) {
+    const bool stale = result.header.epoch < progress.floor_epoch ||
+                       (result.header.epoch == progress.floor_epoch &&
+                        result.header.lsn < progress.floor_lsn);
+    if (stale) {
+      RetryLater(*call, index,
+                 absl::UnavailableError(
+                     "the server answered from a state older than this "
+                     "session has seen"),
+                 backoff, /*wants_map=*/true, now);
+      return;
+    }
+    // PushPull: the push of this shard was not taken, so this is too old.
+    if (!MayPull(*call, parcel, 0)) {
+      progress.state = ParcelState::kReady;
+      return;
+    }
+  }
+  progress.answer = result.header;
+  progress.error = absl::OkStatus();
+  if (call->session != nullptr) {
+    call->session->Saw(parcel.shard, result.header.history,
+                       result.header.epoch, result.header.lsn);
+  }
+  Settle(*call, index);
+  if (progress.seq != 0) {
+    SettleNumber(call, index);
+    AdmitQueued(*call->session, parcel.shard, now, effects);
+  }
+}
+
+void Delivery::HandleRefusal(const std::shared_ptr<Call>& call, uint32_t index,
+                             const SectionResult& result,
+                             absl::Duration backoff, absl::Duration now,
+                             Effects& effects) {
+  const Parcel& parcel = call->parcels[index];
+  Progress& progress = call->progress[index];
+  const wire::SectionReplyHeader& header = result.header;
+  const auto code = static_cast<absl::StatusCode>(header.code);
+  const absl::Status why(code, result.message);
+  progress.answer = header;
+  const bool numbered = progress.seq != 0;
+  if (numbered && EndsSession(ReasonOf(result))) {
+    FailParcel(call, index, why);
+    EndSession(call->session, why, effects);
+    return;
+  }
+  // The server has forgotten pushes that it acknowledged: nothing will fill
+  // the gap it sees.
+  if (numbered && ReasonOf(result) == Reason::kSeqGap &&
+      header.expected_seq != 0 &&
+      header.expected_seq < call->session->lowest(parcel.shard)) {
+    const absl::Status lost = absl::DataLossError(absl::StrCat(
+        "shard ", parcel.shard, " expects push ", header.expected_seq,
+        " of this session, but push ",
+        call->session->lowest(parcel.shard) - 1,
+        " was acknowledged: its server lost what it had"));
+    FailParcel(call, index, lost);
+    EndSession(call->session, lost, effects);
+    return;
+  }
+  switch (code) {
+    case absl::StatusCode::kAborted:
+      effects.refresh = true;
+      RetryLater(*call, index, why, backoff,
+                 /*wants_map=*/true, now);
+      // The map may have come while the request was under way.
+      if (progress.epoch != map_->shard(parcel.shard).epoch) {
+        progress.state = ParcelState::kReady;
+      }
+      return;
+    case absl::StatusCode::kUnavailable:
+      effects.refresh = true;
+      RetryLater(*call, index, why, backoff,
+                 /*wants_map=*/true, now);
+      return;
+    case absl::StatusCode::kDataLoss:
+      if (ReasonOf(result) != Reason::kChecksum) break;
+      RetryLater(*call, index, why, backoff,
+                 /*wants_map=*/false, now);
+      return;
+    case absl::StatusCode::kResourceExhausted: {
+      if (!WaitingHelps(ReasonOf(result))) break;
+      const auto hint = absl::Milliseconds(
+          std::max<uint32_t>(header.retry_after_ms, kRetryAfterMs));
+      RetryLater(*call, index, why,
+                 hint + backoff, /*wants_map=*/false,
+                 now);
+      return;
+    }
+    default:
+      break;
+  }
+  // Final. A definite refusal consumes the number, unless it was made before
+  // the server looked at the number, or is about a limit.
+  const bool consumed =
+      numbered && result.answered &&
+      code != absl::StatusCode::kDeadlineExceeded &&
+      code != absl::StatusCode::kResourceExhausted &&
+      (header.expected_seq == 0 || header.expected_seq > progress.seq);
+  if (numbered && !consumed) {
+    if (call->filler) {
+      RetryLater(*call, index, why, backoff,
+                 /*wants_map=*/true, now);
+      return;
+    }
+    progress.left |= code == absl::StatusCode::kDeadlineExceeded;
+    Fill(*call, {index}, now, effects);
+  }
+  FailParcel(call, index, why);
+  if (consumed) {
+    SettleNumber(call, index);
+    AdmitQueued(*call->session, parcel.shard, now, effects);
+  }
+}
+
+void Delivery::RetryLater(Call& call, uint32_t parcel, absl::Status why,
+                          absl::Duration delay, bool wants_map,
+                          absl::Duration now) {
+  Progress& progress = call.progress[parcel];
+  progress.state = ParcelState::kWaiting;
+  progress.flight = 0;
+  progress.error = std::move(why);
+  progress.due = now + delay;
+  progress.wants_map = wants_map;
+  if (progress.seq != 0) {
+    call.session->SetUnsent(call.parcels[parcel].shard, progress.seq, true);
+  }
+}
+
+// 5, 10, 20, ... 320 ms by attempts, times a random factor in [0.5, 1), so
+// that many clients do not come back together. One for all parcels of a
+// request, so that they come back in one.
+absl::Duration Delivery::Backoff(const Call& call, const Claimed& claimed) {
+  int attempts = 1;
+  for (uint32_t parcel : claimed.parcels) {
+    attempts = std::max(attempts, call.progress[parcel].attempts);
+  }
+  return kBackoffFirst * (1 << std::min(attempts - 1, kBackoffDoublings)) *
+         (0.5 + 0.5 * jitter_.Uniform());
+}
+
+void Delivery::SettleNumber(const std::shared_ptr<Call>& call,
+                            uint32_t parcel) {
+  const ShardId shard = call->parcels[parcel].shard;
+  call->session->Settle(shard, call->progress[parcel].seq);
+  if (!call->session->kept_back(shard).empty()) {
+    moved_.emplace_back(call->session, shard);
+  }
+}
+
+// A pull that failed on one shard is of no use: its other parcels stop too. A
+// push goes on, so that its error can say what was applied.
+void Delivery::FailParcel(const std::shared_ptr<Call>& call, uint32_t parcel,
+                          absl::Status why) {
+  call->progress[parcel].error = std::move(why);
+  Settle(*call, parcel);
+  if (call->is_push) return;
+  for (uint32_t i = 0; i < call->parcels.size(); ++i) {
+    if (call->progress[i].state == ParcelState::kSettled) continue;
+    call->progress[i].error = absl::OkStatus();
+    Settle(*call, i);
+  }
+}
+
+void Delivery::EndSession(const std::shared_ptr<Session>& session,
+                          const absl::Status& why, Effects& effects) {
+  session->End(why);
+  std::vector<std::shared_ptr<Call>> calls;
+  for (const auto& [number, call] : live_) {
+    if (call->session == session && call->is_push) calls.push_back(call);
+  }
+  for (const auto& [number, call] : fillers_) {
+    if (call->session == session) calls.push_back(call);
+  }
+  for (const std::shared_ptr<Call>& call : calls) {
+    for (uint32_t i = 0; i < call->parcels.size(); ++i) {
+      Progress& progress = call->progress[i];
+      if (progress.state == ParcelState::kSettled) continue;
+      progress.left |= progress.state == ParcelState::kInFlight ||
+                       progress.state == ParcelState::kAnswering;
+      FailParcel(call, i, why);
+    }
+    FinishIfDone(call, effects);
+  }
+}
+
+}  // namespace paramo::client

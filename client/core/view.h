@@ -1,0 +1,81 @@
+// What a client knows of the cluster: a thread that watches its state.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "client/core/control.h"
+#include "client/core/table_handle.h"
+#include "common/base/mutex.h"
+#include "common/routing/shard_map.h"
+
+namespace paramo::client {
+
+// Watches one address at a time, the next one when a stream ends or is asked
+// to be fresher. Never goes back to an older version, nor to another cluster.
+//
+// Life: Start once; Stop (or the destructor) joins the thread.
+// Threads: all methods from any.
+class View {
+ public:
+  struct Options {
+    // Called on the view's thread with every newer map.
+    std::function<void(std::shared_ptr<const ShardMap>)> on_map;
+    std::function<void(const std::string& line)> log;
+  };
+
+  // `core` is noted in the handles.
+  View(Control& control, Core* core, Options options);
+  ~View();
+
+  void Start();
+  void Stop();
+
+  // Waits for a map in which every shard has a server.
+  // Errors: UNAVAILABLE  with the reason of the last failure
+  absl::Status WaitComplete(absl::Duration timeout);
+
+  std::shared_ptr<const ShardMap> map();
+
+  // The map seems old: looks elsewhere, at most every 250 ms.
+  void Refresh();
+
+  // The handle of a table in the newest state, made if need be; null when the
+  // state does not have it.
+  std::shared_ptr<const TableHandle> FindTable(const std::string& name);
+  // The handle of a table that the coordinator has just described.
+  std::shared_ptr<const TableHandle> AddTable(TableInfo info);
+
+ private:
+  void Run();
+  void WatchOne(const std::string& address);
+  void Accept(std::unique_ptr<v1::ClusterState> state);
+  std::string NextAddress(size_t attempt);
+  std::shared_ptr<const TableHandle> AddTableLocked(TableInfo info)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  Control& control_;
+  Core* const core_;
+  const Options options_;
+  std::thread thread_;
+
+  Mutex mu_;
+  CondVar changed_;
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+  std::shared_ptr<StateStream> stream_  // shared by the thread and Refresh
+      ABSL_GUARDED_BY(mu_);
+  std::unique_ptr<v1::ClusterState> state_ ABSL_GUARDED_BY(mu_);
+  std::shared_ptr<const ShardMap> map_ ABSL_GUARDED_BY(mu_);
+  absl::Status last_failure_ ABSL_GUARDED_BY(mu_);
+  absl::Time last_news_ ABSL_GUARDED_BY(mu_);  // or last Refresh
+  std::map<uint32_t, std::shared_ptr<const TableHandle>> tables_  // by id
+      ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace paramo::client

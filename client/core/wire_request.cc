@@ -1,0 +1,224 @@
+#include "client/core/wire_request.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+#include "common/base/limits.h"
+#include "common/base/status.h"
+#include "common/wire/request.h"
+
+namespace paramo::client {
+namespace {
+
+using wire::Reason;
+
+// ---- Writing ----------------------------------------------------------------
+
+// Floats of the caller's row `position`: dim, or fewer at a tensor's end.
+size_t RowFloats(size_t floats, uint32_t dim, uint32_t position) {
+  return std::min<size_t>(dim, floats - size_t{position} * dim);
+}
+
+void AddTo(uint8_t* sum, const float* row, size_t floats) {
+  for (size_t i = 0; i < floats; ++i) {
+    float value;
+    std::memcpy(&value, sum + 4 * i, 4);
+    value += row[i];
+    std::memcpy(sum + 4 * i, &value, 4);
+  }
+}
+
+void WriteKeys(const Part& part, const Parcel& parcel, uint8_t* out) {
+  for (uint32_t u = parcel.begin; u < parcel.end; ++u, out += 8) {
+    const Key key = part.KeyAt(part.split->First(u));
+    std::memcpy(out, &key, 8);
+  }
+}
+
+void WriteValues(const Part& part, const Parcel& parcel, uint8_t* out) {
+  const uint32_t dim = part.dim();
+  const size_t row_bytes = size_t{4} * dim;
+  for (uint32_t u = parcel.begin; u < parcel.end; ++u, out += row_bytes) {
+    const std::span<const uint32_t> positions = part.split->Positions(u);
+    const float* row = part.grads.data() + size_t{positions[0]} * dim;
+    const size_t floats = RowFloats(part.grads.size(), dim, positions[0]);
+    std::memcpy(out, row, 4 * floats);
+    if (floats < dim) std::memset(out + 4 * floats, 0, row_bytes - 4 * floats);
+    for (size_t i = 1; i < positions.size(); ++i) {
+      AddTo(out, part.grads.data() + size_t{positions[i]} * dim, dim);
+    }
+  }
+}
+
+// ---- Reading ----------------------------------------------------------------
+
+// Copies consecutive bytes out of a rope.
+class RopeReader {
+ public:
+  RopeReader(const Rope& rope, size_t offset) : rope_(rope) {
+    while (piece_ < rope_.pieces().size() &&
+           offset >= rope_.pieces()[piece_].size) {
+      offset -= rope_.pieces()[piece_++].size;
+    }
+    offset_ = offset;
+  }
+
+  void Read(void* out, size_t size) {
+    auto* to = static_cast<uint8_t*>(out);
+    while (size > 0) {
+      const Piece& piece = rope_.pieces()[piece_];
+      const size_t take = std::min(size, piece.size - offset_);
+      std::memcpy(to, piece.data + offset_, take);
+      to += take;
+      size -= take;
+      offset_ += take;
+      if (offset_ == piece.size) {
+        ++piece_;
+        offset_ = 0;
+      }
+    }
+  }
+
+  void Skip(size_t size) {
+    while (size > 0) {
+      const size_t take = std::min(size, rope_.pieces()[piece_].size - offset_);
+      size -= take;
+      offset_ += take;
+      if (offset_ == rope_.pieces()[piece_].size) {
+        ++piece_;
+        offset_ = 0;
+      }
+    }
+  }
+
+ private:
+  const Rope& rope_;
+  size_t piece_ = 0;
+  size_t offset_ = 0;
+};
+
+void CopyRows(const Rope& rope, wire::ByteRange values, const Part& part,
+              const Parcel& parcel) {
+  RopeReader reader(rope, values.offset);
+  const uint32_t dim = part.dim();
+  for (uint32_t u = parcel.begin; u < parcel.end; ++u) {
+    const std::span<const uint32_t> positions = part.split->Positions(u);
+    float* row = part.rows.data() + size_t{positions[0]} * dim;
+    const size_t floats = RowFloats(part.rows.size(), dim, positions[0]);
+    reader.Read(row, 4 * floats);
+    if (floats < dim) reader.Skip(4 * (dim - floats));
+    for (size_t i = 1; i < positions.size(); ++i) {
+      std::memcpy(part.rows.data() + size_t{positions[i]} * dim, row,
+                  4 * floats);
+    }
+  }
+}
+
+SectionResult Failed(absl::StatusCode code, Reason reason,
+                     std::string message) {
+  SectionResult result;
+  result.header.code = static_cast<uint32_t>(code);
+  result.header.reason = static_cast<uint32_t>(reason);
+  result.message = std::move(message);
+  result.answered = false;
+  return result;
+}
+
+SectionResult ReadSection(const wire::ReplyView& reply,
+                          const wire::SectionReplyView& section,
+                          const Call& call, const Parcel& parcel) {
+  SectionResult result;
+  result.header = section.header;
+  result.message = section.message;
+  if (section.header.code != 0) return result;
+  if (section.header.shard != parcel.shard) {
+    return Failed(absl::StatusCode::kInternal, Reason::kMalformed,
+                  absl::StrCat("the server answered for shard ",
+                               section.header.shard, " instead of ",
+                               parcel.shard));
+  }
+  if (!parcel.is_pull) return result;
+  const Part& part = call.parts[parcel.part];
+  const size_t wanted = size_t{4} * part.dim() * (parcel.end - parcel.begin);
+  if (section.values.size != wanted || section.header.codec != 0) {
+    return Failed(absl::StatusCode::kInternal, Reason::kDimensions,
+                  absl::StrCat("the server answered a pull with ",
+                               section.values.size, " bytes in codec ",
+                               section.header.codec, " instead of ", wanted,
+                               " bytes of f32"));
+  }
+  if (absl::Status crc = wire::CheckCrc(reply.rope, section); !crc.ok()) {
+    return Failed(absl::StatusCode::kDataLoss, Reason::kChecksum,
+                  "the rows were damaged on the way here");
+  }
+  CopyRows(reply.rope, section.values, part, parcel);
+  return result;
+}
+
+}  // namespace
+
+Message WriteRequest(const Outgoing& out, uint64_t id, uint64_t cluster_id) {
+  const Call& call = *out.call;
+  const int64_t deadline_ms = absl::ToInt64Milliseconds(out.timeout);
+  wire::RequestWriter writer(
+      id, cluster_id,
+      static_cast<uint32_t>(
+          std::clamp<int64_t>(deadline_ms, 1, kDeadlineMaxMs)));
+  for (const Outgoing::Section& section : out.sections) {
+    const Parcel& parcel = call.parcels[section.parcel];
+    const size_t rows = parcel.end - parcel.begin;
+    if (parcel.is_pull) {
+      writer.AddPull(section.header, rows);
+    } else {
+      const size_t dim =
+          parcel.part == Parcel::kNoPart ? 0 : call.parts[parcel.part].dim();
+      writer.AddPush(section.header, rows, rows * dim * 4);
+    }
+  }
+  writer.Allocate();
+  for (size_t s = 0; s < out.sections.size(); ++s) {
+    const Parcel& parcel = call.parcels[out.sections[s].parcel];
+    if (parcel.begin != parcel.end) {
+      const Part& part = call.parts[parcel.part];
+      WriteKeys(part, parcel, writer.keys(s));
+      if (!parcel.is_pull) WriteValues(part, parcel, writer.values(s));
+    }
+    writer.Seal(s);
+  }
+  return writer.Take();
+}
+
+std::vector<SectionResult> ReadReply(const wire::ReplyView& reply,
+                                     const Claimed& claimed) {
+  if (reply.code != 0) {
+    return std::vector<SectionResult>(
+        claimed.parcels.size(),
+        Failed(static_cast<absl::StatusCode>(reply.code),
+               static_cast<Reason>(reply.reason), reply.message));
+  }
+  std::vector<SectionResult> results;
+  results.reserve(claimed.parcels.size());
+  size_t push = 0;
+  size_t pull = 0;
+  for (size_t i = 0; i < claimed.parcels.size(); ++i) {
+    const Parcel& parcel = claimed.call->parcels[claimed.parcels[i]];
+    const auto& sections = parcel.is_pull ? reply.pull : reply.push;
+    size_t& next = parcel.is_pull ? pull : push;
+    if (next >= sections.size()) {
+      results.push_back(Failed(absl::StatusCode::kInternal, Reason::kMalformed,
+                               "the server's reply lacks a section"));
+      continue;
+    }
+    const wire::SectionReplyView& section = sections[next++];
+    if (claimed.wanted[i]) {
+      results.push_back(ReadSection(reply, section, *claimed.call, parcel));
+    } else {
+      results.emplace_back();
+    }
+  }
+  return results;
+}
+
+}  // namespace paramo::client

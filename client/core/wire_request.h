@@ -1,0 +1,27 @@
+// Steps 0 and 8 of the data path: a request laid out from the caller's memory,
+// and rows copied from a reply to where the caller wants them.
+#pragma once
+
+#include <vector>
+
+#include "absl/status/status.h"
+#include "client/core/call.h"
+#include "client/core/delivery.h"
+#include "common/mem/buffer.h"
+#include "common/mem/rope.h"
+#include "common/wire/reply.h"
+
+namespace paramo::client {
+
+// The bytes of `out`. Gradients of equal keys are summed, in the order given.
+// The same parcels give the same key and value blocks, whenever it is called:
+// a retry needs no copy of what it sent.
+Message WriteRequest(const Outgoing& out, uint64_t id, uint64_t cluster_id);
+
+// Reads the answers to the claimed parcels out of `reply`: rows go to the
+// caller's memory, results[i] says what became of claimed.parcels[i]. An
+// answer that contradicts the request becomes an INTERNAL error.
+std::vector<SectionResult> ReadReply(const wire::ReplyView& reply,
+                                     const Claimed& claimed);
+
+}  // namespace paramo::client
