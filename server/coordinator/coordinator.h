@@ -1,0 +1,57 @@
+// A whole coordinator in one object: store, core, loop, services, ports.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/metrics/metrics.h"
+#include "server/coordinator/table_spec.h"
+
+namespace paramo {
+
+struct CoordinatorOptions {
+  std::string listen = "127.0.0.1:7700";  // port 0 takes a free one
+  std::string metrics_listen;  // host:port of the Prometheus page; "" = none
+  std::string data_dir;        // made when absent
+  uint32_t shards = 0;  // of a new cluster, a power of two; 0 = 64, or as is
+  uint32_t servers_expected = 1;  // shards are placed once so many are up
+  bool insecure_listen = false;   // allows addresses beyond loopback
+  bool reflection = false;
+  RuleCheck rule_check;
+  // Called once, from a thread of the coordinator, when its store has failed;
+  // the process should end.
+  std::function<void(const absl::Status&)> on_failed;
+};
+
+// Life: Start returns when it serves; the destructor stops it, which answers
+// every call that waits. Threads: any.
+class Coordinator {
+ public:
+  // Errors: INVALID_ARGUMENT     an option, with what it should be
+  //         FAILED_PRECONDITION  the data directory is in use, or is of
+  //                              another format or shard count
+  //         DATA_LOSS            the store is damaged
+  //         UNAVAILABLE          a port is taken
+  static absl::StatusOr<std::unique_ptr<Coordinator>> Start(
+      CoordinatorOptions options);
+  ~Coordinator();
+  Coordinator(const Coordinator&) = delete;
+  Coordinator& operator=(const Coordinator&) = delete;
+
+  const std::string& address() const { return address_; }  // host:port
+  const std::string& metrics_address() const { return metrics_address_; }
+
+ private:
+  struct Parts;
+  explicit Coordinator(std::unique_ptr<Parts> parts);
+
+  std::unique_ptr<Parts> parts_;
+  std::string address_;
+  std::string metrics_address_;
+};
+
+}  // namespace paramo

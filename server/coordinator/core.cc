@@ -1,0 +1,254 @@
+// The core's life: loading, committing, answering. Requests are in
+// core_requests.cc.
+#include "server/coordinator/core.h"
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "common/base/limits.h"
+#include "common/base/log.h"
+#include "common/base/random.h"
+#include "common/base/status.h"
+#include "paramo/v1/cluster.pb.h"
+#include "paramo/v1/control.pb.h"
+#include "paramo/v1/stored.pb.h"
+
+namespace paramo {
+namespace {
+
+constexpr char kClusterKey[] = "cluster";
+
+bool IsPowerOfTwo(uint32_t n) { return n > 0 && (n & (n - 1)) == 0; }
+
+absl::Status CheckShards(uint32_t shards) {
+  if (IsPowerOfTwo(shards) && shards <= kShardsMax) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--shards is ", shards, "; it must be a power of two up to ",
+      kShardsMax));
+}
+
+}  // namespace
+
+Core::Core(const CoreOptions& options, KvStore& kv, Liveness& liveness,
+           Publish publish)
+    : options_(options),
+      liveness_(liveness),
+      publish_(std::move(publish)),
+      store_(kv),
+      jobs_(changes_) {}
+
+absl::StatusOr<std::unique_ptr<Core>> Core::Open(const CoreOptions& options,
+                                                 KvStore& kv,
+                                                 Liveness& liveness,
+                                                 absl::Duration now,
+                                                 Publish publish) {
+  std::unique_ptr<Core> core(
+      new Core(options, kv, liveness, std::move(publish)));
+  PARAMO_RETURN_IF_ERROR(core->Load(now));
+  PARAMO_RETURN_IF_ERROR(core->Commit(now));
+  return core;
+}
+
+// ---- Loading ----------------------------------------------------------------
+
+absl::Status Core::Load(absl::Duration now) {
+  using Entries = std::map<std::string, std::string>;
+  PARAMO_ASSIGN_OR_RETURN(Entries entries, store_.Load());
+  PARAMO_RETURN_IF_ERROR(LoadCluster(entries));
+  for (const auto& [key, value] : entries) {
+    absl::string_view rest = key;
+    if (absl::ConsumePrefix(&rest, "jobs/") &&
+        absl::EndsWith(rest, "/spec")) {
+      PARAMO_RETURN_IF_ERROR(jobs_.LoadSpec(rest, value));
+    }
+  }
+  for (const auto& [key, value] : entries) {
+    PARAMO_RETURN_IF_ERROR(Annotate(LoadEntry(key, value), key));
+  }
+  membership_->Reconcile();
+  jobs_.Resume(now);
+  // Two suspicion periods of grace: servers have to find this process first.
+  membership_->ForEachUp([&](const v1::Server& server) {
+    liveness_.Track(server.id(), server.incarnation(), now, kSuspicionTime);
+  });
+  changes_.MarkStateChanged();
+  return absl::OkStatus();
+}
+
+absl::Status Core::LoadCluster(
+    const std::map<std::string, std::string>& entries) {
+  v1::StoredCluster cluster;
+  auto stored = entries.find(kClusterKey);
+  if (stored == entries.end()) {
+    if (!entries.empty()) {
+      return absl::DataLossError(
+          "the store holds entries but no cluster; restore it from a copy");
+    }
+    cluster.set_cluster_id(MakeRandomId());
+    cluster.set_cluster_incarnation(MakeRandomId());
+    cluster.set_shard_count(options_.shards != 0 ? options_.shards
+                                                 : kShardsDefault);
+    PARAMO_RETURN_IF_ERROR(CheckShards(cluster.shard_count()));
+    changes_.Put(kClusterKey, cluster.SerializeAsString());
+    LogInfo("made cluster %016x with %d shards", cluster.cluster_id(),
+            cluster.shard_count());
+  } else if (!cluster.ParseFromString(stored->second) ||
+             !CheckShards(cluster.shard_count()).ok()) {
+    return absl::DataLossError("unreadable cluster entry");
+  }
+  if (options_.shards != 0 && options_.shards != cluster.shard_count()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the cluster has ", cluster.shard_count(), " shards for ever; leave ",
+        "--shards ", options_.shards, " out, or use an empty data directory"));
+  }
+  MembershipOptions options;
+  options.cluster_id = cluster.cluster_id();
+  options.cluster_incarnation = cluster.cluster_incarnation();
+  options.shard_count = cluster.shard_count();
+  options.servers_expected = options_.servers_expected;
+  membership_ = std::make_unique<Membership>(options, changes_);
+  catalogue_ = std::make_unique<Catalogue>(cluster.cluster_id(),
+                                           options_.rule_check, changes_);
+  return absl::OkStatus();
+}
+
+absl::Status Core::LoadEntry(const std::string& key,
+                             const std::string& value) {
+  absl::string_view rest = key;
+  if (absl::ConsumePrefix(&rest, "servers/")) {
+    return membership_->LoadServer(value);
+  }
+  if (absl::ConsumePrefix(&rest, "shards/")) {
+    return membership_->LoadShard(value);
+  }
+  if (absl::ConsumePrefix(&rest, "tables/")) {
+    return catalogue_->LoadTable(value);
+  }
+  if (absl::ConsumePrefix(&rest, "jobs/")) {
+    return absl::EndsWith(rest, "/spec") ? absl::OkStatus()
+                                         : jobs_.LoadPart(rest, value);
+  }
+  if (key == kClusterKey) return absl::OkStatus();
+  for (IdCounter* ids :
+       {&catalogue_->ids(), &jobs_.ids(), &jobs_.sessions()}) {
+    if (key == ids->key() && ids->Load(value)) return absl::OkStatus();
+  }
+  return absl::DataLossError("unknown entry; use the build that wrote it");
+}
+
+// ---- Ending a step ----------------------------------------------------------
+
+absl::Status Core::Commit(absl::Duration now) {
+  if (store_failed_.ok() && !changes_.empty()) {
+    store_failed_ = store_.Commit(changes_).status();
+  }
+  if (store_failed_.ok() && changes_.state_changed()) PublishState();
+  changes_.Clear();
+  for (Barriers::Answer& answer : jobs_.TakeAnswers()) {
+    Reply(std::move(answer.done), std::move(answer.status));
+  }
+  Send(std::exchange(answers_, {}), now);
+  return store_failed_;
+}
+
+void Core::PublishState() {
+  auto state = std::make_shared<v1::ClusterState>();
+  membership_->FillState(state.get());
+  catalogue_->FillState(state.get());
+  jobs_.FillState(state.get());
+  // The store's revision grows with every write and survives restarts, which
+  // is all that a version must do.
+  version_ = static_cast<uint64_t>(store_.revision());
+  state->set_version(version_);
+  publish_(std::move(state));
+}
+
+void Core::Send(std::vector<Answer> answers, absl::Duration now) {
+  for (Answer& answer : answers) {
+    if (!store_failed_.ok()) {
+      answer.done(absl::UnavailableError(absl::StrCat(
+          "the coordinator's store failed: ", store_failed_.message())));
+      continue;
+    }
+    if (!answer.status.ok() || !answer.when_applied) {
+      answer.done(answer.status);
+      continue;
+    }
+    if (answer.set_version) answer.set_version(version_);
+    waits_.push_back({std::move(answer), version_,
+                      now + options_.applied_wait});
+  }
+  // Most often nobody is behind (no server yet, or nothing changed).
+  for (size_t i = 0; i < waits_.size();) {
+    bool behind = !liveness_.FindBehind(waits_[i].version).empty();
+    if (store_failed_.ok() && behind) {
+      ++i;
+      continue;
+    }
+    Answer answer = std::move(waits_[i].answer);
+    waits_.erase(waits_.begin() + static_cast<ptrdiff_t>(i));
+    answer.done(store_failed_);
+  }
+  has_applied_waits_.store(!waits_.empty(), std::memory_order_relaxed);
+}
+
+// ---- Waiting for servers ----------------------------------------------------
+
+void Core::Reply(Done done, absl::Status status) {
+  Answer answer;
+  answer.done = std::move(done);
+  answer.status = std::move(status);
+  answers_.push_back(std::move(answer));
+}
+
+void Core::ReplyWhenApplied(Answer answer) {
+  answer.when_applied = true;
+  answers_.push_back(std::move(answer));
+}
+
+// Gives up on waits past their deadline; Send finds those that are satisfied.
+void Core::CheckApplied(absl::Duration now) {
+  std::vector<AppliedWait> waits = std::exchange(waits_, {});
+  for (AppliedWait& wait : waits) {
+    std::vector<uint32_t> behind = liveness_.FindBehind(wait.version);
+    if (behind.empty() || wait.deadline > now) {
+      waits_.push_back(std::move(wait));
+      continue;
+    }
+    if (wait.answer.undo) wait.answer.undo(now);
+    Reply(std::move(wait.answer.done),
+          absl::UnavailableError(absl::StrCat(
+              "server ", absl::StrJoin(behind, ", "), " did not apply state ",
+              wait.version, " within ",
+              absl::FormatDuration(options_.applied_wait), "; try again")));
+  }
+}
+
+void Core::Tick(absl::Duration now) {
+  for (const Liveness::Silent& silent : liveness_.FindSilent(now)) {
+    ServerGone(silent.server, silent.incarnation,
+               absl::StrCat("silent for ",
+                            absl::FormatDuration(silent.silence)));
+  }
+  jobs_.Tick(now);
+  CheckApplied(now);
+}
+
+void Core::ServerGone(uint32_t server, uint64_t incarnation,
+                      absl::string_view why) {
+  liveness_.Forget(server, incarnation);
+  if (!membership_->MarkDown(server, incarnation)) return;
+  LogWarning("server %d is down: %s", server, why);
+}
+
+void Core::Close(absl::Duration now) {
+  jobs_.Close();
+  for (AppliedWait& wait : std::exchange(waits_, {})) {
+    Reply(std::move(wait.answer.done),
+          absl::UnavailableError("the coordinator stops; try again"));
+  }
+  (void)Commit(now);  // has been logged; nothing is left to undo
+}
+
+}  // namespace paramo

@@ -1,0 +1,94 @@
+#include "server/coordinator/job_spec.h"
+
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/limits.h"
+#include "common/base/status.h"
+#include "paramo/v1/control.pb.h"
+#include "server/coordinator/validate.h"
+
+namespace paramo {
+namespace {
+
+constexpr uint32_t kLeaseMsDefault = 3'000;
+constexpr uint32_t kLeaseMsMin = 100;
+constexpr uint32_t kLeaseMsMax = 3'600'000;
+constexpr uint32_t kEpochsMax = 1'000'000;
+constexpr uint64_t kExamplesMax = uint64_t{1} << 48;
+constexpr uint32_t kBatchMax = uint32_t{1} << 30;
+// A data position is data shard << 32 | batch.
+constexpr uint64_t kDataShardsMax = uint64_t{1} << 32;
+
+}  // namespace
+
+absl::Status NormaliseJobSpec(v1::JobSpec* spec) {
+  PARAMO_RETURN_IF_ERROR(ValidateName("job name", spec->name()));
+  if (!v1::Sync::Kind_IsValid(spec->sync().kind())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("sync.kind ", static_cast<int>(spec->sync().kind()),
+                     " is unknown; 0 (async) and 1 (bsp) are defined"));
+  }
+  spec->mutable_sync();
+  PARAMO_RETURN_IF_ERROR(
+      ValidateRange("workers", spec->workers(), 1, kWorkersPerJobMax));
+  PARAMO_RETURN_IF_ERROR(
+      ValidateRange("epochs", spec->epochs(), 1, kEpochsMax));
+  PARAMO_RETURN_IF_ERROR(
+      ValidateRange("examples", spec->examples(), 1, kExamplesMax));
+  PARAMO_RETURN_IF_ERROR(ValidateRange("batch", spec->batch(), 1, kBatchMax));
+  PARAMO_RETURN_IF_ERROR(ValidateRange("batches_per_data_shard",
+                                       spec->batches_per_data_shard(), 1,
+                                       kBatchMax));
+  if (spec->lease_ms() == 0) spec->set_lease_ms(kLeaseMsDefault);
+  PARAMO_RETURN_IF_ERROR(
+      ValidateRange("lease_ms", spec->lease_ms(), kLeaseMsMin, kLeaseMsMax));
+  PARAMO_RETURN_IF_ERROR(ValidateRange(
+      "definition's length", spec->definition().size(), 0,
+      kJobDefinitionBytesMax));
+  if (PlanOf(*spec).ShardsPerEpoch() > kDataShardsMax / spec->epochs()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the job has more than ", kDataShardsMax,
+        " data shards; raise batch or batches_per_data_shard"));
+  }
+  return absl::OkStatus();
+}
+
+DataPlan PlanOf(const v1::JobSpec& spec) {
+  DataPlan plan;
+  plan.workers = spec.workers();
+  plan.epochs = spec.epochs();
+  plan.examples = spec.examples();
+  plan.batch = spec.batch();
+  plan.batches_per_shard = spec.batches_per_data_shard();
+  plan.owned = spec.sync().kind() == v1::Sync::BSP;
+  return plan;
+}
+
+std::string DescribeDifference(const v1::JobSpec& there,
+                               const v1::JobSpec& asked) {
+  std::vector<std::string> found;
+  auto compare = [&found](absl::string_view field, uint64_t a, uint64_t b) {
+    if (a == b) return;
+    found.push_back(absl::StrCat(field, ": ", a, " there, ", b, " asked"));
+  };
+  if (there.sync().kind() != asked.sync().kind()) {
+    found.push_back(absl::StrCat(
+        "sync: ", v1::Sync::Kind_Name(there.sync().kind()), " there, ",
+        v1::Sync::Kind_Name(asked.sync().kind()), " asked"));
+  }
+  compare("workers", there.workers(), asked.workers());
+  compare("epochs", there.epochs(), asked.epochs());
+  compare("examples", there.examples(), asked.examples());
+  compare("batch", there.batch(), asked.batch());
+  compare("batches_per_data_shard", there.batches_per_data_shard(),
+          asked.batches_per_data_shard());
+  compare("lease_ms", there.lease_ms(), asked.lease_ms());
+  if (there.definition() != asked.definition()) {
+    found.push_back("the definitions differ");
+  }
+  return absl::StrJoin(found, "; ");
+}
+
+}  // namespace paramo

@@ -1,0 +1,224 @@
+#include "server/coordinator/catalogue.h"
+
+#include <cmath>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/limits.h"
+#include "gmock/gmock.h"
+#include "paramo/v1/cluster.pb.h"
+#include "paramo/v1/control.pb.h"
+#include "tests/unit/server/coordinator/test_util.h"
+
+namespace paramo {
+namespace {
+
+using testing::HasSubstr;
+
+class CatalogueTest : public testing::Test {
+ protected:
+  static v1::TableSpec Spec(const std::string& name = "ads") {
+    v1::TableSpec spec;
+    spec.set_name(name);
+    spec.set_dim(64);
+    spec.mutable_rule()->set_name("sgd");
+    return spec;
+  }
+  absl::StatusOr<bool> Create(const v1::TableSpec& spec) {
+    table_.Clear();
+    return catalogue_.Create(spec, &table_);
+  }
+  // INVALID_ARGUMENT whose text names `field`, and nothing has changed.
+  void ExpectRefused(const v1::TableSpec& spec, const std::string& field) {
+    absl::StatusOr<bool> created = Create(spec);
+    EXPECT_CODE(kInvalidArgument, created);
+    EXPECT_THAT(std::string(created.status().message()), HasSubstr(field));
+    EXPECT_TRUE(changes_.empty()) << field;
+  }
+
+  Changes changes_;
+  Catalogue catalogue_{/*seed_base=*/5, CheckTestRule, changes_};
+  v1::Table table_;
+};
+
+TEST_F(CatalogueTest, CreatesATableWithDefaultsFilledIn) {
+  absl::StatusOr<bool> created = Create(Spec());
+  ASSERT_TRUE(created.ok()) << created.status();
+  EXPECT_TRUE(*created);
+  EXPECT_EQ(table_.id(), 1u);
+  EXPECT_EQ(table_.version(), 1u);
+  EXPECT_EQ(table_.spec().rule().params().at("lr"), 0.5);
+  EXPECT_NE(table_.spec().seed(), 0u);
+  EXPECT_TRUE(changes_.state_changed());
+}
+
+TEST_F(CatalogueTest, OpensAnEqualTable) {
+  ASSERT_TRUE(Create(Spec()).ok());
+  uint64_t seed = table_.spec().seed();
+  v1::TableSpec equal = Spec();
+  (*equal.mutable_rule()->mutable_params())["lr"] = 0.5;  // the default
+  equal.set_seed(seed);
+  absl::StatusOr<bool> created = Create(equal);
+  ASSERT_TRUE(created.ok()) << created.status();
+  EXPECT_FALSE(*created);
+  EXPECT_EQ(table_.id(), 1u);
+}
+
+TEST_F(CatalogueTest, RefusesADifferentTableOfThatNameShowingTheDifference) {
+  ASSERT_TRUE(Create(Spec()).ok());
+  v1::TableSpec other = Spec();
+  other.set_dim(32);
+  (*other.mutable_rule()->mutable_params())["lr"] = 0.25;
+  other.mutable_initializer()->set_kind(v1::Initializer::NORMAL);
+  other.mutable_initializer()->set_a(0.1);
+  absl::StatusOr<bool> created = Create(other);
+  EXPECT_CODE(kAlreadyExists, created);
+  std::string text(created.status().message());
+  EXPECT_THAT(text, HasSubstr("dim: 64 there, 32 asked"));
+  EXPECT_THAT(text, HasSubstr("rule.params.lr: 0.5 there, 0.25 asked"));
+  EXPECT_THAT(text, HasSubstr("initializer.kind: ZEROS there, NORMAL asked"));
+}
+
+TEST_F(CatalogueTest, RefusesBadNamesAndDims) {
+  ExpectRefused(Spec(""), "table name");
+  ExpectRefused(Spec("Ads"), "table name");
+  ExpectRefused(Spec("a/../b"), "table name");
+  v1::TableSpec spec = Spec();
+  spec.set_dim(0);
+  ExpectRefused(spec, "dim");
+  spec.set_dim(kDimMax + 1);
+  ExpectRefused(spec, "dim");
+}
+
+TEST_F(CatalogueTest, RefusesBadRules) {
+  v1::TableSpec spec = Spec();
+  spec.mutable_rule()->set_name("magic");
+  ExpectRefused(spec, "rule");
+  for (double lr : {0.0, -1.0, 11.0, std::nan(""),
+                    std::numeric_limits<double>::infinity()}) {
+    spec = Spec();
+    (*spec.mutable_rule()->mutable_params())["lr"] = lr;
+    ExpectRefused(spec, "rule");
+  }
+}
+
+TEST_F(CatalogueTest, RefusesBadTensors) {
+  v1::TableSpec spec = Spec();
+  spec.mutable_tensor();
+  ExpectRefused(spec, "tensor.shape");
+  spec.mutable_tensor()->add_shape(3);
+  spec.mutable_tensor()->add_shape(0);
+  ExpectRefused(spec, "tensor.shape");
+  // 2^33 squared overflows 64 bits.
+  spec.mutable_tensor()->clear_shape();
+  spec.mutable_tensor()->add_shape(uint64_t{1} << 33);
+  spec.mutable_tensor()->add_shape(uint64_t{1} << 33);
+  ExpectRefused(spec, "tensor.shape");
+  spec.mutable_tensor()->clear_shape();
+  for (int i = 0; i <= kTensorRankMax; ++i) spec.mutable_tensor()->add_shape(1);
+  ExpectRefused(spec, "rank");
+}
+
+TEST_F(CatalogueTest, RefusesBadInitializers) {
+  v1::TableSpec spec = Spec();
+  v1::Initializer* init = spec.mutable_initializer();
+  init->set_kind(static_cast<v1::Initializer::Kind>(9));
+  ExpectRefused(spec, "initializer.kind");
+  init->set_kind(v1::Initializer::CONSTANT);
+  init->set_a(std::nan(""));
+  ExpectRefused(spec, "initializer.a");
+  init->set_a(1e31);
+  ExpectRefused(spec, "initializer.a");
+  init->set_kind(v1::Initializer::UNIFORM);
+  init->set_a(-1);
+  ExpectRefused(spec, "initializer.a");
+  init->set_kind(v1::Initializer::XAVIER);
+  init->set_a(0);
+  ExpectRefused(spec, "fan_in");
+}
+
+TEST_F(CatalogueTest, RefusesBadNonFinitePolicies) {
+  v1::TableSpec spec = Spec();
+  v1::NonFinite* policy = spec.mutable_non_finite();
+  policy->set_policy(static_cast<v1::NonFinite::Policy>(7));
+  ExpectRefused(spec, "non_finite.policy");
+  policy->set_policy(v1::NonFinite::CLIP);
+  for (double clip : {0.0, -1.0, std::nan(""), 1e39}) {
+    policy->set_clip(clip);
+    ExpectRefused(spec, "non_finite.clip");
+  }
+  policy->set_policy(v1::NonFinite::REJECT);
+  policy->set_clip(1);
+  ExpectRefused(spec, "non_finite.clip");
+}
+
+TEST_F(CatalogueTest, AMatrixGivesXavierItsFans) {
+  v1::TableSpec spec = Spec();
+  spec.mutable_initializer()->set_kind(v1::Initializer::XAVIER);
+  spec.mutable_tensor()->add_shape(784);
+  spec.mutable_tensor()->add_shape(256);
+  ASSERT_TRUE(Create(spec).ok());
+  EXPECT_EQ(table_.spec().initializer().fan_in(), 784u);
+  EXPECT_EQ(table_.spec().initializer().fan_out(), 256u);
+}
+
+TEST_F(CatalogueTest, AltersRuleParametersAndPolicy) {
+  ASSERT_TRUE(Create(Spec()).ok());
+  v1::AlterTableRequest alter;
+  alter.set_name("ads");
+  EXPECT_CODE(kInvalidArgument, catalogue_.Alter(alter, &table_));
+  alter.mutable_rule()->set_name("sgd");
+  (*alter.mutable_rule()->mutable_params())["lr"] = 0.1;
+  alter.mutable_non_finite()->set_policy(v1::NonFinite::SKIP_ROW);
+  ASSERT_TRUE(catalogue_.Alter(alter, &table_).ok());
+  EXPECT_EQ(table_.version(), 2u);
+  EXPECT_EQ(table_.spec().rule().params().at("lr"), 0.1);
+  EXPECT_EQ(table_.spec().non_finite().policy(), v1::NonFinite::SKIP_ROW);
+  ASSERT_TRUE(catalogue_.Alter(alter, &table_).ok());  // the same again
+  EXPECT_EQ(table_.version(), 2u);
+}
+
+TEST_F(CatalogueTest, RefusesARuleOfAnotherWidth) {
+  ASSERT_TRUE(Create(Spec()).ok());
+  v1::AlterTableRequest alter;
+  alter.set_name("ads");
+  alter.mutable_rule()->set_name("adagrad");
+  EXPECT_CODE(kFailedPrecondition, catalogue_.Alter(alter, &table_));
+  ASSERT_TRUE(catalogue_.Describe("ads", &table_).ok());
+  EXPECT_EQ(table_.spec().rule().name(), "sgd");
+  EXPECT_EQ(table_.version(), 1u);
+}
+
+TEST_F(CatalogueTest, ADroppedTableIsGoneAndItsIdIsNotGivenAgain) {
+  ASSERT_TRUE(Create(Spec()).ok());
+  ASSERT_TRUE(catalogue_.Drop("ads").ok());
+  EXPECT_CODE(kNotFound, catalogue_.Describe("ads", &table_));
+  EXPECT_CODE(kNotFound, catalogue_.Drop("ads"));
+  ASSERT_TRUE(Create(Spec()).ok());
+  EXPECT_EQ(table_.id(), 2u);
+}
+
+TEST_F(CatalogueTest, RefusesMoreTablesThanTheLimit) {
+  for (size_t i = 0; i < kTablesMax; ++i) {
+    ASSERT_TRUE(Create(Spec(absl::StrCat("t", i))).ok());
+  }
+  EXPECT_CODE(kResourceExhausted, Create(Spec("one-more")));
+  EXPECT_TRUE(Create(Spec("t0")).ok());
+}
+
+TEST_F(CatalogueTest, ComesBackFromTheStore) {
+  ASSERT_TRUE(Create(Spec()).ok());
+  Catalogue reloaded(5, CheckTestRule, changes_);
+  ASSERT_TRUE(reloaded.LoadTable(*changes_.writes().at("tables/ads")).ok());
+  ASSERT_TRUE(
+      reloaded.ids().Load(*changes_.reservations().at("next/table")));
+  v1::Table table;
+  ASSERT_TRUE(reloaded.Describe("ads", &table).ok());
+  EXPECT_EQ(table.SerializeAsString(), table_.SerializeAsString());
+  ASSERT_TRUE(reloaded.Create(Spec("b"), &table).ok());
+  EXPECT_EQ(table.id(), 2u);
+  EXPECT_CODE(kDataLoss, reloaded.LoadTable("\xff"));
+}
+
+}  // namespace
+}  // namespace paramo
