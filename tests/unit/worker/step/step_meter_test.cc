@@ -1,0 +1,44 @@
+#include "worker/step/step_meter.h"
+
+#include <gtest/gtest.h>
+
+namespace paramo {
+namespace {
+
+TEST(StepMeter, KnowsNothingBeforeTheFirstStep) {
+  StepMeter meter;
+  EXPECT_EQ(meter.Summarize(absl::Seconds(1)).loss, 0);
+  EXPECT_EQ(meter.Summarize(absl::Seconds(1)).step_ms_p99, 0);
+}
+
+TEST(StepMeter, PercentilesAreNearestRank) {
+  StepMeter meter;
+  for (int i = 100; i >= 1; --i) {
+    meter.Add(absl::Milliseconds(500), i, absl::Milliseconds(i));
+  }
+  StepMeter::Summary summary = meter.Summarize(absl::Milliseconds(500));
+  EXPECT_DOUBLE_EQ(summary.loss, 50.5);
+  EXPECT_DOUBLE_EQ(summary.step_ms_p50, 50);
+  EXPECT_DOUBLE_EQ(summary.step_ms_p99, 99);
+}
+
+TEST(StepMeter, ForgetsWhatIsOlderThanASecond) {
+  StepMeter meter;
+  meter.Add(absl::Seconds(1), 8, absl::Milliseconds(80));
+  meter.Add(absl::Seconds(5), 1, absl::Milliseconds(10));
+  meter.Add(absl::Milliseconds(5500), 3, absl::Milliseconds(30));
+  StepMeter::Summary summary = meter.Summarize(absl::Seconds(6));
+  EXPECT_DOUBLE_EQ(summary.loss, 2);
+  EXPECT_DOUBLE_EQ(summary.step_ms_p50, 10);
+  EXPECT_DOUBLE_EQ(summary.step_ms_p99, 30);
+}
+
+TEST(StepMeter, KeepsTheNewestStepHoweverOld) {
+  StepMeter meter;
+  meter.Add(absl::Seconds(1), 8, absl::Milliseconds(80));
+  meter.Add(absl::Seconds(2), 7, absl::Milliseconds(70));
+  EXPECT_DOUBLE_EQ(meter.Summarize(absl::Seconds(60)).loss, 7);
+}
+
+}  // namespace
+}  // namespace paramo

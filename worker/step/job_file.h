@@ -1,0 +1,54 @@
+// The description of a training job: one YAML file, the same on every worker.
+// docs/job_file.md is its reference; this reads and checks it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "worker/data/batch_plan.h"
+
+namespace paramo {
+
+enum class JobSync { kAsync, kBsp };
+
+struct JobFile {
+  std::string job;
+  JobSync sync = JobSync::kBsp;
+  size_t epochs = 0;
+  uint64_t seed = 1;
+  size_t workers = 0;
+
+  std::string data_dir;
+  size_t global_batch = 0;  // examples of one round, over all workers
+  size_t batches_per_data_shard = 8;
+
+  std::vector<size_t> layers;  // inputs, hidden layers, classes
+
+  std::string rule;
+  std::map<std::string, double> rule_params;  // what the file sets
+
+  std::string table_prefix;
+  size_t table_block = 1024;  // elements of one row of a dense tensor
+
+  std::string text;  // the file itself
+
+  size_t worker_batch() const { return global_batch / workers; }
+  BatchPlan Plan(size_t examples) const;
+
+  // Seed of the initializer of tensor `index`; never 0, which would mean "any".
+  uint64_t TensorSeed(size_t index) const;
+};
+
+// Errors: INVALID_ARGUMENT  "file:line:column: what is wrong and what to do"
+absl::StatusOr<JobFile> ParseJobFile(absl::string_view text,
+                                     absl::string_view file);
+
+// Errors: those of the file system, and of ParseJobFile.
+absl::StatusOr<JobFile> ReadJobFile(const std::string& file);
+
+}  // namespace paramo

@@ -1,0 +1,125 @@
+// The end of a run, and what is told on the way: evaluation and progress.
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <thread>
+
+#include "common/base/log.h"
+#include "common/base/status.h"
+#include "worker/step/client_status.h"
+#include "worker/step/evaluate.h"
+#include "worker/step/trainer.h"
+#include "worker/step/weights_file.h"
+
+namespace paramo {
+namespace {
+
+constexpr std::chrono::milliseconds kAskAgain{50};
+constexpr absl::Duration kReportEvery = absl::Milliseconds(100);
+
+uint32_t LowestLive(const JobReport& report) {
+  uint32_t lowest = std::numeric_limits<uint32_t>::max();
+  for (const WorkerReport& worker : report.workers) {
+    if (worker.live) lowest = std::min(lowest, worker.worker);
+  }
+  return lowest;
+}
+
+}  // namespace
+
+// All data of the job is read, by whomever, and every push that carries some
+// is acknowledged. Before the weights are final, all rounds with data must be
+// closed. The last of them, C, was pushed after round C - 1 had closed, so
+// every live worker has ended step C - 1 at least: one more step by each ends
+// step C for all, and the barrier tells when that has happened.
+absl::Status Trainer::Finish() {
+  PARAMO_RETURN_IF_ERROR(SettlePush());
+  if (file_.sync == JobSync::kBsp) {
+    StartPush({}, /*examples=*/0, /*data_position=*/0);
+    PARAMO_RETURN_IF_ERROR(SettlePush());
+  }
+  PARAMO_RETURN_IF_ERROR(MeetAt("finished"));
+  // A pull that followed a batch gets its answer now. A probe may wait for a
+  // round that nobody ends any more: it is left alone, with its own buffer.
+  if (pull_kind_ == PullKind::kProbe) pull_ = {};
+  PARAMO_RETURN_IF_ERROR(AwaitPull());
+  while (!stopping()) {
+    ReportProgress();
+    PARAMO_ASSIGN_OR_RETURN(const bool ended, TryToEnd());
+    if (ended) return absl::OkStatus();
+    std::this_thread::sleep_for(kAskAgain);
+  }
+  return absl::CancelledError("asked to stop");
+}
+
+// The lowest live worker evaluates the final weights. The others stay until
+// the figure is known: should that worker die, one of them is the lowest.
+absl::StatusOr<bool> Trainer::TryToEnd() {
+  const Result<JobReport> report = job_.Describe();
+  if (!report.ok()) {
+    const absl::Status status = FromClient(report.status());
+    LogWarning("asking for the final metric: %s", ToString(status));
+    if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)) {
+      return false;
+    }
+    return status;
+  }
+  if (report->phase == JobPhase::kStopped) {
+    return absl::CancelledError("the job was stopped");
+  }
+  if (report->metric_epoch >= static_cast<double>(file_.epochs)) return true;
+  if (LowestLive(*report) != job_.rank()) return false;
+  // At a clock that nobody holds up any more.
+  StartPull(0, PullKind::kAll);
+  PARAMO_RETURN_IF_ERROR(AwaitPull());
+  PARAMO_RETURN_IF_ERROR(Evaluate(file_.epochs));
+  if (!options_.weights_file.empty()) {
+    PARAMO_RETURN_IF_ERROR(
+        SaveWeights(options_.weights_file, *options_.work->model, values_));
+  }
+  return true;  // Leave() takes the figure along
+}
+
+// With the parameters just pulled, at the step where this worker's data turns
+// to the next epoch. A figure on the way: whoever cannot tell who is the
+// lowest does without.
+absl::Status Trainer::EvaluateIfLowest(uint64_t epochs_done) {
+  const Result<JobReport> report = job_.Describe();
+  if (!report.ok() || LowestLive(*report) != job_.rank()) {
+    return absl::OkStatus();
+  }
+  return Evaluate(epochs_done);
+}
+
+absl::Status Trainer::Evaluate(uint64_t epochs_done) {
+  PARAMO_ASSIGN_OR_RETURN(
+      progress_.metric,
+      Accuracy(*options_.work->model, values_, *options_.work->test));
+  progress_.metric_name = kMetricName;
+  progress_.metric_epoch = static_cast<double>(epochs_done);
+  LogInfo("after epoch %d of %d: %s %.4f", epochs_done, file_.epochs,
+          kMetricName, progress_.metric);
+  last_report_at_ = -absl::InfiniteDuration();
+  ReportProgress();
+  return absl::OkStatus();
+}
+
+void Trainer::ReportProgress() {
+  const absl::Duration now = time_.Now();
+  if (now - last_report_at_ < kReportEvery) return;
+  last_report_at_ = now;
+  const StepMeter::Summary steps = meter_.Summarize(now);
+  progress_.loss = steps.loss;
+  progress_.step_ms_p50 = steps.step_ms_p50;
+  progress_.step_ms_p99 = steps.step_ms_p99;
+  // Pushes are most of what is sent and pulls of what is received: the other
+  // half of each is headers.
+  const ClusterStats stats = options_.cluster->stats();
+  progress_.pushes = stats.pushes - stats_at_start_.pushes;
+  progress_.pulls = stats.pulls - stats_at_start_.pulls;
+  progress_.push_bytes = stats.bytes_sent - stats_at_start_.bytes_sent;
+  progress_.pull_bytes = stats.bytes_received - stats_at_start_.bytes_received;
+  job_.Report(progress_);
+}
+
+}  // namespace paramo

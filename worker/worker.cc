@@ -1,0 +1,137 @@
+// The composition root of a worker: chooses the concrete parts, joins the job,
+// and joins again when the cluster has given it up.
+#include "worker/worker.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/log.h"
+#include "common/base/status.h"
+#include "paramo/cluster.h"
+#include "paramo/job.h"
+#include "worker/step/client_status.h"
+#include "worker/step/trainer.h"
+#include "worker/step/workload.h"
+
+namespace paramo {
+namespace {
+
+// A worker that is given up this often is too slow or too far away to help.
+constexpr int kMembershipsMax = 10;
+
+JobSpec SpecOf(const JobFile& file, size_t examples) {
+  JobSpec spec;
+  spec.name = file.job;
+  spec.sync = file.sync == JobSync::kBsp ? Sync::kBsp : Sync::kAsync;
+  spec.workers = static_cast<uint32_t>(file.workers);
+  spec.epochs = static_cast<uint32_t>(file.epochs);
+  spec.examples = examples;
+  spec.batch = static_cast<uint32_t>(file.worker_batch());
+  spec.batches_per_data_shard =
+      static_cast<uint32_t>(file.batches_per_data_shard);
+  spec.definition = file.text;
+  return spec;
+}
+
+TableSpec TensorSpecOf(const JobFile& file, const TensorInfo& tensor,
+                       size_t index) {
+  TableSpec spec;
+  spec.name = absl::StrCat(file.table_prefix, ".", tensor.name);
+  spec.dim = static_cast<uint32_t>(file.table_block);
+  spec.shape = tensor.shape;
+  spec.rule.name = file.rule;
+  spec.rule.params = file.rule_params;
+  if (tensor.init == TensorInfo::Init::kXavier) {
+    spec.initializer.kind = Initializer::Kind::kXavier;
+    spec.initializer.fan_in = tensor.fan_in;
+    spec.initializer.fan_out = tensor.fan_out;
+  }
+  spec.seed = file.TensorSeed(index);
+  return spec;
+}
+
+absl::StatusOr<std::vector<Tensor>> OpenTensors(Cluster& cluster,
+                                                const Workload& work) {
+  std::vector<Tensor> tensors;
+  for (const TensorInfo& info : work.model->tensors()) {
+    Result<Tensor> tensor = cluster.CreateTensor(
+        TensorSpecOf(work.job, info, tensors.size()));
+    if (!tensor.ok()) return FromClient(tensor.status());
+    tensors.push_back(*std::move(tensor));
+  }
+  return tensors;
+}
+
+absl::StatusOr<Trainer::Ending> TrainAsMember(const TrainerOptions& common) {
+  const std::string& name = common.work->job.job;
+  Result<std::unique_ptr<Job>> joined = Job::Join(*common.cluster, name);
+  if (!joined.ok()) return FromClient(joined.status());
+  std::unique_ptr<Job> job = *std::move(joined);
+  LogInfo("joined job %s as rank %d of %d, first step %d", name, job->rank(),
+          common.work->job.workers, job->first_clock());
+  TrainerOptions options = common;
+  options.job = job.get();
+  absl::StatusOr<Trainer::Ending> ending;
+  std::string error;
+  {
+    Trainer trainer(options);
+    ending = trainer.Run();
+    if (!ending.ok()) {
+      error = ToString(ending.status());
+    } else if (*ending == Trainer::Ending::kStopped) {
+      error = "was asked to stop";
+    } else if (*ending == Trainer::Ending::kLost) {
+      error = "lost its membership";
+    }
+    // Before the trainer waits for what is in flight: a pull may be parked for
+    // a round that waits for us.
+    const Status left = job->Leave(error);
+    if (!left.ok() && job->member()) {
+      LogWarning("leaving: %s", ToString(FromClient(left)));
+    }
+  }
+  return ending;
+}
+
+}  // namespace
+
+absl::Status RunWorker(const WorkerOptions& options,
+                       const std::atomic<bool>& stop) {
+  PARAMO_ASSIGN_OR_RETURN(Workload work, OpenWorkload(options.job_file));
+  TrainingBuffers buffers(*work.model);  // outlives the cluster
+
+  ConnectOptions connect;
+  connect.addresses = absl::StrJoin(options.addresses, ",");
+  connect.log = [](const std::string& line) { LogWarning("%s", line); };
+  auto connected = Cluster::Connect(connect);
+  if (!connected.ok()) return FromClient(connected.status());
+  std::unique_ptr<Cluster> cluster = *std::move(connected);
+
+  auto created = cluster->CreateJob(SpecOf(work.job, work.train->examples()));
+  if (!created.ok()) return FromClient(created.status());
+  TrainerOptions common;
+  common.work = &work;
+  common.buffers = &buffers;
+  common.cluster = cluster.get();
+  common.stop = &stop;
+  common.weights_file = options.weights_file;
+  PARAMO_ASSIGN_OR_RETURN(common.tensors, OpenTensors(*cluster, work));
+
+  for (int membership = 1; !stop; ++membership) {
+    PARAMO_ASSIGN_OR_RETURN(const Trainer::Ending ending,
+                            TrainAsMember(common));
+    if (ending != Trainer::Ending::kLost) break;
+    if (membership == kMembershipsMax) {
+      return absl::AbortedError(absl::StrCat(
+          "job ", work.job.job, " has given this worker up ", membership,
+          " times; is the machine overloaded or the network slow?"));
+    }
+    LogWarning("joining again");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace paramo
