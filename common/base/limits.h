@@ -34,6 +34,7 @@ inline constexpr size_t kErrorBytesMax = 512;
 inline constexpr uint32_t kShardsMax = 4096;       // per cluster; a power of two
 inline constexpr uint32_t kShardsDefault = 64;
 inline constexpr uint32_t kDimMax = 65536;         // floats of one row's value
+inline constexpr double kDelayCompensationMax = 1000;  // lambda of DC-ASGD
 inline constexpr size_t kTablesMax = 4096;         // per cluster
 inline constexpr size_t kTableNameBytesMax = 128;  // [a-z0-9][a-z0-9._-]*
 inline constexpr int kTensorRankMax = 16;
@@ -56,9 +57,16 @@ inline constexpr size_t kParkedPullsMax = 65536;
 // What a refused client is told to wait before it tries again.
 inline constexpr uint32_t kRetryAfterMs = 50;
 
-// gRPC reads from a socket in chunks of this size; a small message pins the
-// whole chunk it arrived in.
+// gRPC reads from a socket up to so many bytes at a time, into blocks of the
+// second size; a small message pins the whole block it arrived in.
 inline constexpr size_t kReadChunkBytes = size_t{256} << 10;
+inline constexpr size_t kReadBlockBytes = size_t{64} << 10;
+
+// Bytes of all messages that a server has received or is receiving. gRPC looks
+// at a message's size only when all of it has come, so this is what bounds a
+// peer that claims 4 GB and sends them: beyond it gRPC cancels streams. Twice
+// what is held by design, so that 16 of the largest messages can be on the way.
+inline constexpr size_t kReceiveBytesDefault = 2 * kHeldBytesDefault;
 
 // ---- Sessions ---------------------------------------------------------------
 
@@ -73,7 +81,7 @@ inline constexpr size_t kWorkersPerJobMax = 4096;
 inline constexpr size_t kJobsMax = 1024;
 inline constexpr size_t kDataShardLeasesAhead = 2;
 inline constexpr uint32_t kDataShardLeasesMax = 16;  // held by one worker
-inline constexpr size_t kMembersMax = 65536;         // of all jobs together
+inline constexpr size_t kMembersMax = 16384;         // of all jobs together
 inline constexpr size_t kJobDefinitionBytesMax = size_t{256} << 10;
 inline constexpr size_t kBarriersOpenMax = 64;    // of one job, being waited at
 inline constexpr size_t kBarriersPassedMax = 1024;  // of one job, remembered

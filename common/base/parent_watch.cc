@@ -39,10 +39,11 @@ bool ParentWatch::WaitForEnd(int fd, absl::Duration timeout) {
     // POLLIN too: nobody writes to this pipe, so readable means its end.
     pollfd fds[] = {{done_fd_, POLLIN, 0}, {fd, POLLIN, 0}};
     const int64_t left_ms = absl::ToInt64Milliseconds(deadline - absl::Now());
-    const int ready = ::poll(
-        fds, 2, timeout == absl::InfiniteDuration()
-                    ? -1
-                    : static_cast<int>(std::clamp<int64_t>(left_ms, 0, 60'000)));
+    const int ready =
+        ::poll(fds, 2,
+               timeout == absl::InfiniteDuration()
+                   ? -1
+                   : static_cast<int>(std::clamp<int64_t>(left_ms, 0, 60'000)));
     if (fds[0].revents != 0 && ready > 0) return false;
     if (fds[1].revents != 0 && ready > 0) return true;
     if (ready == 0 && left_ms <= 0) return true;

@@ -84,9 +84,8 @@ absl::StatusOr<std::vector<std::string>> Values(const CLI::Option& option,
                                                 const ArgumentSpec& spec) {
   std::vector<std::string> values = option.results();
   if (values.size() > 1 && !spec.repeatable) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--", spec.name, " is given ", values.size(),
-                     " times; give it once"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--", spec.name, " is given ", values.size(), " times; give it once"));
   }
   for (const std::string& value : values) {
     if (!spec.is_switch && absl::StartsWith(value, "--")) {
@@ -116,9 +115,9 @@ absl::StatusOr<Arguments> ParseArguments(
       CLI::Option* option = nullptr;
       unused.emplace_back();
       if (spec.is_switch) {
-        option = app.add_flag(
-            spec.name == "help" ? "-h,--help" : "--" + spec.name,
-            unused.back());
+        option =
+            app.add_flag(spec.name == "help" ? "-h,--help" : "--" + spec.name,
+                         unused.back());
       } else {
         option = app.add_option("--" + spec.name, unused.back())
                      ->expected(1)

@@ -10,8 +10,8 @@
 namespace paramo {
 
 struct ArgumentSpec {
-  std::string name;  // "data-dir"
-  bool is_switch = false;   // takes no value, or =true, =false
+  std::string name;        // "data-dir"
+  bool is_switch = false;  // takes no value, or =true, =false
   bool repeatable = false;
   bool positional = false;
 };
@@ -23,7 +23,8 @@ using Arguments = std::map<std::string, std::vector<std::string>>;
 // Errors: INVALID_ARGUMENT  unknown flag (with a suggestion), missing value,
 //         a flag twice, too many positionals, an argument that is too long or
 //         not printable text
-absl::StatusOr<Arguments> ParseArguments(const std::vector<std::string>& args,
-                                         const std::vector<ArgumentSpec>& specs);
+absl::StatusOr<Arguments> ParseArguments(
+    const std::vector<std::string>& args,
+    const std::vector<ArgumentSpec>& specs);
 
 }  // namespace paramo

@@ -44,20 +44,20 @@ Environment ParamoEnvironment();
 // One setting: what was declared, and where its value came from. Life: made
 // and owned by Config.
 struct Setting {
-  std::string name;   // "data-dir"
-  std::string unit;   // "DIR", for the help; empty for a switch
+  std::string name;  // "data-dir"
+  std::string unit;  // "DIR", for the help; empty for a switch
   std::string help;
   std::string value;  // in force, as text
   std::string default_value;
   std::string origin = "default";  // "flag", "PARAMO_X", "server.yaml:3:1"
   std::function<absl::Status(absl::string_view text)> apply;
-  bool is_text = false;     // a quoted YAML scalar is fine
-  bool is_list = false;     // several values: comma, YAML list or repeated flag
+  bool is_text = false;  // a quoted YAML scalar is fine
+  bool is_list = false;  // several values: comma, YAML list or repeated flag
   bool positional = false;
-  bool optional = false;    // of a positional
-  bool flag_only = false;   // neither variable nor key
-  bool hidden = false;      // not in the help
-  bool given = false;       // some source set it
+  bool optional = false;   // of a positional
+  bool flag_only = false;  // neither variable nor key
+  bool hidden = false;     // not in the help
+  bool given = false;      // some source set it
 
   // Of one invocation only: no variable, no key.
   Setting& FlagOnly() { return flag_only = true, *this; }
@@ -101,8 +101,7 @@ class Config {
                   [&target](int64_t v) { target = static_cast<T>(v); });
   }
   template <typename T>
-  Setting& Size(const char* name, T& target, IntRange range,
-                const char* help) {
+  Setting& Size(const char* name, T& target, IntRange range, const char* help) {
     return AddSize(name, static_cast<int64_t>(target), Narrow<T>(range), help,
                    [&target](int64_t v) { target = static_cast<T>(v); });
   }

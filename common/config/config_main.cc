@@ -18,8 +18,7 @@ constexpr size_t kHelpColumn = 27;  // where the explanations start
 // Appends `text` from column `at`, wrapped; continuation lines are indented to
 // kHelpColumn. Words are never cut.
 void AppendWrapped(std::string& out, size_t at, absl::string_view text) {
-  for (absl::string_view word :
-       absl::StrSplit(text, ' ', absl::SkipEmpty())) {
+  for (absl::string_view word : absl::StrSplit(text, ' ', absl::SkipEmpty())) {
     const bool fresh = at <= kHelpColumn;
     if (!fresh && at + 1 + word.size() > kColumns) {
       absl::StrAppend(&out, "\n", std::string(kHelpColumn, ' '));
@@ -64,13 +63,15 @@ std::string Shown(const Setting& setting) {
 }  // namespace
 
 std::string Config::Help() const {
-  std::string out = absl::StrCat(program_, ": ", summary_, "\n\nUsage: ", program_);
+  std::string out =
+      absl::StrCat(program_, ": ", summary_, "\n\nUsage: ", program_);
   bool flags = false;
   bool variables = false;
   for (const Setting& setting : settings_) {
     if (setting.positional) {
       const std::string name = absl::AsciiStrToUpper(setting.name);
-      absl::StrAppend(&out, " ", setting.optional ? absl::StrCat("[", name, "]") : name);
+      absl::StrAppend(&out, " ",
+                      setting.optional ? absl::StrCat("[", name, "]") : name);
     }
     flags |= !setting.positional && !setting.hidden;
     variables |= !setting.flag_only && !setting.hidden;
@@ -135,7 +136,8 @@ std::string Config::Json(bool origin) const {
 }
 
 std::optional<int> Config::ParseMain(int argc, char** argv) {
-  return ParseMain(std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
+  return ParseMain(
+      std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
 }
 
 std::optional<int> Config::ParseMain(const std::vector<std::string>& args) {
@@ -149,7 +151,8 @@ std::optional<int> Config::ParseMain(const std::vector<std::string>& args) {
     return usage_error_ && !checking ? kExitUsage : kExitConfig;
   }
   for (const std::string& warning : warnings_) {
-    std::fprintf(stderr, "%s: warning: %s\n", program_.c_str(), warning.c_str());
+    std::fprintf(stderr, "%s: warning: %s\n", program_.c_str(),
+                 warning.c_str());
   }
   if (help_) {
     std::fputs(Help().c_str(), stdout);

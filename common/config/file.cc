@@ -30,7 +30,8 @@ absl::StatusOr<std::string> ReadFileUpTo(const std::string& file,
   while (text.size() <= bytes_max) {
     const ssize_t bytes = ::read(fd, chunk, sizeof chunk);
     if (bytes < 0 && errno == EINTR) continue;
-    if (bytes < 0) return ErrnoStatus(errno, absl::StrCat("cannot read ", name));
+    if (bytes < 0)
+      return ErrnoStatus(errno, absl::StrCat("cannot read ", name));
     if (bytes == 0) return text;
     text.append(chunk, static_cast<size_t>(bytes));
   }

@@ -13,7 +13,8 @@ std::string JsonString(absl::string_view text) {
   std::string out = "\"";
   while (!text.empty()) {
     // FindBadText stops at what needs care: controls and broken bytes.
-    const size_t good = std::min(FindBadText(text, /*lines=*/false), text.size());
+    const size_t good =
+        std::min(FindBadText(text, /*lines=*/false), text.size());
     for (char c : text.substr(0, good)) {
       if (c == '"' || c == '\\') out.push_back('\\');
       out.push_back(c);

@@ -26,10 +26,14 @@ struct Unit {
 };
 // Largest first, so that FormatSize finds the shortest form.
 constexpr Unit kUnits[] = {
-    {"TiB", int64_t{1} << 40}, {"TB", 1'000'000'000'000},
-    {"GiB", int64_t{1} << 30}, {"GB", 1'000'000'000},
-    {"MiB", int64_t{1} << 20}, {"MB", 1'000'000},
-    {"KiB", int64_t{1} << 10}, {"KB", 1'000},
+    {"TiB", int64_t{1} << 40},
+    {"TB", 1'000'000'000'000},
+    {"GiB", int64_t{1} << 30},
+    {"GB", 1'000'000'000},
+    {"MiB", int64_t{1} << 20},
+    {"MB", 1'000'000},
+    {"KiB", int64_t{1} << 10},
+    {"KB", 1'000},
     {"B", 1},
 };
 
@@ -58,7 +62,8 @@ std::string SizeOrLimit(int64_t bytes) {
 // Edit distance with swaps of neighbours (optimal string alignment), three
 // rows of the table at a time.
 size_t Distance(absl::string_view a, absl::string_view b) {
-  std::vector<size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
+  std::vector<size_t> before(b.size() + 1), last(b.size() + 1),
+      row(b.size() + 1);
   for (size_t j = 0; j <= b.size(); ++j) last[j] = j;
   for (size_t i = 1; i <= a.size(); ++i) {
     row[0] = i;
@@ -93,8 +98,10 @@ absl::StatusOr<int64_t> ParseInt(absl::string_view text, IntRange range) {
     std::string bounds =
         range.max == std::numeric_limits<int64_t>::max()
             ? absl::StrCat("a whole number, ", range.min, " or more")
-            : absl::StrCat("a whole number from ", range.min, " to ", range.max);
-    return Bad(text, absl::StrCat(bounds, ", e.g. ", std::max<int64_t>(range.min, 1)));
+            : absl::StrCat("a whole number from ", range.min, " to ",
+                           range.max);
+    return Bad(
+        text, absl::StrCat(bounds, ", e.g. ", std::max<int64_t>(range.min, 1)));
   }
   return value;
 }
@@ -109,7 +116,8 @@ absl::StatusOr<double> ParseNumber(absl::string_view text, NumberRange range) {
     return Bad(text, "a finite number, e.g. 0.05");
   }
   if (value < range.min || value > range.max) {
-    return Bad(text, absl::StrCat("a number from ", range.min, " to ", range.max));
+    return Bad(text,
+               absl::StrCat("a number from ", range.min, " to ", range.max));
   }
   return value;
 }
@@ -158,21 +166,23 @@ absl::StatusOr<absl::Duration> ParseDuration(absl::string_view text,
                (absl::ascii_isdigit(static_cast<unsigned char>(text[0])) ||
                 text[0] == '-');
   if (!plain || !absl::ParseDuration(text, &value)) {
-    return Bad(text,
-               "a duration; write a number and a unit of ns, us, ms, s, m or h, "
-               "e.g. 250ms or 2s");
+    return Bad(
+        text,
+        "a duration; write a number and a unit of ns, us, ms, s, m or h, "
+        "e.g. 250ms or 2s");
   }
   if (value < range.min || value > range.max) {
-    return Bad(text, absl::StrCat("a duration from ",
-                                  absl::FormatDuration(range.min), " to ",
-                                  absl::FormatDuration(range.max)));
+    return Bad(text,
+               absl::StrCat("a duration from ", absl::FormatDuration(range.min),
+                            " to ", absl::FormatDuration(range.max)));
   }
   return value;
 }
 
 absl::Status CheckText(absl::string_view text) {
   if (FindBadText(text, /*lines=*/false) != absl::string_view::npos) {
-    return Bad(text, "plain text: control characters and broken UTF-8 are refused");
+    return Bad(text,
+               "plain text: control characters and broken UTF-8 are refused");
   }
   return absl::OkStatus();
 }
@@ -189,10 +199,10 @@ absl::StatusOr<HostPort> ParseHostPort(absl::string_view text) {
   const bool bracketed =
       host.size() > 2 && host.front() == '[' && host.back() == ']';
   if (bracketed) host = host.substr(1, host.size() - 2);
-  const absl::string_view allowed =
-      bracketed ? "0123456789abcdefABCDEF:.%"
-                : "0123456789abcdefghijklmnopqrstuvwxyz"
-                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ.-_";
+  const absl::string_view allowed = bracketed
+                                        ? "0123456789abcdefABCDEF:.%"
+                                        : "0123456789abcdefghijklmnopqrstuvwxyz"
+                                          "ABCDEFGHIJKLMNOPQRSTUVWXYZ.-_";
   if (host.empty() ||
       host.find_first_not_of(allowed) != absl::string_view::npos) {
     return Bad(text, form);
@@ -211,8 +221,9 @@ absl::StatusOr<std::vector<std::string>> ParseAddresses(
   for (absl::string_view part : absl::StrSplit(text, ',')) {
     PARAMO_ASSIGN_OR_RETURN(HostPort address, ParseHostPort(part));
     if (address.port == 0) {
-      return Bad(part, "an address to connect to: its port is 0; write the "
-                       "port that the process listens on");
+      return Bad(part,
+                 "an address to connect to: its port is 0; write the "
+                 "port that the process listens on");
     }
     addresses.emplace_back(part.data(), part.size());
   }
@@ -233,11 +244,11 @@ std::string Suggest(absl::string_view word,
                     size_t edits_max) {
   constexpr size_t kWordBytesMax = 64;  // the table is quadratic
   if (word.empty() || word.size() > kWordBytesMax) return "";
-  size_t best =
-      std::min(edits_max, std::max<size_t>(1, word.size() / 3)) + 1;
+  size_t best = std::min(edits_max, std::max<size_t>(1, word.size() / 3)) + 1;
   const std::string* nearest = nullptr;
   for (const std::string& candidate : candidates) {
-    size_t distance = Distance(word, absl::string_view(candidate.data(), candidate.size()));
+    size_t distance =
+        Distance(word, absl::string_view(candidate.data(), candidate.size()));
     if (distance < best) {
       best = distance;
       nearest = &candidate;

@@ -88,8 +88,8 @@ class TreeBuilder final : public YAML::EventHandler {
   };
 
   [[noreturn]] void Refuse(const YAML::Mark& mark, absl::string_view why) {
-    throw Refused(absl::InvalidArgumentError(absl::StrCat(
-        Where(file_, mark.line + 1, mark.column + 1), ": ", why)));
+    throw Refused(absl::InvalidArgumentError(
+        absl::StrCat(Where(file_, mark.line + 1, mark.column + 1), ": ", why)));
   }
 
   bool IsKey() const {
@@ -110,13 +110,13 @@ class TreeBuilder final : public YAML::EventHandler {
   void AcceptKey(const YAML::Mark& mark, const std::string& key) {
     Frame& frame = frames_.back();
     if (key.empty() || key.size() > kYamlKeyBytesMax) {
-      Refuse(mark, absl::StrCat("a key must have 1 to ", kYamlKeyBytesMax,
-                                " bytes"));
+      Refuse(mark,
+             absl::StrCat("a key must have 1 to ", kYamlKeyBytesMax, " bytes"));
     }
     if (!frame.seen.insert(key).second) {
-      Refuse(mark, absl::StrCat("duplicate key `", Printable(key, 64), "`, first at ",
-                                frame.node.Find(key)->where,
-                                "; keep one of them"));
+      Refuse(mark,
+             absl::StrCat("duplicate key `", Printable(key, 64), "`, first at ",
+                          frame.node.Find(key)->where, "; keep one of them"));
     }
     frame.has_key = true;
     frame.key = key;
@@ -231,9 +231,9 @@ absl::StatusOr<YamlNode> ParseYaml(absl::string_view text,
   } catch (const Refused& refused) {
     return refused.status;
   } catch (const YAML::Exception& error) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        Where(name, error.mark.line + 1, error.mark.column + 1),
-        ": not YAML: ", Printable(error.msg)));
+    return absl::InvalidArgumentError(
+        absl::StrCat(Where(name, error.mark.line + 1, error.mark.column + 1),
+                     ": not YAML: ", Printable(error.msg)));
   } catch (const std::exception& error) {
     return absl::InvalidArgumentError(
         absl::StrCat(name, ": not YAML: ", Printable(error.what())));

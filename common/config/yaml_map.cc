@@ -12,10 +12,14 @@ namespace {
 
 const char* KindName(YamlNode::Kind kind) {
   switch (kind) {
-    case YamlNode::Kind::kNothing: return "nothing";
-    case YamlNode::Kind::kScalar: return "a single value";
-    case YamlNode::Kind::kList: return "a list";
-    case YamlNode::Kind::kMap: return "a map";
+    case YamlNode::Kind::kNothing:
+      return "nothing";
+    case YamlNode::Kind::kScalar:
+      return "a single value";
+    case YamlNode::Kind::kList:
+      return "a list";
+    case YamlNode::Kind::kMap:
+      return "a map";
   }
   return "?";
 }
@@ -65,25 +69,21 @@ absl::StatusOr<bool> YamlBool(const YamlNode& node) {
   return Scalar(node, [](absl::string_view text) { return ParseBool(text); });
 }
 absl::StatusOr<int64_t> YamlInt(const YamlNode& node, IntRange range) {
-  return Scalar(node, [&](absl::string_view text) {
-    return ParseInt(text, range);
-  });
+  return Scalar(node,
+                [&](absl::string_view text) { return ParseInt(text, range); });
 }
 absl::StatusOr<double> YamlNumber(const YamlNode& node, NumberRange range) {
-  return Scalar(node, [&](absl::string_view text) {
-    return ParseNumber(text, range);
-  });
+  return Scalar(
+      node, [&](absl::string_view text) { return ParseNumber(text, range); });
 }
 absl::StatusOr<int64_t> YamlSize(const YamlNode& node, IntRange range) {
-  return Scalar(node, [&](absl::string_view text) {
-    return ParseSize(text, range);
-  });
+  return Scalar(node,
+                [&](absl::string_view text) { return ParseSize(text, range); });
 }
 absl::StatusOr<absl::Duration> YamlDuration(const YamlNode& node,
                                             DurationRange range) {
-  return Scalar(node, [&](absl::string_view text) {
-    return ParseDuration(text, range);
-  });
+  return Scalar(
+      node, [&](absl::string_view text) { return ParseDuration(text, range); });
 }
 
 YamlMap::YamlMap(const YamlNode& node)
@@ -118,10 +118,9 @@ YamlMap& YamlMap::Choice(const char* key, std::string& value,
       Fail(text.status());
     } else if (std::find(choices.begin(), choices.end(), *text) ==
                choices.end()) {
-      Fail(node->Error(absl::StrCat("`", Printable(*text, 64),
-                                    "` is not one of ",
-                                    absl::StrJoin(choices, ", "),
-                                    Suggest(*text, choices))));
+      Fail(node->Error(
+          absl::StrCat("`", Printable(*text, 64), "` is not one of ",
+                       absl::StrJoin(choices, ", "), Suggest(*text, choices))));
     } else {
       value = *std::move(text);
     }
@@ -186,8 +185,7 @@ YamlMap& YamlMap::Map(const char* key,
 }
 
 YamlMap& YamlMap::List(
-    const char* key,
-    const std::function<absl::Status(const YamlNode&)>& read) {
+    const char* key, const std::function<absl::Status(const YamlNode&)>& read) {
   if (const YamlNode* node = Find(key)) {
     Fail(Expect(*node, YamlNode::Kind::kList));
     for (size_t i = 0; i < node->items.size() && status_.ok(); ++i) {
@@ -223,9 +221,10 @@ absl::Status YamlMap::Finish() {
     const std::string& key = node_.keys[i];
     if (std::find(asked_.begin(), asked_.end(), key) != asked_.end()) continue;
     const std::string suggestion = Suggest(key, asked_);
-    std::string known = absl::StrCat("; known here: ", absl::StrJoin(asked_, ", "));
-    Fail(node_.items[i].Error(absl::StrCat(
-        "unknown key", suggestion.empty() ? known : suggestion)));
+    std::string known =
+        absl::StrCat("; known here: ", absl::StrJoin(asked_, ", "));
+    Fail(node_.items[i].Error(
+        absl::StrCat("unknown key", suggestion.empty() ? known : suggestion)));
     break;
   }
   return status_;

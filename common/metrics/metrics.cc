@@ -66,10 +66,8 @@ double Histogram::Quantile(double q) const {
   const uint64_t rank = std::clamp<uint64_t>(
       static_cast<uint64_t>(q * static_cast<double>(total) + 0.5), 1, total);
   size_t bucket = 0;
-  for (uint64_t seen = counts[0]; seen < rank; seen += counts[bucket])
-    ++bucket;
-  const uint64_t width =
-      bucket < 16 ? 1 : uint64_t{1} << (bucket / 8 - 1);
+  for (uint64_t seen = counts[0]; seen < rank; seen += counts[bucket]) ++bucket;
+  const uint64_t width = bucket < 16 ? 1 : uint64_t{1} << (bucket / 8 - 1);
   return static_cast<double>(BucketStart(bucket)) +
          static_cast<double>(width - 1) / 2;
 }
@@ -142,8 +140,8 @@ Counter& MetricsRegistry::AddCounter(absl::string_view name,
   return *Find(name, help, MetricType::kCounter, 1, labels).counter;
 }
 
-Gauge& MetricsRegistry::AddGauge(absl::string_view name,
-                                 absl::string_view help, MetricLabels labels) {
+Gauge& MetricsRegistry::AddGauge(absl::string_view name, absl::string_view help,
+                                 MetricLabels labels) {
   return *Find(name, help, MetricType::kGauge, 1, labels).gauge;
 }
 
@@ -176,11 +174,10 @@ void MetricsRegistry::Remove(const Metric* metric) {
   MutexLock lock(mu_);
   for (const auto& family : families_) {
     auto& metrics = family->metrics;
-    metrics.erase(std::remove_if(metrics.begin(), metrics.end(),
-                                 [metric](const auto& m) {
-                                   return m.get() == metric;
-                                 }),
-                  metrics.end());
+    metrics.erase(
+        std::remove_if(metrics.begin(), metrics.end(),
+                       [metric](const auto& m) { return m.get() == metric; }),
+        metrics.end());
   }
 }
 

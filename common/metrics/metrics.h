@@ -148,8 +148,8 @@ class MetricsRegistry {
   };
 
   // The metric of that name and labels, made when there is none yet.
-  Metric& Find(absl::string_view name, absl::string_view help,
-               MetricType type, double unit, const MetricLabels& labels);
+  Metric& Find(absl::string_view name, absl::string_view help, MetricType type,
+               double unit, const MetricLabels& labels);
   void Remove(const Metric* metric);
   std::vector<Entry> Entries() const;
 

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 #include <utility>
@@ -26,12 +27,13 @@ constexpr size_t kRequestHeadBytesMax = 8 << 10;
 // `stop` becomes readable.
 bool WaitReady(int fd, short events, int stop, absl::Time deadline) {
   for (;;) {
-    const int64_t left_ms =
-        absl::ToInt64Milliseconds(deadline - absl::Now()) + 1;
+    // Rounded up, so that poll does not return just before the deadline.
+    const int timeout =
+        deadline == absl::InfiniteFuture()
+            ? -1
+            : static_cast<int>(std::max<int64_t>(
+                  0, absl::ToInt64Milliseconds(deadline - absl::Now()) + 1));
     pollfd ready[2] = {{fd, events, 0}, {stop, POLLIN, 0}};
-    const int timeout = deadline == absl::InfiniteFuture() ? -1
-                        : left_ms > 0 ? static_cast<int>(left_ms)
-                                      : 0;
     const int n = poll(ready, 2, timeout);
     if (n < 0 && errno == EINTR) continue;
     return n > 0 && ready[1].revents == 0;
@@ -65,10 +67,9 @@ absl::StatusOr<std::unique_ptr<MetricsHttp>> MetricsHttp::Start(
   const int listener = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const int on = 1;
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  const bool bound =
-      listener >= 0 &&
-      bind(listener, found->ai_addr, found->ai_addrlen) == 0 &&
-      listen(listener, 16) == 0;
+  const bool bound = listener >= 0 &&
+                     bind(listener, found->ai_addr, found->ai_addrlen) == 0 &&
+                     listen(listener, 16) == 0;
   const int bind_error = errno;
   freeaddrinfo(found);
   sockaddr_storage name = {};
@@ -79,10 +80,9 @@ absl::StatusOr<std::unique_ptr<MetricsHttp>> MetricsHttp::Start(
           0) {
     if (listener >= 0) close(listener);
     if (stop_event >= 0) close(stop_event);
-    return absl::UnavailableError(
-        absl::StrCat("cannot serve metrics on ", options.host, ":",
-                     options.port, ": ", strerror(bind_error),
-                     "; choose another port, or 0 for any"));
+    return absl::UnavailableError(absl::StrCat(
+        "cannot serve metrics on ", options.host, ":", options.port, ": ",
+        strerror(bind_error), "; choose another port, or 0 for any"));
   }
   const int port = ntohs(name.ss_family == AF_INET6
                              ? reinterpret_cast<sockaddr_in6*>(&name)->sin6_port

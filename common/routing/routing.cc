@@ -5,7 +5,8 @@
 
 namespace paramo {
 
-static_assert(IsValidShardCount(kShardsMax) && !IsValidShardCount(kShardsMax * 2));
+static_assert(IsValidShardCount(kShardsMax) &&
+              !IsValidShardCount(kShardsMax * 2));
 
 void ShardsOf(TableId table, absl::Span<const Key> keys, uint32_t shard_count,
               absl::Span<ShardId> shards) {

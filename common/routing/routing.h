@@ -1,6 +1,6 @@
 // Key -> shard: the same in every process, on every machine, for ever.
 //
-// Specification (docs/formats.md, "Routing"). A cluster has N shards, N a
+// Specification (docs/formats/routing.md). A cluster has N shards, N a
 // power of two from 1 to 4096, fixed when the cluster is made. All arithmetic
 // is on unsigned 64-bit integers, modulo 2^64; `>>` fills with zeros.
 //

@@ -52,8 +52,9 @@ absl::StatusOr<Address> ParseAddress(absl::string_view text) {
   if (host.size() > kHostBytesMax) return Wrong(text, "the host is too long");
   if (!std::all_of(host.begin(), host.end(),
                    brackets ? IsIpv6Byte : IsHostByte))
-    return Wrong(text, "the host has a character that no host has (an IPv6 "
-                       "address stands in brackets)");
+    return Wrong(text,
+                 "the host has a character that no host has (an IPv6 "
+                 "address stands in brackets)");
 
   // Digits only: SimpleAtoi alone would take "+1" and " 1".
   uint32_t port = 0;

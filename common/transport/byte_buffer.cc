@@ -54,10 +54,9 @@ Rope ToRope(grpc::ByteBuffer& buffer) {
       continue;
     }
     // Slices of one block follow each other: look at the last one first.
-    auto block = std::find_if(blocks.rbegin(), blocks.rend(),
-                              [slice](const Block& b) {
-                                return b.refcount == slice->refcount;
-                              });
+    auto block = std::find_if(
+        blocks.rbegin(), blocks.rend(),
+        [slice](const Block& b) { return b.refcount == slice->refcount; });
     if (block != blocks.rend()) {
       block->bytes += size;
     } else {
@@ -66,7 +65,7 @@ Rope ToRope(grpc::ByteBuffer& buffer) {
   }
   size_t pinned = inlined_bytes;
   for (const Block& block : blocks)
-    pinned += std::max(kReadChunkBytes, block.bytes);
+    pinned += std::max(kReadBlockBytes, block.bytes);
   return Rope(std::move(pieces), std::move(owner), pinned);
 }
 
@@ -76,7 +75,8 @@ grpc::ByteBuffer ToByteBuffer(Message message) {
     const size_t size = block.size();
     if (size == 0) continue;
     uint8_t* bytes = block.Release();
-    slices.push_back(grpc::Slice(bytes, size, [](void* data) { std::free(data); }));
+    slices.push_back(
+        grpc::Slice(bytes, size, [](void* data) { std::free(data); }));
   }
   return grpc::ByteBuffer(slices.data(), slices.size());
 }

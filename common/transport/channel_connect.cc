@@ -101,8 +101,8 @@ absl::Duration ChannelCore::Backoff() {
   if (failures == 0 && ready_since_ != absl::ZeroDuration())
     return absl::ZeroDuration();
   const double ms = std::min<double>(
-      kReconnectMaxMs, kReconnectMinMs * static_cast<double>(
-                                             1u << std::min(failures, 16)));
+      kReconnectMaxMs,
+      kReconnectMinMs * static_cast<double>(1u << std::min(failures, 16)));
   return absl::Milliseconds(ms * (0.5 + 0.5 * jitter_.Uniform()));
 }
 

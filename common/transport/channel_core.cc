@@ -70,8 +70,8 @@ absl::Status ChannelCore::Admit(size_t bytes, absl::Duration timeout,
     return absl::Status(
         last_failure_.code(),
         absl::StrCat(last_failure_.message(), "; next attempt in ",
-                     absl::FormatDuration(absl::Trunc(
-                         retry_at_ - now, absl::Milliseconds(1)))));
+                     absl::FormatDuration(
+                         absl::Trunc(retry_at_ - now, absl::Milliseconds(1)))));
   return absl::OkStatus();
 }
 
@@ -172,9 +172,8 @@ void ChannelCore::Cancel(uint64_t id) {
   }
   absl::Status status = absl::CancelledError("the caller gave the request up");
   if (!sent) status = MarkNeverSent(status);
-  loop_.Post([done = std::move(done), status = std::move(status)] {
-    done(status);
-  });
+  loop_.Post(
+      [done = std::move(done), status = std::move(status)] { done(status); });
   SendNext();
 }
 
@@ -191,21 +190,21 @@ void ChannelCore::OnTimer(absl::Duration now) {
     MutexLock lock(mu_);
     while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
       const uint64_t id = deadlines_.begin()->second;
-      absl::Status status = absl::DeadlineExceededError(absl::StrCat(
-          "no answer from ", options_.address, " in time"));
+      absl::Status status = absl::DeadlineExceededError(
+          absl::StrCat("no answer from ", options_.address, " in time"));
       if (!requests_.find(id)->second.sent) status = MarkNeverSent(status);
       late.emplace_back(Take(id), std::move(status));
     }
     if (state_ == State::kConnecting && connect_by_ <= now && refusal_.ok()) {
-      refusal_ = absl::UnavailableError(absl::StrCat(
-          options_.address, " did not answer the Hello in time; is it a "
-          "Paramo server?"));
+      refusal_ = absl::UnavailableError(
+          absl::StrCat(options_.address,
+                       " did not answer the Hello in time; is it a "
+                       "Paramo server?"));
       cancelled = stream_;
     }
     wakes_at_ = absl::InfiniteDuration();
     if (!deadlines_.empty()) WakeBy(deadlines_.begin()->first);
-    if (state_ == State::kConnecting && connect_by_ > now)
-      WakeBy(connect_by_);
+    if (state_ == State::kConnecting && connect_by_ > now) WakeBy(connect_by_);
   }
   if (cancelled != nullptr) cancelled->Cancel();
   Call(std::move(late));

@@ -110,8 +110,8 @@ class ChannelCore final : public ClientStreamEvents,
   absl::Duration connect_by_ ABSL_GUARDED_BY(mu_);
   absl::Duration ready_since_ ABSL_GUARDED_BY(mu_);
   absl::Duration retry_at_ ABSL_GUARDED_BY(mu_) = -absl::InfiniteDuration();
-  int failures_ ABSL_GUARDED_BY(mu_) = 0;  // in a row
-  absl::Status refusal_ ABSL_GUARDED_BY(mu_);   // of the present stream
+  int failures_ ABSL_GUARDED_BY(mu_) = 0;           // in a row
+  absl::Status refusal_ ABSL_GUARDED_BY(mu_);       // of the present stream
   absl::Status last_failure_ ABSL_GUARDED_BY(mu_);  // why we are idle
   BitGen jitter_ ABSL_GUARDED_BY(mu_);
 };

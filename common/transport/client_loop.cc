@@ -66,9 +66,10 @@ void ClientLoop::Run(int index) {
     const gpr_timespec deadline =
         wake == absl::InfiniteDuration()
             ? gpr_inf_future(GPR_CLOCK_MONOTONIC)
-            : gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-                           gpr_time_from_nanos(absl::ToInt64Nanoseconds(wake - Now()),
-                                               GPR_TIMESPAN));
+            : gpr_time_add(
+                  gpr_now(GPR_CLOCK_MONOTONIC),
+                  gpr_time_from_nanos(absl::ToInt64Nanoseconds(wake - Now()),
+                                      GPR_TIMESPAN));
     void* tag;
     bool ok;
     switch (queue_->AsyncNext(&tag, &ok, deadline)) {

@@ -40,7 +40,9 @@ class ClientLoop final : private Completion {
 
   // Steady time.
   absl::Duration Now() const { return clock_.Now(); }
-  bool OnThread() const { return std::this_thread::get_id() == thread_.get_id(); }
+  bool OnThread() const {
+    return std::this_thread::get_id() == thread_.get_id();
+  }
 
   // Runs `task` on the loop's thread, soon, in the order posted.
   void Post(std::function<void()> task);

@@ -41,8 +41,7 @@ DataChannel::DataChannel(ClientExecutor& executor, Options options) {
   auto& impl = *executor.impl_;
   const size_t index =
       impl.next.fetch_add(1, std::memory_order_relaxed) % impl.loops.size();
-  core_ =
-      std::make_shared<ChannelCore>(*impl.loops[index], std::move(options));
+  core_ = std::make_shared<ChannelCore>(*impl.loops[index], std::move(options));
 }
 
 DataChannel::~DataChannel() { Close(); }

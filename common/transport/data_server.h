@@ -18,6 +18,8 @@ class Service;
 
 namespace paramo {
 
+class MetricsRegistry;
+
 // Owns the listening ports, one completion queue per thread, and every
 // connection. Life: made by a composition root; Shutdown (or the destructor)
 // returns when no thread of it runs any more. IncomingCalls may outlive it.
@@ -47,6 +49,10 @@ class DataServer {
     absl::Duration write_timeout = absl::Milliseconds(kWriteTimeoutMs);
     absl::Duration handshake_timeout = absl::Milliseconds(kHandshakeTimeoutMs);
     size_t message_bytes_max = kMessageBytesMax;
+    size_t receive_bytes_max = kReceiveBytesDefault;
+    // Where to count open streams and those that this side ended; may be
+    // nullptr. Outlives the server.
+    MetricsRegistry* metrics = nullptr;
   };
 
   // Serves at once; grpc.health.v1 included, SERVING.
@@ -69,6 +75,7 @@ class DataServer {
 
   // Accepts nothing more, lets open calls end by themselves for `grace`, then
   // cancels them. A stream is open until its client closes it. Idempotent.
+  // Not from a handler: it waits for the thread that runs it.
   void Shutdown(absl::Duration grace = absl::ZeroDuration());
 
  private:

@@ -33,8 +33,8 @@ class ReplySink {
 class IncomingCall {
  public:
   // `timeout`: what is left of gRPC's own deadline.
-  IncomingCall(std::shared_ptr<ReplySink> sink, Rope request,
-               DataMethod method, bool first, absl::Duration timeout)
+  IncomingCall(std::shared_ptr<ReplySink> sink, Rope request, DataMethod method,
+               bool first, absl::Duration timeout)
       : sink_(std::move(sink)),
         request_(std::move(request)),
         method_(method),
@@ -65,7 +65,8 @@ class IncomingCall {
   std::string peer() const { return sink_ == nullptr ? "" : sink_->peer(); }
 
   void Reply(Message reply) {
-    if (auto sink = std::exchange(sink_, nullptr)) sink->Reply(std::move(reply));
+    if (auto sink = std::exchange(sink_, nullptr))
+      sink->Reply(std::move(reply));
   }
   // Unary: the status of the call. Stream: ends the whole stream with it, and
   // all its other requests with it, so only for a peer that broke the protocol

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "absl/container/flat_hash_map.h"
+#include "common/metrics/metrics.h"
 #include "common/transport/data_server.h"
 #include "common/transport/live_calls.h"
 #include "paramo/v1/data.grpc.pb.h"
@@ -21,6 +22,16 @@ using RawDataService = v1::Data::WithRawMethod_Push<
     v1::Data::WithRawMethod_Pull<v1::Data::WithRawMethod_PushPull<
         v1::Data::WithRawMethod_Stream<v1::Data::Service>>>>;
 
+// Streams open, and those that the server ended before their clients did.
+struct StreamCounters {
+  explicit StreamCounters(MetricsRegistry& registry);
+
+  Gauge& open;
+  Counter& refused;        // by the handler
+  Counter& unsent_bytes;   // replies piled up
+  Counter& write_timeout;  // a reply was not taken
+};
+
 class ServerStream;
 
 // A completion queue and the thread that serves it. Calls stay on the loop
@@ -29,6 +40,7 @@ struct ServerLoop {
   const DataServer::Options& options;
   RawDataService& service;
   LiveCalls& live;
+  StreamCounters& counters;
   std::atomic<size_t>& stream_count;
   std::unique_ptr<grpc::ServerCompletionQueue> queue;
   std::thread thread;

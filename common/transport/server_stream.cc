@@ -137,6 +137,7 @@ void ServerStream::OnAccepted(bool ok) {
   peer_ = parts_->context.peer();
   loop_.streams[this] = weak_from_this();
   loop_.stream_count.fetch_add(1, std::memory_order_relaxed);
+  loop_.counters.open.Add(1);
   Advance(Caller::kCompletion);
 }
 
@@ -167,11 +168,13 @@ void ServerStream::Reply(Message reply) {
     if (!over_ && !broken_ && failure_.ok()) {
       unsent_bytes_ += MessageBytes(reply);
       replies_.push_back(std::move(reply));
-      if (unsent_bytes_ > loop_.options.unsent_bytes_max)
+      if (unsent_bytes_ > loop_.options.unsent_bytes_max) {
+        loop_.counters.unsent_bytes.Add();
         failure_ = absl::ResourceExhaustedError(absl::StrCat(
             "more than ", loop_.options.unsent_bytes_max,
             " bytes of replies wait for this client to read them; read faster "
             "or ask for less at a time"));
+      }
     }
   }
   Advance(Caller::kAnswer);
@@ -183,7 +186,10 @@ void ServerStream::Fail(const absl::Status& status) {
     MutexLock lock(mu_);
     if (parts_ == nullptr) return;
     --unanswered_;
-    if (failure_.ok()) failure_ = status;
+    if (failure_.ok() && !over_) {
+      loop_.counters.refused.Add();
+      failure_ = status;
+    }
   }
   Advance(Caller::kAnswer);
 }
@@ -222,9 +228,11 @@ void ServerStream::EndIfStalled(absl::Time now) {
   MutexLock lock(mu_);
   if (parts_ == nullptr || !writing_ || over_) return;
   if (now - write_started_ < loop_.options.write_timeout) return;
-  if (!broken_)
+  if (!broken_) {
+    loop_.counters.write_timeout.Add();
     LogWarning("%s has not read a reply for %s; closing its stream", peer_,
                absl::FormatDuration(loop_.options.write_timeout));
+  }
   broken_ = true;
   parts_->context.TryCancel();
 }
@@ -282,14 +290,14 @@ void ServerStream::Advance(Caller caller) {
   if (steps.release != nullptr) {
     loop_.streams.erase(this);
     loop_.stream_count.fetch_sub(1, std::memory_order_relaxed);
+    loop_.counters.open.Add(-1);
     return;
   }
   if (steps.write)
     parts->stream.Write(ToByteBuffer(std::move(steps.message)),
                         write_op_.Start(shared_from_this()));
   if (steps.read)
-    parts->stream.Read(&parts->incoming,
-                       read_op_.Start(shared_from_this()));
+    parts->stream.Read(&parts->incoming, read_op_.Start(shared_from_this()));
   if (steps.finish)
     parts->stream.Finish(steps.status, finish_op_.Start(shared_from_this()));
 }

@@ -59,8 +59,7 @@ void KeepGrpcInitialised() {
   [[maybe_unused]] static const bool once = (grpc_init(), true);
 }
 
-void ApplyServerSettings(grpc::ServerBuilder& builder,
-                         size_t message_bytes_max,
+void ApplyServerSettings(grpc::ServerBuilder& builder, size_t message_bytes_max,
                          absl::Duration handshake_timeout) {
   for (const auto& setting : kBothEnds)
     builder.AddChannelArgument(setting.first, setting.second);
@@ -86,8 +85,9 @@ void ApplyClientSettings(grpc::ChannelArguments& arguments,
   arguments.SetMaxReceiveMessageSize(MessageLimit(message_bytes_max));
   arguments.SetMaxSendMessageSize(-1);
   // gRPC's own name for the time that one connection attempt may take.
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
-                   static_cast<int>(absl::ToInt64Milliseconds(connect_timeout)));
+  arguments.SetInt(
+      GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
+      static_cast<int>(absl::ToInt64Milliseconds(connect_timeout)));
   // A TCP connection of its own for every channel, never one shared with
   // another channel to the same address.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);

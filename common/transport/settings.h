@@ -21,8 +21,7 @@ namespace paramo {
 // poller of a connection that still had bytes to send.
 void KeepGrpcInitialised();
 
-void ApplyServerSettings(grpc::ServerBuilder& builder,
-                         size_t message_bytes_max,
+void ApplyServerSettings(grpc::ServerBuilder& builder, size_t message_bytes_max,
                          absl::Duration handshake_timeout);
 void ApplyClientSettings(grpc::ChannelArguments& arguments,
                          size_t message_bytes_max,

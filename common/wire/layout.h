@@ -1,4 +1,4 @@
-// The canonical encoding of the data plane (docs/formats.md, "Wire"): what
+// The canonical encoding of the data plane (docs/formats/wire.md): what
 // generated code writes when every header field is set, which puts each field
 // at a fixed offset. One list of fields per header serves the writer, the
 // reader and the checksum.

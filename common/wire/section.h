@@ -1,5 +1,5 @@
 // The messages of the data plane as host structs. Field meanings, shapes and
-// units: proto/paramo/v1/data.proto. Byte layout: docs/formats.md, "Wire".
+// units: proto/paramo/v1/data.proto. Byte layout: docs/formats/wire.md.
 #pragma once
 
 #include <cstddef>
@@ -34,6 +34,7 @@ enum SectionField : uint32_t {
 inline constexpr uint32_t kAllSectionFields = ((1u << 20) - 1) & ~1u;
 
 inline constexpr uint32_t kFlagEndOfClock = 1;
+inline constexpr uint32_t kFlagWithPulled = 2;
 
 // Header of one section of a push or pull.
 struct SectionHeader {
@@ -60,6 +61,7 @@ struct SectionHeader {
 
   bool has(SectionField field) const { return (present & field) != 0; }
   bool end_of_clock() const { return (flags & kFlagEndOfClock) != 0; }
+  bool with_pulled() const { return (flags & kFlagWithPulled) != 0; }
 };
 
 // Header of the answer to one section.

@@ -1,4 +1,4 @@
-// The header of one log record, frozen: docs/formats.md, "Log record".
+// The header of one log record, frozen: docs/formats/log_record.md.
 //
 //   0        4        8     10    12       16       24       32       40
 //   | crc32c | length | kind | ver | shard  | epoch  | lsn    | history|

@@ -30,31 +30,28 @@ struct Adagrad {
     }
   };
 
-  Step step;
-  Step AtStep(uint32_t) const { return step; }
+  double lr;
+  double eps;
+
+  Step AtStep(uint32_t, double lr_scale) const {
+    return {.lr = static_cast<float>(lr * lr_scale),
+            .eps = static_cast<float>(eps)};
+  }
 };
 
 }  // namespace
 
 RuleEntry AdagradEntry() {
-  // An eps of 0 would divide 0 by 0 at the first zero gradient; 1e-30 is still
-  // a normal f32.
   RuleInfo info{.name = "adagrad",
                 .help = "a' = a + g^2; w' = w - lr g / (sqrt(a') + eps)",
-                .slots = Adagrad::kSlots,
-                .params = {LearningRate(0.01),
-                           {.name = "eps",
-                            .default_value = 1e-10,
-                            .min = 1e-30,
-                            .max = 1,
-                            .help = "added to the root; bounds early steps"}}};
+                .slots = {{"square_sum"}},
+                .params = {LearningRate(0.01), Epsilon(1e-10)}};
   return {
       std::move(info),
       [](const RuleInfo& info,
          const RuleParamValues& values) -> std::unique_ptr<Rule> {
-        const Adagrad::Step step{.lr = static_cast<float>(values.at("lr")),
-                                 .eps = static_cast<float>(values.at("eps"))};
-        return std::make_unique<ElementwiseRule<Adagrad>>(info, Adagrad{step});
+        const Adagrad adagrad{.lr = values.at("lr"), .eps = values.at("eps")};
+        return std::make_unique<ElementwiseRule<Adagrad>>(info, adagrad);
       }};
 }
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "server/rule/reduce.h"
 #include "server/rule/simd.h"
 
 namespace paramo {
@@ -43,6 +44,24 @@ void ClipGradient(const float* in, float clip, uint32_t dim, float* out) {
     } else {
       out[i] = value > clip ? clip : value < -clip ? -clip : value;
     }
+  }
+}
+
+void ClipFinite(float max, uint32_t dim, float* grad) {
+  for (uint32_t i = 0; i < dim; ++i) {
+    if (std::isfinite(grad[i]) && std::fabs(grad[i]) > max) {
+      grad[i] = std::copysign(max, grad[i]);
+    }
+  }
+}
+
+void ClipNorm(float max, uint32_t dim, float* grad) {
+  const double norm =
+      std::sqrt(SumOfSquares<hn::ScalableTag<float>>(grad, dim));
+  if (!(norm > max)) return;  // a NaN stays for the rule to see
+  const double factor = max / norm;
+  for (uint32_t i = 0; i < dim; ++i) {
+    grad[i] = static_cast<float>(grad[i] * factor);
   }
 }
 

@@ -10,7 +10,7 @@ namespace paramo {
 namespace {
 
 struct Momentum {
-  static constexpr uint32_t kSlots = 1;  // v
+  static constexpr uint32_t kSlots = 1;  // v, the velocity
   static constexpr bool kCountsSteps = false;
 
   struct Step {
@@ -29,8 +29,13 @@ struct Momentum {
     }
   };
 
-  Step step;
-  Step AtStep(uint32_t) const { return step; }
+  double lr;
+  double momentum;
+
+  Step AtStep(uint32_t, double lr_scale) const {
+    return {.lr = static_cast<float>(lr * lr_scale),
+            .momentum = static_cast<float>(momentum)};
+  }
 };
 
 }  // namespace
@@ -38,22 +43,16 @@ struct Momentum {
 RuleEntry MomentumEntry() {
   RuleInfo info{.name = "momentum",
                 .help = "v' = momentum v + g; w' = w - lr v'",
-                .slots = Momentum::kSlots,
+                .slots = {{"velocity"}},
                 .params = {LearningRate(0.01),
-                           {.name = "momentum",
-                            .default_value = 0.9,
-                            .min = 0,
-                            .max = 1,
-                            .below_max = true,
-                            .help = "share of the velocity that is kept"}}};
+                           KeptShare("momentum", 0.9,
+                                     "share of the velocity that is kept")}};
   return {std::move(info),
           [](const RuleInfo& info,
              const RuleParamValues& values) -> std::unique_ptr<Rule> {
-            const Momentum::Step step{
-                .lr = static_cast<float>(values.at("lr")),
-                .momentum = static_cast<float>(values.at("momentum"))};
-            return std::make_unique<ElementwiseRule<Momentum>>(info,
-                                                               Momentum{step});
+            const Momentum momentum{.lr = values.at("lr"),
+                                    .momentum = values.at("momentum")};
+            return std::make_unique<ElementwiseRule<Momentum>>(info, momentum);
           }};
 }
 

@@ -20,7 +20,12 @@ struct RuleEntry {
 
 RuleEntry AdagradEntry();
 RuleEntry AdamEntry();
+RuleEntry AdamwEntry();
+RuleEntry FtrlEntry();
 RuleEntry MomentumEntry();
+RuleEntry NesterovEntry();
+RuleEntry RmspropEntry();
+RuleEntry RowwiseAdagradEntry();
 RuleEntry SgdEntry();
 
 // The learning rate as every rule takes it.
@@ -30,6 +35,27 @@ inline RuleParam LearningRate(double default_value) {
           .min = 0,
           .max = 1e6,
           .help = "learning rate, per step; 0 freezes the rows' movement"};
+}
+
+// A share of the past that is kept: 0 up to but not including 1.
+inline RuleParam KeptShare(const char* name, double default_value,
+                           const char* help) {
+  return {.name = name,
+          .default_value = default_value,
+          .min = 0,
+          .max = 1,
+          .below_max = true,
+          .help = help};
+}
+
+// What keeps a root from being divided by when it is 0: 0 / 0 at the first zero
+// gradient. 1e-30 is still a normal f32.
+inline RuleParam Epsilon(double default_value) {
+  return {.name = "eps",
+          .default_value = default_value,
+          .min = 1e-30,
+          .max = 1,
+          .help = "added to the root; bounds early steps"};
 }
 
 }  // namespace paramo

@@ -1,5 +1,5 @@
-// The first 32 bytes of every row, in memory and on disk (see
-// docs/formats/row.md). Little-endian. Here and not in server/table because rules read and
+// The first 32 bytes of every row, in memory and on disk, little-endian (see
+// docs/formats/row.md). Here and not in server/table because rules read and
 // write `step`.
 #pragma once
 

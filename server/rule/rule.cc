@@ -15,7 +15,12 @@ namespace {
 constexpr RuleEntry (*kRules[])() = {
     AdagradEntry,
     AdamEntry,
+    AdamwEntry,
+    FtrlEntry,
     MomentumEntry,
+    NesterovEntry,
+    RmspropEntry,
+    RowwiseAdagradEntry,
     SgdEntry,
 };
 
@@ -86,6 +91,19 @@ absl::StatusOr<RuleParamValues> ResolveParams(
 }
 
 }  // namespace
+
+size_t RuleInfo::SlotFloats(uint32_t dim) const {
+  size_t floats = 0;
+  for (const RuleSlot& slot : slots) floats += slot.per_row ? 1 : dim;
+  return floats;
+}
+
+std::string RuleInfo::SlotsText() const {
+  if (slots.empty()) return "none";
+  return absl::StrJoin(slots, ", ", [](std::string* out, const RuleSlot& slot) {
+    absl::StrAppend(out, slot.name, slot.per_row ? "[1]" : "[dim]");
+  });
+}
 
 absl::StatusOr<std::unique_ptr<Rule>> MakeRule(
     absl::string_view name, const std::map<std::string, double>& params) {

@@ -26,23 +26,40 @@ struct RuleParam {
   std::string help;
 };
 
+// What a rule keeps of a row's past, behind the value: f32 that start at 0,
+// one per element or one per row.
+struct RuleSlot {
+  std::string name;
+  bool per_row = false;
+};
+
 struct RuleInfo {
   std::string name;
-  std::string help;    // the formula
-  uint32_t slots = 0;  // arrays of f32 x dim behind the value; they start at 0
+  std::string help;  // the formula
+  // In the order of the record; those per row come last.
+  std::vector<RuleSlot> slots;
   std::vector<RuleParam> params;
+
+  // Floats of all slots of a row.
+  size_t SlotFloats(uint32_t dim) const;
+  // "mean[dim], mean_square[dim]", or "none". Rules of equal text can take
+  // over each other's rows.
+  std::string SlotsText() const;
 };
 
 // Rows to update and their gradients.
 //
-// Shapes: rows [n] whole records (header, value [dim] f32, slots [slots, dim]
-//         f32), 8-byte aligned, no row twice; grads [n][dim] f32 at any
-//         alignment.
+// Shapes: rows [n] whole records (header, value [dim] f32, slots
+//         [SlotFloats(dim)] f32), 8-byte aligned, no row twice; grads [n][dim]
+//         f32 at any alignment.
+// Units:  lr_scale multiplies the rule's learning rate, in f64, before it is
+//         rounded to f32; 0 to 1.
 struct RuleBatch {
   uint32_t dim = 0;
   std::byte* const* rows = nullptr;
   const float* const* grads = nullptr;
   size_t n = 0;
+  double lr_scale = 1;
   // Optional, [n]: set to true for each row left unchanged; others untouched.
   bool* skipped = nullptr;
 };
@@ -67,6 +84,11 @@ class Rule {
 
   // The scalar twin: defines what Apply must compute.
   virtual uint32_t ApplyScalar(const RuleBatch& batch) const = 0;
+
+  // Apply as a machine with vectors of `lanes` floats runs it: 1, 4 or 8, the
+  // last only as far as this machine's are that wide. The same bits.
+  virtual uint32_t ApplyAtWidth(const RuleBatch& batch,
+                                uint32_t lanes) const = 0;
 };
 
 // Makes the rule `name`; parameters left out take their defaults.

@@ -23,8 +23,11 @@ struct Sgd {
     }
   };
 
-  Step step;
-  Step AtStep(uint32_t) const { return step; }
+  double lr;
+
+  Step AtStep(uint32_t, double lr_scale) const {
+    return {.lr = static_cast<float>(lr * lr_scale)};
+  }
 };
 
 }  // namespace
@@ -32,13 +35,13 @@ struct Sgd {
 RuleEntry SgdEntry() {
   RuleInfo info{.name = "sgd",
                 .help = "w' = w - lr g",
-                .slots = Sgd::kSlots,
+                .slots = {},
                 .params = {LearningRate(0.01)}};
   return {std::move(info),
           [](const RuleInfo& info,
              const RuleParamValues& values) -> std::unique_ptr<Rule> {
-            const Sgd::Step step{.lr = static_cast<float>(values.at("lr"))};
-            return std::make_unique<ElementwiseRule<Sgd>>(info, Sgd{step});
+            return std::make_unique<ElementwiseRule<Sgd>>(
+                info, Sgd{.lr = values.at("lr")});
           }};
 }
 

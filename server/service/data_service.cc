@@ -209,8 +209,8 @@ void DataService::Dispatch(std::unique_ptr<IncomingCall> call,
         absl::ToInt64Nanoseconds(clock_.Now() - done.started)));
   };
   PlanSections(request,
-               {*routing.view, *routing.shards, routing.identity.server_id,
-                now + timeout},
+               {*routing.view, *routing.shards, counters_,
+                routing.identity.server_id, now + timeout},
                data, *served);
   data.reset();  // the tasks hold it now; parked pulls let go of it
   served->Run();

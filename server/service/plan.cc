@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/routing/routing.h"
 #include "server/shard/decode.h"
+#include "server/table/table_shard.h"
 
 namespace paramo {
 namespace {
@@ -14,15 +15,6 @@ namespace {
 uint32_t DimOf(const ClusterView& view, TableId id) {
   const TableConfig* table = view.FindTable(id);
   return table == nullptr ? 0 : table->dim;
-}
-
-wire::SectionReply Refused(const absl::Status& status, wire::Reason reason) {
-  wire::SectionReply reply;
-  reply.header.code = static_cast<uint32_t>(status.code());
-  reply.header.reason = static_cast<uint32_t>(reason);
-  reply.message =
-      std::string(status.message().data(), status.message().size());
-  return reply;
 }
 
 // Hands out the space for decoded keys and row addresses.
@@ -69,10 +61,11 @@ class Planner {
     if (!section.header.has(wire::kShard)) {
       Split(std::move(whole), refused);
     } else if (section.header.shard >= context_.shards.size()) {
-      refused = Refused(
-          absl::InvalidArgumentError(absl::StrCat(
-              "shard ", section.header.shard, " of ", context_.shards.size())),
-          wire::Reason::kWrongShard);
+      Refuse(refused,
+             absl::InvalidArgumentError(
+                 absl::StrCat("shard ", section.header.shard, " of ",
+                              context_.shards.size())),
+             wire::Reason::kWrongShard);
     } else {
       whole.shard = context_.shards[section.header.shard];
       Submit(std::move(whole));
@@ -81,6 +74,15 @@ class Planner {
   }
 
  private:
+  void Refuse(wire::SectionReply& reply, const absl::Status& status,
+              wire::Reason reason) {
+    context_.counters.CountRefusal(reason);
+    reply.header.code = static_cast<uint32_t>(status.code());
+    reply.header.reason = static_cast<uint32_t>(reason);
+    reply.message =
+        std::string(status.message().data(), status.message().size());
+  }
+
   void Submit(ServedSection task) {
     task.request = &served_;
     served_.tasks.push_back(std::move(task));
@@ -93,24 +95,22 @@ class Planner {
     uint32_t shard_count = static_cast<uint32_t>(context_.shards.size());
     const TableConfig* table = context_.view.FindTable(header.table);
     if (table == nullptr) {
-      refused = Refused(
-          absl::NotFoundError(absl::StrCat("no table with id ", header.table,
-                                           "; list the tables")),
-          wire::Reason::kUnknownTable);
-      return;
+      return Refuse(refused,
+                    absl::NotFoundError(absl::StrCat("no table with id ",
+                                                     header.table,
+                                                     "; list the tables")),
+                    wire::Reason::kUnknownTable);
     }
     if (header.session != kNoSession || header.end_of_clock()) {
-      refused = Refused(
-          absl::InvalidArgumentError(
-              "a section with a session or an end of clock must name its "
-              "shard: sequence numbers are per shard"),
-          wire::Reason::kUnsupported);
-      return;
+      return Refuse(refused,
+                    absl::InvalidArgumentError(
+                        "a section with a session or an end of clock must name "
+                        "its shard: sequence numbers are per shard"),
+                    wire::Reason::kUnsupported);
     }
     DecodeError error = DecodeSplit(whole, *table);
     if (!error.status.ok()) {
-      refused = Refused(error.status, error.reason);
-      return;
+      return Refuse(refused, error.status, error.reason);
     }
     std::map<ShardId, std::vector<size_t>> parts;
     for (size_t i = 0; i < whole.keys.size(); ++i) {
@@ -146,10 +146,14 @@ class Planner {
       return {absl::InvalidArgumentError("no keys"), wire::Reason::kKeys};
     }
     DecodeError error = DecodeKeyBlock(whole);
-    if (error.status.ok() && !whole.is_pull) {
-      error = DecodeRows(whole, table.dim);
-    }
-    return error;
+    if (!error.status.ok() || whole.is_pull) return error;
+    error = CheckPulled(whole, table);
+    if (error.status.ok()) error = DecodeRows(whole, table.dim);
+    if (!error.status.ok()) return error;
+    // Here and not only per shard, so that no other shard applies its part.
+    return {CheckFinite(table, whole.keys, whole.rows.data(),
+                        whole.header().with_pulled()),
+            wire::Reason::kNonFinite};
   }
 
   ServedSection Part(const ServedSection& whole, ShardId shard, size_t at,
@@ -171,16 +175,16 @@ class Planner {
   }
 
   bool Redirected(const std::map<ShardId, std::vector<size_t>>& parts,
-                  wire::SectionReply& refused) const {
+                  wire::SectionReply& refused) {
     bool elsewhere = false;
     for (const auto& [shard, indices] : parts) {
       elsewhere |= context_.view.shards[shard].primary != context_.server_id;
     }
     if (!elsewhere) return false;
-    refused = Refused(
-        absl::AbortedError("keys of other servers; nothing was done: send each "
-                           "shard's keys to the address given for it"),
-        wire::Reason::kWrongShard);
+    Refuse(refused,
+           absl::AbortedError("keys of other servers; nothing was done: send "
+                              "each shard's keys to the address given for it"),
+           wire::Reason::kWrongShard);
     for (const auto& [shard, indices] : parts) {
       refused.redirects.push_back({shard, context_.view.shards[shard].address});
     }

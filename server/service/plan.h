@@ -8,6 +8,7 @@
 #include "common/wire/request.h"
 #include "server/service/request.h"
 #include "server/shard/cluster_view.h"
+#include "server/shard/counters.h"
 
 namespace paramo {
 
@@ -17,6 +18,7 @@ class Shard;
 struct PlanContext {
   const ClusterView& view;
   const std::vector<Shard*>& shards;
+  ShardCounters& counters;
   uint32_t server_id = 0;
   absl::Duration deadline;
 };

@@ -37,16 +37,18 @@ void ServedRequest::TaskDone() {
   if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1) Send();
 }
 
-// One answer for a section that was split: the first error, or the sums.
+// One answer for a section that was split: the first error, or the sums. An
+// error whose outcome is not none: other shards have applied their part.
 wire::SectionReply ServedRequest::Answer(SectionSlot& slot) {
   if (slot.count == 0) return std::move(slot.refused);
   wire::SectionReply answer = std::move(tasks[slot.first].reply);
   for (size_t i = 1; i < slot.count; ++i) {
     wire::SectionReply& part = tasks[slot.first + i].reply;
+    uint32_t outcome = std::max(answer.header.outcome, part.header.outcome);
     if (answer.header.code == 0 && part.header.code != 0) {
       answer = std::move(part);
-      continue;
     }
+    answer.header.outcome = outcome;
     if (answer.header.code != 0) continue;
     answer.header.rows_skipped += part.header.rows_skipped;
     answer.header.lsn = std::max(answer.header.lsn, part.header.lsn);

@@ -146,7 +146,8 @@ void ShardHost::KeepDeadlines() {
       if (stopping_) return;
     }
     bool waiting = counters_.parked_pulls.Value() != 0 ||
-                   counters_.held_pushes.Value() != 0;
+                   counters_.held_pushes.Value() != 0 ||
+                   counters_.round_deadlines.Value() != 0;
     if (!waiting) continue;
     absl::Duration now = clock_.Now();
     for (Shard* shard : shards()) {

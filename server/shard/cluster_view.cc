@@ -11,6 +11,32 @@
 namespace paramo {
 namespace {
 
+// What happens to gradients and learning rates besides the rule.
+absl::Status ReadGradientOptions(const v1::TableSpec& spec,
+                                 TableConfig& config) {
+  config.clipping.value = static_cast<float>(spec.clipping().value());
+  config.clipping.norm = static_cast<float>(spec.clipping().norm());
+  for (float bound : {config.clipping.value, config.clipping.norm}) {
+    if (!(std::isfinite(bound) && bound >= 0)) {
+      return absl::InvalidArgumentError("clipping must be finite, 0 or above");
+    }
+  }
+  config.schedule.kind = static_cast<Schedule::Kind>(spec.schedule().kind());
+  config.schedule.warmup = spec.schedule().warmup();
+  config.schedule.period = spec.schedule().period();
+  config.schedule.decay = spec.schedule().decay();
+  config.schedule.floor = spec.schedule().floor();
+  PARAMO_RETURN_IF_ERROR(config.schedule.Validate());
+  config.staleness_scaling = spec.staleness_scaling();
+  config.delay_compensation = static_cast<float>(spec.delay_compensation());
+  if (!(config.delay_compensation >= 0 &&
+        config.delay_compensation <= kDelayCompensationMax)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "delay_compensation must be 0 to ", kDelayCompensationMax));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::shared_ptr<const TableConfig>> MakeTable(
     const v1::Table& table) {
   const v1::TableSpec& spec = table.spec();
@@ -42,6 +68,7 @@ absl::StatusOr<std::shared_ptr<const TableConfig>> MakeTable(
       !(std::isfinite(config->clip) && config->clip > 0)) {
     return absl::InvalidArgumentError("clip must be finite and above 0");
   }
+  PARAMO_RETURN_IF_ERROR(ReadGradientOptions(spec, *config));
   return std::shared_ptr<const TableConfig>(std::move(config));
 }
 
@@ -49,8 +76,7 @@ JobView MakeJob(const v1::JobState& state) {
   JobView job;
   job.id = state.id();
   job.name = state.name();
-  job.sync = state.sync().kind() == v1::Sync::BSP ? SyncKind::kBsp
-                                                  : SyncKind::kAsync;
+  job.sync = SyncSpecOf(state.sync());
   job.over = state.phase() != v1::JOB_PHASE_WAITING &&
              state.phase() != v1::JOB_PHASE_RUNNING;
   for (const v1::Member& member : state.members()) {
@@ -60,12 +86,23 @@ JobView MakeJob(const v1::JobState& state) {
     view.session_epoch = member.session_epoch();
     view.first_clock = member.first_clock();
     view.left = member.left();
+    view.left_clock = member.left_clock();
     job.members.push_back(view);
   }
   return job;
 }
 
 }  // namespace
+
+SyncSpec SyncSpecOf(const v1::Sync& proto) {
+  SyncSpec spec;
+  spec.kind = static_cast<SyncKind>(proto.kind());
+  spec.staleness = proto.staleness();
+  spec.backup_workers = proto.backup_workers();
+  spec.quorum = proto.quorum();
+  spec.deadline_ms = proto.deadline_ms();
+  return spec;
+}
 
 absl::StatusOr<std::shared_ptr<const ClusterView>> MakeClusterView(
     std::shared_ptr<const v1::ClusterState> state) {

@@ -17,6 +17,7 @@ namespace paramo {
 
 namespace v1 {
 class ClusterState;
+class Sync;
 }
 
 struct ShardConfig {
@@ -32,12 +33,13 @@ struct MemberView {
   uint32_t session_epoch = 0;
   WorkerClock first_clock = 0;
   bool left = false;
+  WorkerClock left_clock = 0;  // first round without it
 };
 
 struct JobView {
   uint32_t id = 0;
   std::string name;
-  SyncKind sync = SyncKind::kAsync;
+  SyncSpec sync;
   bool over = false;
   std::vector<MemberView> members;
 };
@@ -57,6 +59,8 @@ struct ClusterView {
     return table == tables.end() ? nullptr : table->second.get();
   }
 };
+
+SyncSpec SyncSpecOf(const v1::Sync& proto);
 
 // Errors: INVALID_ARGUMENT  a table this build cannot serve (unknown rule,
 //                           parameter out of range), or a state that is not

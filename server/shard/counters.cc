@@ -24,7 +24,9 @@ ShardCounters::ShardCounters(MetricsRegistry& r)
       parked_pulls(r.AddGauge("paramo_parked_pulls",
                               "Pulls waiting for a round to close")),
       held_pushes(r.AddGauge("paramo_held_pushes",
-                             "Pushes waiting for an earlier number")) {
+                             "Pushes waiting for an earlier number")),
+      round_deadlines(r.AddGauge("paramo_round_deadlines",
+                                 "Open rounds that a deadline will close")) {
   for (size_t i = 0; i < refused.size(); ++i) {
     refused[i] = &r.AddCounter(
         "paramo_refused_total", "Sections and requests refused, by reason",

@@ -22,6 +22,7 @@ struct ShardCounters {
   Counter& contributions_dead;  // discarded: the worker left in mid-step
   Gauge& parked_pulls;
   Gauge& held_pushes;
+  Gauge& round_deadlines;
   std::array<Counter*, wire::kReasonCount> refused;  // by reason
 
   void CountRefusal(wire::Reason reason) {

@@ -64,8 +64,25 @@ DecodeError DecodeKeys(SectionTask& task, uint32_t shard_count) {
                    absl::StrCat("key ", key, " of table ", header.table,
                                 " belongs to shard ", shard, ", not ",
                                 header.shard,
-                                "; see docs/formats.md, Routing"));
+                                "; see docs/formats/routing.md"));
     }
+  }
+  return {};
+}
+
+DecodeError CheckPulled(const SectionTask& task, const TableConfig& table) {
+  if (!task.header().with_pulled()) return {};
+  if (table.delay_compensation == 0) {
+    return Wrong(wire::Reason::kUnsupported,
+                 absl::StrCat("table ", table.name, " has no delay "
+                              "compensation, so it takes no pulled values: set "
+                              "delay_compensation, or push gradients alone"));
+  }
+  for (size_t i = 1; i < task.keys.size(); ++i) {
+    if (task.keys[i - 1] < task.keys[i]) continue;
+    return Wrong(wire::Reason::kKeys,
+                 "keys that come with pulled values must be strictly "
+                 "ascending: sum duplicates and sort them");
   }
   return {};
 }
@@ -74,27 +91,30 @@ DecodeError DecodeRows(SectionTask& task, uint32_t dim) {
   if (task.decoded) return {};
   auto codec = FindCodec(task.header().codec);
   if (!codec.ok()) return {codec.status(), wire::Reason::kCodec};
-  size_t row_bytes = (*codec)->row_bytes(dim);
+  const uint32_t width = task.header().with_pulled() ? 2 * dim : dim;
+  size_t row_bytes = (*codec)->row_bytes(width);
   // No overflow: keys are bounded by kKeysMax and dim by kDimMax.
   size_t expected = task.keys.size() * row_bytes;
   if (task.section.values.size != expected) {
     return Wrong(wire::Reason::kDimensions,
                  absl::StrCat("value block has ", task.section.values.size,
                               " bytes; ", task.keys.size(), " keys of dim ",
-                              dim, " in ", (*codec)->name, " take ",
-                              expected));
+                              dim, task.header().with_pulled()
+                                       ? " and their pulled values"
+                                       : "",
+                              " in ", (*codec)->name, " take ", expected));
   }
   size_t seams = PointAtRows(task.data->rope, task.section.values.offset,
                              row_bytes, task.rows);
   if (seams == 0) return {};
-  task.seams = std::shared_ptr<float[]>(new float[seams * dim]);
+  task.seams = std::shared_ptr<float[]>(new float[seams * width]);
   float* copy = task.seams.get();
   for (size_t i = 0; i < task.rows.size(); ++i) {
     if (task.rows[i] != nullptr) continue;
     task.data->rope.Copy(task.section.values.offset + i * row_bytes, row_bytes,
                          copy);
     task.rows[i] = copy;
-    copy += dim;
+    copy += width;
   }
   return {};
 }

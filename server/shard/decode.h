@@ -5,6 +5,7 @@
 #include "absl/status/status.h"
 #include "common/wire/section.h"
 #include "server/shard/section_task.h"
+#include "server/table/table_config.h"
 
 namespace paramo {
 
@@ -20,8 +21,13 @@ DecodeError DecodeKeyBlock(SectionTask& task);
 // The same, and checks that every key belongs to the section's shard.
 DecodeError DecodeKeys(SectionTask& task, uint32_t shard_count);
 
-// Points task.rows at the gradient rows where they lie in the message; rows
-// that straddle two pieces are copied to task.seams.
+// Whether a section that brings pulled values may do so: the table compensates
+// delay, and the keys (decoded) are strictly ascending.
+DecodeError CheckPulled(const SectionTask& task, const TableConfig& table);
+
+// Points task.rows at the gradient rows where they lie in the message, each
+// with its pulled values behind it when the section has them; rows that
+// straddle two pieces are copied to task.seams.
 DecodeError DecodeRows(SectionTask& task, uint32_t dim);
 
 }  // namespace paramo

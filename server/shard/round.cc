@@ -75,11 +75,12 @@ void RoundBuffer::End(WorkerClock clock, WorkerId worker, uint32_t examples) {
   step.ended = true;
 }
 
-size_t RoundBuffer::DropIncomplete(WorkerId worker) {
+size_t RoundBuffer::DropWorker(WorkerId worker, WorkerClock first_without) {
   size_t dropped = 0;
   for (auto& [clock, steps] : rounds_) {
     auto step = steps.find(worker);
-    if (step == steps.end() || step->second.ended) continue;
+    if (step == steps.end()) continue;
+    if (step->second.ended && clock < first_without) continue;
     dropped += step->second.parts.size();
     steps.erase(step);
   }

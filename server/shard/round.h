@@ -46,9 +46,10 @@ class RoundBuffer {
   void Add(WorkerClock clock, WorkerId worker, Contribution part);
   void End(WorkerClock clock, WorkerId worker, uint32_t examples);
 
-  // The worker is gone: its complete steps stay, the others are discarded.
-  // Returns how many contributions that were.
-  size_t DropIncomplete(WorkerId worker);
+  // The worker is gone: its complete steps before round `first_without` stay,
+  // everything else of it is discarded. Returns how many contributions that
+  // were.
+  size_t DropWorker(WorkerId worker, WorkerClock first_without);
 
   // Hands the round's mean gradient to `apply`, a few hundred rows of a table
   // at a time, and forgets the round.

@@ -1,6 +1,7 @@
 // One shard on this server: the class in the middle of the data path. Split by
 // verb:
 //   shard_push.cc       fence, exactly-once, validate, append, apply
+//   shard_async.cc      staleness and pulled values of a push
 //   shard_pull.cc       fence, sync gate, gather; parked pulls
 //   shard_lifecycle.cc  loading, configuration, catalogue, membership, rounds
 //   shard_flush.cc      dirty rows and non-row state to the store, and back
@@ -135,10 +136,12 @@ class Shard final : public CommitListener, public FlushSource {
   struct Job {
     uint32_t id = 0;
     std::string name;
-    SyncKind sync = SyncKind::kAsync;
+    SyncSpec sync;
     std::unique_ptr<SyncPolicy> policy;
     RoundBuffer rounds;
-    bool closing = false;              // a round's close record is under way
+    bool closing = false;  // a round's close record is under way
+    // When the open round closes with what it has; infinite: no deadline runs.
+    absl::Duration deadline = absl::InfiniteDuration();
     std::vector<SectionTask*> parked;  // pulls that wait for a round
     std::map<WorkerId, MemberView> members;  // left ones included
   };
@@ -166,7 +169,13 @@ class Shard final : public CommitListener, public FlushSource {
   Session* FindSession(const wire::SectionHeader& header, Refusal& refusal);
   Refusal Validate(SectionTask& task) const;
   void ApplyRows(TableShard& table, absl::Span<const Key> keys,
-                 const float* const* grads, Lsn lsn, uint32_t* rows_skipped);
+                 const float* const* grads, PushStamp stamp,
+                 uint32_t* rows_skipped);
+
+  // shard_async.cc
+  PushStamp StampOf(const SectionTask& task, const Membership* membership,
+                    Lsn lsn) const;
+  Refusal CheckPulled(const SectionTask& task, const TableShard& table) const;
 
   // shard_pull.cc
   void Pull(SectionTask* task);
@@ -185,7 +194,10 @@ class Shard final : public CommitListener, public FlushSource {
   void ApplyMember(Job& job, const MemberView& member);
   void CloseCompleteRounds(Job& job);
   void CloseRound(Job& job, WorkerClock round, Lsn lsn);
-  void LeaveJob(Job& job, MemberView& member);
+  void LeaveJob(Job& job, MemberView& member, WorkerClock left_clock);
+  void AppendClose(Job& job, WorkerClock round);
+  void StartDeadline(Job& job);
+  void StopDeadline(Job& job);
   void FailWaiting(const Refusal& refusal);
   Membership* FindMembership(SessionId session);
 

@@ -162,7 +162,12 @@ std::string Shard::SaveState() const {
 
 void Shard::SaveJob(const Job& job, v1::JobSyncState& proto) const {
   proto.set_job(job.id);
-  proto.set_sync(static_cast<uint32_t>(job.sync));
+  v1::Sync& sync = *proto.mutable_sync();
+  sync.set_kind(static_cast<v1::Sync::Kind>(job.sync.kind));
+  sync.set_staleness(job.sync.staleness);
+  sync.set_backup_workers(job.sync.backup_workers);
+  sync.set_quorum(job.sync.quorum);
+  sync.set_deadline_ms(job.sync.deadline_ms);
   proto.set_open_round(job.policy->open_round());
   for (const auto& [worker, member] : job.members) {
     v1::MemberState& out = *proto.add_members();
@@ -199,7 +204,7 @@ void Shard::SaveJob(const Job& job, v1::JobSyncState& proto) const {
 void Shard::RestoreJob(const v1::JobSyncState& proto) {
   auto job = std::make_unique<Job>();
   job->id = proto.job();
-  job->sync = static_cast<SyncKind>(proto.sync());
+  job->sync = SyncSpecOf(proto.sync());
   job->policy = MakeSyncPolicy(job->sync);
   std::map<WorkerId, SyncPolicy::Member> live;
   for (const v1::MemberState& saved : proto.members()) {

@@ -85,7 +85,7 @@ void Shard::ApplyMember(Job& job, const MemberView& member) {
   Append(RecordKind::kMembership, [this, &job, member, same](Lsn) {
     MemberView& now = job.members[member.worker];
     if (now.session != kNoSession && !now.left && (member.left || !same)) {
-      LeaveJob(job, now);
+      LeaveJob(job, now, same ? member.left_clock : 0);
     }
     if (!same && !member.left) job.policy->Join(member.worker,
                                                 member.first_clock);
@@ -97,10 +97,10 @@ void Shard::ApplyMember(Job& job, const MemberView& member) {
 }
 
 // The worker is gone: nobody waits for it, and its session is over here.
-void Shard::LeaveJob(Job& job, MemberView& member) {
+void Shard::LeaveJob(Job& job, MemberView& member, WorkerClock left_clock) {
   job.policy->Leave(member.worker);
   options_.counters->contributions_dead.Add(
-      job.rounds.DropIncomplete(member.worker));
+      job.rounds.DropWorker(member.worker, left_clock));
   memberships_[member.session].left = true;
   auto session = sessions_.find(member.session);
   if (session == sessions_.end()) return;
@@ -116,14 +116,32 @@ void Shard::LeaveJob(Job& job, MemberView& member) {
 void Shard::CloseCompleteRounds(Job& job) {
   if (job.closing) return;
   std::optional<WorkerClock> round = job.policy->CompleteRound();
-  if (!round.has_value()) return;
+  if (round.has_value()) return AppendClose(job, *round);
+  if (job.policy->RoundHasContributor()) StartDeadline(job);
+}
+
+void Shard::AppendClose(Job& job, WorkerClock round) {
   job.closing = true;
-  WorkerClock complete = *round;
-  Append(RecordKind::kRoundClose, [this, &job, complete](Lsn lsn) {
+  StopDeadline(job);
+  Append(RecordKind::kRoundClose, [this, &job, round](Lsn lsn) {
     job.closing = false;
-    CloseRound(job, complete, lsn);
+    CloseRound(job, round, lsn);
     CloseCompleteRounds(job);
   });
+}
+
+void Shard::StartDeadline(Job& job) {
+  if (job.sync.deadline_ms == 0) return;
+  if (job.deadline != absl::InfiniteDuration()) return;
+  job.deadline =
+      options_.clock->Now() + absl::Milliseconds(job.sync.deadline_ms);
+  options_.counters->round_deadlines.Add(1);
+}
+
+void Shard::StopDeadline(Job& job) {
+  if (job.deadline == absl::InfiniteDuration()) return;
+  job.deadline = absl::InfiniteDuration();
+  options_.counters->round_deadlines.Add(-1);
 }
 
 void Shard::CloseRound(Job& job, WorkerClock round, Lsn lsn) {
@@ -135,8 +153,8 @@ void Shard::CloseRound(Job& job, WorkerClock round, Lsn lsn) {
         return table == nullptr ? 0 : table->config().dim;
       },
       [&](const MeanGradient& mean) {
-        ApplyRows(*tables_.at(mean.table), mean.keys, mean.rows.data(), lsn,
-                  &rows_skipped);
+        ApplyRows(*tables_.at(mean.table), mean.keys, mean.rows.data(),
+                  {.lsn = lsn, .clock = round}, &rows_skipped);
       });
   job.policy->CloseRound(round);
   options_.counters->rounds.Add();
@@ -146,6 +164,9 @@ void Shard::CloseRound(Job& job, WorkerClock round, Lsn lsn) {
 void Shard::Expire(absl::Duration now) {
   std::vector<std::pair<SectionTask*, Refusal>> expired;
   for (auto& [id, job] : jobs_) {
+    if (serving_ && job->deadline <= now && !job->closing) {
+      AppendClose(*job, job->policy->open_round());  // a logged decision
+    }
     std::vector<SectionTask*> waiting;
     for (SectionTask* task : job->parked) {
       if (task->deadline > now) {

@@ -145,9 +145,12 @@ Shard::Refusal Shard::Validate(SectionTask& task) const {
   }
   DecodeError error = DecodeKeys(task, options_.shard_count);
   if (!error.status.ok()) return {error.status, error.reason};
+  Refusal pulled = CheckPulled(task, *table);
+  if (pulled.refused()) return pulled;
   error = DecodeRows(task, table->config().dim);
   if (!error.status.ok()) return {error.status, error.reason};
-  absl::Status values = table->CheckFinite(task.keys, task.rows.data());
+  absl::Status values = table->CheckFinite(task.keys, task.rows.data(),
+                                           header.with_pulled());
   if (!values.ok()) return {values, wire::Reason::kNonFinite};
   absl::Status room = table->CheckRoom(task.keys);
   if (!room.ok()) return {room, wire::Reason::kRows};
@@ -206,7 +209,8 @@ wire::Outcome Shard::ApplyGradient(SectionTask& task, Membership* membership,
     case Admission::kApply:
       if (!task.keys.empty()) {
         ApplyRows(*tables_.at(task.header().table), task.keys,
-                  task.rows.data(), lsn, &task.reply.header.rows_skipped);
+                  task.rows.data(), StampOf(task, membership, lsn),
+                  &task.reply.header.rows_skipped);
       }
       return wire::Outcome::kApplied;
     case Admission::kAccumulate:
@@ -226,12 +230,12 @@ wire::Outcome Shard::ApplyGradient(SectionTask& task, Membership* membership,
 }
 
 void Shard::ApplyRows(TableShard& table, absl::Span<const Key> keys,
-                      const float* const* grads, Lsn lsn,
+                      const float* const* grads, PushStamp stamp,
                       uint32_t* rows_skipped) {
   // Wall time, for expiry by days; not part of what replicas compare.
-  uint32_t last_use = static_cast<uint32_t>(std::time(nullptr));
+  stamp.last_use = static_cast<uint32_t>(std::time(nullptr));
   size_t dirty_before = table.dirty_rows();
-  ApplyResult result = table.Apply(keys, grads, lsn, last_use);
+  ApplyResult result = table.Apply(keys, grads, stamp);
   dirty_rows_ += table.dirty_rows() - dirty_before;
   *rows_skipped += result.rows_skipped;
   options_.counters->push_rows.Add(keys.size());

@@ -8,7 +8,9 @@ namespace paramo {
 
 class AsyncPolicy final : public SyncPolicy {
  public:
-  Admission AdmitPush(WorkerId worker, WorkerClock clock) const override;
+  Admission AdmitPush(WorkerId worker, WorkerClock /*clock*/) const override {
+    return IsMember(worker) ? Admission::kApply : Admission::kNotAMember;
+  }
   bool PullReady(WorkerClock /*clock*/) const override { return true; }
   std::optional<WorkerClock> CompleteRound() const override {
     return std::nullopt;

@@ -28,6 +28,14 @@ WorkerClock SyncPolicy::SlowestClock() const {
   return slowest;
 }
 
+WorkerClock SyncPolicy::FastestClock() const {
+  WorkerClock fastest = finished_;
+  for (const auto& [worker, member] : members_) {
+    fastest = std::max(fastest, member.next);
+  }
+  return fastest;
+}
+
 void SyncPolicy::Restore(const std::map<WorkerId, Member>& members,
                          WorkerClock /*open_round*/) {
   members_ = members;

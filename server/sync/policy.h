@@ -17,7 +17,17 @@
 
 namespace paramo {
 
-enum class SyncKind { kAsync, kBsp };
+// The numbers of paramo.v1.Sync.Kind.
+enum class SyncKind : uint32_t { kAsync = 0, kBsp = 1, kSsp = 2, kRound = 3 };
+
+// What paramo.v1.Sync says; fields of other kinds are 0.
+struct SyncSpec {
+  SyncKind kind = SyncKind::kAsync;
+  uint32_t staleness = 0;       // ssp: s
+  uint32_t backup_workers = 0;  // bsp: b
+  uint32_t quorum = 0;          // round: contributions that close it
+  uint32_t deadline_ms = 0;     // round: it closes then with those it has
+};
 
 // What to do with a push of a member.
 enum class Admission {
@@ -29,8 +39,7 @@ enum class Admission {
 
 // Invariants
 //   1. A member's clock only grows.
-//   2. Rounds close in order, each once, and only after every live member that
-//      has begun has ended its step.
+//   2. Rounds close in order, each once.
 class SyncPolicy {
  public:
   struct Member {
@@ -55,9 +64,13 @@ class SyncPolicy {
   // then calls CloseRound.
   virtual std::optional<WorkerClock> CompleteRound() const = 0;
   virtual void CloseRound(WorkerClock /*round*/) {}
+  // Somebody has ended the open round: its deadline may close it.
+  virtual bool RoundHasContributor() const { return false; }
 
-  // Lowest clock that all live members have finished; what replies carry.
+  // Steps that all live members have finished, and that the fastest has; what
+  // replies carry and what staleness is measured by.
   WorkerClock SlowestClock() const;
+  WorkerClock FastestClock() const;
 
   bool IsMember(WorkerId worker) const { return members_.contains(worker); }
   const std::map<WorkerId, Member>& members() const { return members_; }
@@ -72,6 +85,6 @@ class SyncPolicy {
   WorkerClock finished_ = 0;  // what SlowestClock was when the last one left
 };
 
-std::unique_ptr<SyncPolicy> MakeSyncPolicy(SyncKind kind);
+std::unique_ptr<SyncPolicy> MakeSyncPolicy(const SyncSpec& spec);
 
 }  // namespace paramo

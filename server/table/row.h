@@ -1,8 +1,8 @@
 // A row is one contiguous record: header, value, slots (see
 // docs/formats/row.md). It is stored in memory and written to disk as it is.
 //
-//   0            32                32 + 4 dim             32 + 4 dim (1 +
-//   slots) | RowHeader  | value [dim] f32 | slots [slots, dim] f32 |
+//   0            32                32 + 4 dim
+//   | RowHeader  | value [dim] f32 | slots of the rule, f32 |
 #pragma once
 
 #include <cstddef>
@@ -16,17 +16,18 @@ namespace paramo {
 // most kDimMax = 2^16 floats.
 class RowLayout {
  public:
-  RowLayout(uint32_t dim, uint32_t slots) : dim_(dim), slots_(slots) {}
+  // `slot_floats`: of all slots, RuleInfo::SlotFloats(dim).
+  RowLayout(uint32_t dim, size_t slot_floats)
+      : dim_(dim), slot_floats_(slot_floats) {}
 
   uint32_t dim() const { return dim_; }
-  uint32_t slots() const { return slots_; }
 
   static constexpr size_t value_offset() { return sizeof(RowHeader); }
   size_t value_bytes() const { return size_t{dim_} * sizeof(float); }
-  size_t slot_offset(uint32_t slot) const {
-    return value_offset() + value_bytes() * (1 + slot);
+  size_t slots_offset() const { return value_offset() + value_bytes(); }
+  size_t record_bytes() const {
+    return slots_offset() + slot_floats_ * sizeof(float);
   }
-  size_t record_bytes() const { return slot_offset(slots_); }
 
   // Distance of records in memory: 16-byte aligned, so that every row of the
   // common widths can be loaded aligned.
@@ -34,7 +35,7 @@ class RowLayout {
 
  private:
   uint32_t dim_;
-  uint32_t slots_;
+  size_t slot_floats_;
 };
 
 inline RowHeader& HeaderOf(std::byte* row) {

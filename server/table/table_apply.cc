@@ -6,19 +6,27 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "server/rule/finite.h"
+#include "server/table/gradient.h"
 #include "server/table/table_shard.h"
 
 namespace paramo {
 
-absl::Status TableShard::CheckFinite(absl::Span<const Key> keys,
-                                     const float* const* grads) const {
-  if (config_.policy != NonFinitePolicy::kReject) return absl::OkStatus();
-  const size_t bad = FirstNonFiniteRow(grads, keys.size(), layout_.dim());
+absl::Status CheckFinite(const TableConfig& table, absl::Span<const Key> keys,
+                         const float* const* grads, bool with_pulled) {
+  if (table.policy != NonFinitePolicy::kReject) return absl::OkStatus();
+  const uint32_t width = with_pulled ? 2 * table.dim : table.dim;
+  const size_t bad = FirstNonFiniteRow(grads, keys.size(), width);
   if (bad == keys.size()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "the gradient of key ", keys[bad], " (row ", bad, " of ", keys.size(),
       ") holds a NaN or an infinity; nothing was applied. Mend the gradient, "
       "or let the table skip such rows or clip them (non_finite)"));
+}
+
+absl::Status TableShard::CheckFinite(absl::Span<const Key> keys,
+                                     const float* const* grads,
+                                     bool with_pulled) const {
+  return paramo::CheckFinite(config_, keys, grads, with_pulled);
 }
 
 absl::Status TableShard::CheckRoom(absl::Span<const Key> keys) const {
@@ -36,26 +44,33 @@ absl::Status TableShard::CheckRoom(absl::Span<const Key> keys) const {
 }
 
 ApplyResult TableShard::Apply(absl::Span<const Key> keys,
-                              const float* const* grads, Lsn lsn,
-                              uint32_t last_use) {
+                              const float* const* grads,
+                              const PushStamp& stamp) {
+  double lr_scale = config_.schedule.Factor(stamp.clock);
+  if (config_.staleness_scaling) {
+    lr_scale /= 1 + static_cast<double>(stamp.staleness);
+  }
+  const Update update{.stamp = stamp,
+                      .lr_scale = lr_scale,
+                      .prepares = PreparesGradients(config_, stamp.with_pulled)};
+  if (update.prepares) prepared_.resize(batch_rows_ * layout_.dim());
+
   distinct_.Set(keys, grads, layout_.dim());
+  // A sum of duplicates has no pulled values behind it.
+  PARAMO_CHECK(!stamp.with_pulled || distinct_.keys().size() == keys.size());
   keys = distinct_.keys();
   grads = distinct_.grads();
   ApplyResult result;
   for (size_t at = 0; at < keys.size(); at += batch_rows_) {
-    ApplyBatch(keys.subspan(at, batch_rows_), grads + at, {lsn, last_use},
-               &result);
+    ApplyBatch(keys.subspan(at, batch_rows_), grads + at, update, &result);
   }
   distinct_.Trim();
   return result;
 }
 
 void TableShard::ApplyBatch(absl::Span<const Key> keys,
-                            const float* const* grads, Stamp stamp,
+                            const float* const* grads, const Update& update,
                             ApplyResult* result) {
-  const uint32_t dim = layout_.dim();
-  const bool clip = config_.policy == NonFinitePolicy::kClip;
-  if (clip) clipped_.resize(batch_rows_ * dim);
   uint32_t numbers[kBatchRows];
   FindBatch(keys, numbers);
 
@@ -63,17 +78,11 @@ void TableShard::ApplyBatch(absl::Span<const Key> keys,
   const float* row_grads[kBatchRows];
   size_t found = 0;
   for (size_t i = 0; i < keys.size(); ++i) {
-    const float* grad = grads[i];
-    if (clip) {
-      float* clipped = clipped_.data() + i * dim;
-      ClipGradient(grad, config_.clip, dim, clipped);
-      grad = clipped;
-    }
     if (numbers[i] != kNoRow) {
       rows[found] = arena_.Row(numbers[i]);
-      row_grads[found] = grad;
+      row_grads[found] = Prepare(grads[i], rows[found], update, i);
       numbers[found++] = numbers[i];
-    } else if (CreateRow(keys[i], grad, stamp)) {
+    } else if (CreateRow(keys[i], grads[i], update, i)) {
       ++result->rows_created;
       ++result->rows_updated;
     } else {
@@ -82,21 +91,39 @@ void TableShard::ApplyBatch(absl::Span<const Key> keys,
   }
 
   bool skipped[kBatchRows] = {};
-  const uint32_t skips = config_.rule->Apply({.dim = dim,
+  const uint32_t skips = config_.rule->Apply({.dim = layout_.dim(),
                                               .rows = rows,
                                               .grads = row_grads,
                                               .n = found,
+                                              .lr_scale = update.lr_scale,
                                               .skipped = skipped});
   for (size_t i = 0; i < found; ++i) {
-    if (!skipped[i]) Touch(numbers[i], stamp);
+    if (!skipped[i]) Touch(numbers[i], update.stamp);
   }
   result->rows_skipped += skips;
   result->rows_updated += static_cast<uint32_t>(found) - skips;
 }
 
+// The gradient as the rule is to see it; `position` within the batch.
+const float* TableShard::Prepare(const float* grad, const std::byte* row,
+                                 const Update& update, size_t position) {
+  if (!update.prepares) return grad;
+  const uint32_t dim = layout_.dim();
+  const auto* behind = reinterpret_cast<const float*>(
+      reinterpret_cast<const std::byte*>(grad) + layout_.value_bytes());
+  float* prepared = prepared_.data() + position * dim;
+  PrepareGradient(config_,
+                  {.grad = grad,
+                   .pulled = update.stamp.with_pulled ? behind : nullptr,
+                   .value = ValueOf(row)},
+                  dim, prepared);
+  return prepared;
+}
+
 // The row is linked only when its first update has succeeded: a gradient that
 // is refused leaves nothing behind.
-bool TableShard::CreateRow(Key key, const float* grad, Stamp stamp) {
+bool TableShard::CreateRow(Key key, const float* grad, const Update& update,
+                           size_t position) {
   if (rows() >= rows_max_) return false;
   std::byte* row = arena_.Append();
   HeaderOf(row) = RowHeader{.key = key,
@@ -106,20 +133,24 @@ bool TableShard::CreateRow(Key key, const float* grad, Stamp stamp) {
                             .snapshot_generation = 0,
                             .step = 0};
   config_.initializer.Fill(config_.seed, key, ValueOf(row), layout_.dim());
-  std::memset(row + layout_.slot_offset(0), 0,
-              layout_.record_bytes() - layout_.slot_offset(0));
-  const RuleBatch batch{
-      .dim = layout_.dim(), .rows = &row, .grads = &grad, .n = 1};
+  std::memset(row + layout_.slots_offset(), 0,
+              layout_.record_bytes() - layout_.slots_offset());
+  grad = Prepare(grad, row, update, position);
+  const RuleBatch batch{.dim = layout_.dim(),
+                        .rows = &row,
+                        .grads = &grad,
+                        .n = 1,
+                        .lr_scale = update.lr_scale};
   if (config_.rule->Apply(batch) != 0) {
     arena_.Pop();
     return false;
   }
   Link(key);
-  Touch(static_cast<uint32_t>(rows() - 1), stamp);
+  Touch(static_cast<uint32_t>(rows() - 1), update.stamp);
   return true;
 }
 
-void TableShard::Touch(uint32_t row, Stamp stamp) {
+void TableShard::Touch(uint32_t row, const PushStamp& stamp) {
   RowHeader& header = HeaderOf(arena_.Row(row));
   header.lsn = stamp.lsn;
   header.last_use = stamp.last_use;

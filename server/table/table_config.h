@@ -8,6 +8,7 @@
 #include "common/base/ids.h"
 #include "server/rule/initializer.h"
 #include "server/rule/rule.h"
+#include "server/rule/schedule.h"
 
 namespace paramo {
 
@@ -18,6 +19,13 @@ enum class NonFinitePolicy : uint32_t {
   kClip = 2,     // NaN becomes 0, everything is clipped to +-clip
 };
 
+// Bounds on a row's gradient; 0 = off, else finite.
+struct Clipping {
+  float value = 0;  // of each element
+  float norm = 0;   // of the row, Euclidean
+};
+
+// docs/rules.md says what each does; cluster.proto has the ranges.
 struct TableConfig {
   TableId id = 0;
   uint32_t version = 0;
@@ -29,6 +37,10 @@ struct TableConfig {
   uint64_t seed = 0;
   NonFinitePolicy policy = NonFinitePolicy::kReject;
   float clip = 0;  // > 0 and finite; only for kClip
+  Clipping clipping;
+  Schedule schedule;
+  bool staleness_scaling = false;
+  float delay_compensation = 0;  // lambda; 0 = off
 };
 
 }  // namespace paramo

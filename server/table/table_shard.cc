@@ -14,7 +14,7 @@
 namespace paramo {
 namespace {
 
-// Clipped gradients of one batch stay within 1 MiB, or are one row.
+// Prepared gradients of one batch stay within 1 MiB, or are one row.
 constexpr size_t kBatchBytes = size_t{1} << 20;
 
 }  // namespace
@@ -23,7 +23,7 @@ TableShard::TableShard(TableConfig config, ShardId shard, uint64_t rows_max)
     : config_(std::move(config)),
       shard_(shard),
       rows_max_(rows_max),
-      layout_(config_.dim, config_.rule->info().slots),
+      layout_(config_.dim, config_.rule->info().SlotFloats(config_.dim)),
       batch_rows_(std::clamp<size_t>(kBatchBytes / layout_.record_bytes(), 1,
                                      kBatchRows)),
       arena_(layout_.stride()) {
@@ -40,12 +40,12 @@ absl::Status TableShard::SetConfig(TableConfig config) {
                      ": id, dim, initializer and seed are fixed for "
                      "its life; create another table"));
   }
-  const uint32_t slots = config.rule->info().slots;
-  if (slots != layout_.slots()) {
+  const RuleInfo &now = config_.rule->info(), &next = config.rule->info();
+  if (next.SlotsText() != now.SlotsText()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "table ", config_.name, ": rule ", config.rule->info().name, " has ",
-        slots, " slots per row, but its rows have ", layout_.slots(), " (rule ",
-        config_.rule->info().name, "); create another table"));
+        "table ", config_.name, ": rule ", next.name, " has the slots ",
+        next.SlotsText(), ", but the rows have those of rule ", now.name, ", ",
+        now.SlotsText(), "; create another table"));
   }
   config_ = std::move(config);
   return absl::OkStatus();
@@ -183,7 +183,7 @@ uint64_t TableShard::Checksum() const {
 
 size_t TableShard::bytes() const {
   return arena_.bytes() + index_.bytes() + dirty_.capacity() * 8 +
-         distinct_.bytes() + clipped_.capacity() * sizeof(float);
+         distinct_.bytes() + prepared_.capacity() * sizeof(float);
 }
 
 }  // namespace paramo

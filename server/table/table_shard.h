@@ -19,6 +19,15 @@
 
 namespace paramo {
 
+// What a push brings besides keys and gradients.
+struct PushStamp {
+  Lsn lsn = 0;
+  uint32_t last_use = 0;      // wall time; outside checksums
+  WorkerClock clock = 0;      // of the push or round: where the schedule stands
+  WorkerClock staleness = 0;  // steps behind the fastest live worker
+  bool with_pulled = false;   // see Apply
+};
+
 // What one Apply did. Sums to the number of distinct keys, but for
 // rows_created, which counts some of rows_updated.
 struct ApplyResult {
@@ -26,6 +35,10 @@ struct ApplyResult {
   uint32_t rows_created = 0;  // of them, those that were missing before
   uint32_t rows_skipped = 0;  // left unchanged: not finite, or no room
 };
+
+// What TableShard::CheckFinite says, for keys of several shards.
+absl::Status CheckFinite(const TableConfig& table, absl::Span<const Key> keys,
+                         const float* const* grads, bool with_pulled = false);
 
 // Owned by a shard; made when the table's creation is applied, gone when its
 // drop is. Threads: only the shard's strand; nothing here locks.
@@ -46,35 +59,41 @@ class TableShard {
   const RowLayout& layout() const { return layout_; }
   ShardId shard() const { return shard_; }
 
-  // Takes an altered config (rule, parameters, policy, version).
-  // Errors: INVALID_ARGUMENT  id, dim, seed, initializer or the rule's number
-  //                           of slots differ
+  // Takes an altered config (rule, parameters, policies, version).
+  // Errors: INVALID_ARGUMENT  id, dim, seed, initializer or the rule's slots
+  //                           differ
   absl::Status SetConfig(TableConfig config);
 
   // Both are asked before the push is logged, so that it can be refused whole.
   // Two calls, because they are counted as different refusals.
   //
-  // Shapes: keys [n], grads [n][dim] f32 at any alignment.
-  // Errors: INVALID_ARGUMENT    a gradient holds a NaN or an infinity, and the
-  //                             table's policy is reject
+  // Shapes: keys [n], grads [n][dim] f32 at any alignment; [n][2 dim] when
+  //         pulled values are behind each gradient.
+  // Errors: INVALID_ARGUMENT    a gradient or a pulled value is a NaN or an
+  //                             infinity, and the table's policy is reject
   //         RESOURCE_EXHAUSTED  the missing keys would not fit
   absl::Status CheckFinite(absl::Span<const Key> keys,
-                           const float* const* grads) const;
+                           const float* const* grads,
+                           bool with_pulled = false) const;
   absl::Status CheckRoom(absl::Span<const Key> keys) const;
 
   // Applies one gradient row per key.
   //
   // Shapes:  keys [n], any order; duplicates are summed in the order given
   //          (first + second, + third, ...) before policy and rule see them.
-  //          grads [n][dim] f32 at any alignment.
-  // Effects: missing rows are created from the initializer. A row that the
+  //          grads [n][dim] f32 at any alignment. With stamp.with_pulled
+  //          [n][2 dim], each gradient followed by the value that it was
+  //          computed at; keys then have no duplicates.
+  // Effects: the rule's learning rate is scaled by the table's schedule at
+  //          stamp.clock, and by 1 / (1 + stamp.staleness) if the table says
+  //          so. Missing rows are created from the initializer. A row that the
   //          rule would make non-finite stays exactly as it was (a missing
-  //          one stays missing) and counts as skipped. Changed rows take
-  //          `lsn` and `last_use`, count one more push and become dirty.
+  //          one stays missing) and counts as skipped. Changed rows take the
+  //          stamp's lsn and last use, count one more push and become dirty.
   // Cost:    O(n dim); about 2 cache misses per row, overlapped. Sorted keys
   //          are a fast path.
   ApplyResult Apply(absl::Span<const Key> keys, const float* const* grads,
-                    Lsn lsn, uint32_t last_use);
+                    const PushStamp& stamp);
 
   // Copies the values of `keys` (duplicates allowed) to `out`, [n, dim] f32
   // row-major at any alignment; missing rows are computed, never created.
@@ -127,18 +146,23 @@ class TableShard {
   // flight, and 128 Adagrad rows of 64 floats (68 KiB) stay in L2.
   static constexpr size_t kBatchRows = 128;
 
-  struct Stamp {
-    Lsn lsn;
-    uint32_t last_use;
+  // A stamp, with the learning rate's factor worked out once per push.
+  struct Update {
+    const PushStamp& stamp;
+    double lr_scale;
+    bool prepares;  // gradients, before the rule sees them
   };
 
   // rows[i] = row number of keys[i] or kNoRow, for up to kBatchRows keys.
   void FindBatch(absl::Span<const Key> keys, uint32_t* rows) const;
   void ApplyBatch(absl::Span<const Key> keys, const float* const* grads,
-                  Stamp stamp, ApplyResult* result);
-  bool CreateRow(Key key, const float* grad, Stamp stamp);
+                  const Update& update, ApplyResult* result);
+  const float* Prepare(const float* grad, const std::byte* row,
+                       const Update& update, size_t position);
+  bool CreateRow(Key key, const float* grad, const Update& update,
+                 size_t position);
   void Link(Key key);  // makes the row just appended to arena_ findable
-  void Touch(uint32_t row, Stamp stamp);
+  void Touch(uint32_t row, const PushStamp& stamp);
   void SetDirty(uint32_t row);
   void SetClean(uint32_t row);
   template <typename OutOf>
@@ -161,7 +185,7 @@ class TableShard {
 
   // Scratch of Apply.
   DistinctKeys distinct_;
-  std::vector<float> clipped_;  // gradients of one batch
+  std::vector<float> prepared_;  // gradients of one batch
 };
 
 }  // namespace paramo

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes routing.txt: test vectors of the routing hash.
 
-Independent of the C++ code: it follows docs/formats.md, "Routing", with
+Independent of the C++ code: it follows docs/formats/routing.md, with
 Python's unbounded integers. Run it from anywhere; it rewrites the file beside
 it, and the result never changes.
 """

@@ -33,7 +33,7 @@ std::unique_ptr<TableShard> MakeTable(const std::string& rule) {
   std::vector<Key> keys(kBatch);
   for (size_t at = 0; at < kRows; at += kBatch) {
     for (size_t i = 0; i < kBatch; ++i) keys[i] = Mix64(at + i);
-    table->Apply(keys, grads.data(), /*lsn=*/1, /*last_use=*/0);
+    table->Apply(keys, grads.data(), {.lsn = 1});
   }
   return table;
 }
@@ -76,7 +76,7 @@ void Push(benchmark::State& state, const std::string& rule) {
   Lsn lsn = 1;
   size_t at = 0;
   for (auto _ : state) {
-    table->Apply(batches[at++ % kBatches], grads.data(), ++lsn, 0);
+    table->Apply(batches[at++ % kBatches], grads.data(), {.lsn = ++lsn});
   }
   Report(state);
 }

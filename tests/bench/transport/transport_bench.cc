@@ -65,7 +65,8 @@ double CpuSeconds() {
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   const auto seconds = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+    return static_cast<double>(t.tv_sec) +
+           1e-6 * static_cast<double>(t.tv_usec);
   };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
@@ -77,7 +78,10 @@ class Pump {
   Pump(DataChannel& channel, size_t bytes) : channel_(channel), bytes_(bytes) {}
 
   void Start(int in_flight) {
-    running_ = in_flight;
+    {
+      MutexLock lock(mu_);
+      running_ = in_flight;
+    }
     for (int i = 0; i < in_flight; ++i) SendOne();
   }
   int64_t answered() const { return answered_.load(std::memory_order_relaxed); }
@@ -147,8 +151,8 @@ void Run(const Case& c, absl::Duration duration, int server_threads) {
 
   const double gigabytes = n * static_cast<double>(c.bytes) / 1e9;
   std::printf("%-5s %9zu %9d %11.0f %8.2f %10.1f %10.2f\n", c.name, c.bytes,
-              c.in_flight, n / seconds, gigabytes / seconds,
-              cpu_used / n * 1e6, cpu_used / gigabytes);
+              c.in_flight, n / seconds, gigabytes / seconds, cpu_used / n * 1e6,
+              cpu_used / gigabytes);
   std::fflush(stdout);
 }
 

@@ -1,13 +1,17 @@
 // Peers that are broken, lost or hostile (W1, W3, W4): what they get, that
 // memory stays bounded, and that others are served meanwhile.
+#include <gmock/gmock.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "common/transport/byte_buffer.h"
 #include "paramo/v1/data.grpc.pb.h"
 #include "tests/integration/transport/transport_testing.h"
@@ -20,10 +24,9 @@ class BadInputTest : public ::testing::Test {
   BadInputTest() : executor_(1) {
     DataServer::Options options;
     options.handler = Echo;
-    options.handshake_timeout = absl::Milliseconds(500);
     server_ = StartServer(std::move(options));
-    good_ = std::make_unique<DataChannel>(executor_,
-                                          ChannelTo(server_->port()));
+    good_ =
+        std::make_unique<DataChannel>(executor_, ChannelTo(server_->port()));
     EXPECT_EQ(EchoOnce(*good_, 1000), absl::OkStatus());
   }
   // The connection that was there before goes on, and a new one is accepted.
@@ -43,10 +46,54 @@ class BadInputTest : public ::testing::Test {
         grpc::InsecureChannelCredentials(), arguments);
   }
 
+  grpc::Status UnaryCall(const std::string& method,
+                         const grpc::ByteBuffer& message) {
+    grpc::GenericStub stub(PlainChannel());
+    grpc::ClientContext context;
+    grpc::CompletionQueue queue;
+    auto call = stub.PrepareUnaryCall(&context, method, message, &queue);
+    call->StartCall();
+    grpc::Status status;
+    call->Finish(&reply_, &status, nullptr);
+    void* tag;
+    bool ok;
+    EXPECT_TRUE(queue.Next(&tag, &ok));
+    return status;
+  }
+
+  grpc::ByteBuffer reply_;  // of the last UnaryCall
   std::unique_ptr<DataServer> server_;
   ClientExecutor executor_;
   std::unique_ptr<DataChannel> good_;
 };
+
+// ---- What is served beside the data plane -----------------------------------
+
+TEST_F(BadInputTest, HealthFollowsSetServing) {
+  // HealthCheckRequest{} gives HealthCheckResponse{status = 1}: SERVING.
+  const std::string method = "/grpc.health.v1.Health/Check";
+  ASSERT_TRUE(UnaryCall(method, ToByteBuffer({})).ok());
+  EXPECT_EQ(ToRope(reply_).Flatten(), "\x08\x01");
+  server_->SetServing(false);
+  ASSERT_TRUE(UnaryCall(method, ToByteBuffer({})).ok());
+  EXPECT_EQ(ToRope(reply_).Flatten(), "\x08\x02");
+}
+
+TEST_F(BadInputTest, ReflectionListsTheServicesWhenAskedFor) {
+  // ServerReflectionRequest{list_services = ""}
+  const std::string method =
+      "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
+  const std::string list_services("\x3a\x00", 2);
+  EXPECT_EQ(
+      UnaryCall(method, ToByteBuffer(ToMessage(list_services))).error_code(),
+      grpc::StatusCode::UNIMPLEMENTED);
+  DataServer::Options options;
+  options.handler = Echo;
+  options.reflection = true;
+  server_ = StartServer(std::move(options));
+  ASSERT_TRUE(UnaryCall(method, ToByteBuffer(ToMessage(list_services))).ok());
+  EXPECT_THAT(ToRope(reply_).Flatten(), ::testing::HasSubstr("paramo.v1.Data"));
+}
 
 // ---- W1: not gRPC at all ----------------------------------------------------
 
@@ -67,6 +114,13 @@ TEST_F(BadInputTest, ForeignProtocolsAreHungUpOn) {
 }
 
 TEST_F(BadInputTest, SilentPeersAreHungUpOnAfterTheHandshakeTimeout) {
+  DataServer::Options options;
+  options.handler = Echo;
+  options.handshake_timeout = absl::Milliseconds(500);
+  good_.reset();
+  server_ = StartServer(std::move(options));
+  good_ = std::make_unique<DataChannel>(executor_, ChannelTo(server_->port()));
+
   RawSocket mute(server_->port());
   RawSocket preface(server_->port());
   preface.Send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
@@ -83,7 +137,8 @@ TEST_F(BadInputTest, SilentPeersAreHungUpOnAfterTheHandshakeTimeout) {
 TEST_F(BadInputTest, UnaryMessageAboveTheLimitIsResourceExhausted) {
   auto stub = v1::Data::NewStub(PlainChannel());
   v1::Request request;
-  request.add_push()->set_values(std::string(kMessageBytesMax + (1 << 20), 'x'));
+  request.add_push()->set_values(
+      std::string(kMessageBytesMax + (1 << 20), 'x'));
   grpc::ClientContext context;
   v1::Reply reply;
   EXPECT_EQ(stub->Push(&context, request, &reply).error_code(),
@@ -96,7 +151,8 @@ TEST_F(BadInputTest, StreamMessageAboveTheLimitIsResourceExhausted) {
   grpc::ClientContext context;
   auto stream = stub->Stream(&context);
   v1::Request request;
-  request.add_push()->set_values(std::string(kMessageBytesMax + (1 << 20), 'x'));
+  request.add_push()->set_values(
+      std::string(kMessageBytesMax + (1 << 20), 'x'));
   stream->Write(request);
   v1::Reply reply;
   while (stream->Read(&reply)) continue;
@@ -143,15 +199,46 @@ TEST_F(BadInputTest, ClaimedTwoGigabytesAllocateNothing) {
   std::vector<std::unique_ptr<RawSocket>> peers;
   for (int i = 0; i < 20; ++i) {
     peers.push_back(std::make_unique<RawSocket>(server_->port()));
-    peers.back()->Send(OpenCall("/paramo.v1.Data/Stream") +
-                       Frame(kData, 0, 1, std::string("\0\x7f\xff\xff\xff", 5) +
-                                              std::string(1000, 'x')));
+    peers.back()->Send(
+        OpenCall("/paramo.v1.Data/Stream") +
+        Frame(kData, 0, 1,
+              std::string("\0\x7f\xff\xff\xff", 5) + std::string(1000, 'x')));
   }
   EXPECT_TRUE(WaitUntil([&] { return server_->streams() == 21; }));
   ExpectStillServing();
   EXPECT_LT(ResidentBytes(), before + (size_t{64} << 20));
   peers.clear();
   EXPECT_TRUE(WaitUntil([&] { return server_->streams() == 1; }));
+}
+
+// gRPC checks a message's size when all of it has come. What a peer can make
+// the server hold until then is bounded for the server as a whole.
+TEST_F(BadInputTest, EndlessMessageIsCutOffBeforeItFillsTheMemory) {
+  DataServer::Options options;
+  options.handler = Echo;
+  options.receive_bytes_max = 128 << 20;
+  good_.reset();
+  server_ = StartServer(std::move(options));
+  good_ = std::make_unique<DataChannel>(executor_, ChannelTo(server_->port()));
+
+  // 600 MB as 600 times the same slice: this side holds 1 MB.
+  std::vector<grpc::Slice> slices(600, grpc::Slice(std::string(1 << 20, 'x')));
+  const grpc::ByteBuffer message(slices.data(), slices.size());
+  const size_t before = ResidentBytes();
+  std::atomic<bool> ended{false};
+  std::atomic<size_t> most{0};
+  std::thread watch([&] {
+    while (!ended) {
+      most = std::max(most.load(), ResidentBytes());
+      absl::SleepFor(absl::Milliseconds(2));
+    }
+  });
+  EXPECT_EQ(UnaryCall("/paramo.v1.Data/Push", message).error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
+  ended = true;
+  watch.join();
+  EXPECT_LT(most, before + (size_t{200} << 20));
+  ExpectStillServing();
 }
 
 TEST_F(BadInputTest, TruncatedMessageAndFrameEndTheCallOnly) {
@@ -170,20 +257,9 @@ TEST_F(BadInputTest, TruncatedMessageAndFrameEndTheCallOnly) {
 }
 
 TEST_F(BadInputTest, UnknownMethodIsUnimplemented) {
-  grpc::GenericStub stub(PlainChannel());
-  grpc::ClientContext context;
-  grpc::CompletionQueue queue;
-  auto call = stub.PrepareUnaryCall(&context, "/paramo.v1.Data/Drop",
-                                    grpc::ByteBuffer(ToByteBuffer(ToMessage("x"))),
-                                    &queue);
-  call->StartCall();
-  grpc::ByteBuffer reply;
-  grpc::Status status;
-  call->Finish(&reply, &status, nullptr);
-  void* tag;
-  bool ok;
-  ASSERT_TRUE(queue.Next(&tag, &ok));
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(UnaryCall("/paramo.v1.Data/Drop", ToByteBuffer(ToMessage("x")))
+                .error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
   ExpectStillServing();
 }
 
@@ -199,8 +275,9 @@ TEST_F(BadInputTest, CompressedMessagesAreRefusedNotInflated) {
     v1::Request request;
     request.add_push()->set_values(std::string(48 << 20, 'x'));
     v1::Reply reply;
-    EXPECT_EQ(stub->Push(&unary, request, &reply).error_code(),
-              grpc::StatusCode::UNIMPLEMENTED);
+    const grpc::Status status = stub->Push(&unary, request, &reply);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED)
+        << status.error_message();
 
     grpc::ClientContext streaming;
     streaming.set_compression_algorithm(algorithm);

@@ -101,11 +101,9 @@ TEST(Failure, ReconnectsToARestartedServerOnTheSamePort) {
   ClientExecutor executor(1);
   DataChannel channel(executor, ChannelTo(port));
   for (int round = 0; round < 3; ++round) {
-    EXPECT_TRUE(
-        WaitUntil([&] { return EchoOnce(channel, 5000).ok(); }));
+    EXPECT_TRUE(WaitUntil([&] { return EchoOnce(channel, 5000).ok(); }));
     server.reset();
-    EXPECT_TRUE(
-        WaitUntil([&] { return !EchoOnce(channel, 5000).ok(); }));
+    EXPECT_TRUE(WaitUntil([&] { return !EchoOnce(channel, 5000).ok(); }));
     server = StartServer(Echo, port);
     ASSERT_NE(server, nullptr);
   }
@@ -197,9 +195,13 @@ TEST(Failure, ChannelMayBeClosedFromInsideADone) {
 }
 
 TEST(Failure, RefusedHelloFailsEverySendWithItsStatus) {
-  auto server = StartServer([](std::unique_ptr<IncomingCall> call) {
+  MetricsRegistry metrics;
+  DataServer::Options server_options;
+  server_options.metrics = &metrics;
+  server_options.handler = [](std::unique_ptr<IncomingCall> call) {
     call->Fail(absl::FailedPreconditionError("this is cluster 7, not 8"));
-  });
+  };
+  auto server = StartServer(std::move(server_options));
   ClientExecutor executor(1);
   DataChannel channel(executor, ChannelTo(server->port()));
   for (int i = 0; i < 3; ++i) {
@@ -208,6 +210,9 @@ TEST(Failure, RefusedHelloFailsEverySendWithItsStatus) {
     EXPECT_THAT(std::string(status.message()), HasSubstr("not 8"));
     EXPECT_TRUE(NeverSent(status));
   }
+  EXPECT_GE(MetricValue(metrics, "paramo_streams_ended_total",
+                        "{reason=\"refused\"}"),
+            1);
 }
 
 TEST(Failure, HelloThatTheClientDislikesEndsTheStream) {

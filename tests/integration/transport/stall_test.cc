@@ -22,8 +22,8 @@ class DeafClient {
     grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     grpc::GenericStub stub(grpc::CreateCustomChannel(
-        "127.0.0.1:" + std::to_string(port),
-        grpc::InsecureChannelCredentials(), arguments));
+        "127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials(),
+        arguments));
     stream_ = stub.PrepareCall(&context_, "/paramo.v1.Data/Stream", &queue_);
     stream_->StartCall(nullptr);
     Next();
@@ -48,8 +48,8 @@ class DeafClient {
   bool Next(std::chrono::milliseconds wait = std::chrono::seconds(10)) {
     void* tag;
     bool ok = false;
-    const auto event = queue_.AsyncNext(
-        &tag, &ok, std::chrono::system_clock::now() + wait);
+    const auto event =
+        queue_.AsyncNext(&tag, &ok, std::chrono::system_clock::now() + wait);
     if (event != grpc::CompletionQueue::GOT_EVENT) return false;
     writing_ = false;
     return ok;
@@ -105,7 +105,9 @@ TEST(Stall, ServerReadsNoFurtherWhileRequestsAreUnanswered) {
 
 TEST(Stall, ClientThatStopsReadingIsBoundedAndEnded) {
   std::atomic<int> received{0};
+  MetricsRegistry metrics;
   DataServer::Options options;
+  options.metrics = &metrics;
   options.unsent_bytes_soft = 4 << 20;
   options.write_timeout = absl::Milliseconds(500);
   options.handler = [&](std::unique_ptr<IncomingCall> call) {
@@ -117,11 +119,16 @@ TEST(Stall, ClientThatStopsReadingIsBoundedAndEnded) {
   auto server = StartServer(std::move(options));
   const size_t before = ResidentBytes();
   DeafClient client(server->port());
-  // 1 MB of reply for each small request: soon the server reads no more.
-  while (received.load() < 200 &&
-         client.Write(MessageText(1, 50), std::chrono::milliseconds(20)))
-    continue;
+  // 100 MB of replies, far above what the client's window and the server's
+  // limit take together: the server soon reads no more. Small as they are, the
+  // requests themselves all fit into the client's side of the connection.
+  for (int i = 0; i < 100; ++i)
+    if (!client.Write(MessageText(1, 50), std::chrono::seconds(5))) break;
   ASSERT_TRUE(WaitUntil([&] { return server->streams() == 0; }));
+  EXPECT_EQ(MetricValue(metrics, "paramo_streams_ended_total",
+                        "{reason=\"write_timeout\"}"),
+            1);
+  EXPECT_EQ(MetricValue(metrics, "paramo_streams", ""), 0);
   // What was read: the unsent limit, and what the client's own window took.
   EXPECT_LT(received.load(), 100);
   EXPECT_LT(ResidentBytes(), before + (size_t{200} << 20));
@@ -132,7 +139,9 @@ TEST(Stall, ClientThatStopsReadingIsBoundedAndEnded) {
 }
 
 TEST(Stall, TooManyUnsentBytesEndTheStream) {
+  MetricsRegistry metrics;
   DataServer::Options options;
+  options.metrics = &metrics;
   options.unsent_bytes_soft = 1 << 20;
   options.unsent_bytes_max = 4 << 20;
   options.write_timeout = absl::Milliseconds(500);
@@ -153,6 +162,9 @@ TEST(Stall, TooManyUnsentBytesEndTheStream) {
   MutexLock lock(mu);
   for (auto& call : held) call->Reply(MegabyteReply());
   EXPECT_TRUE(WaitUntil([&] { return server->streams() == 0; }));
+  EXPECT_EQ(MetricValue(metrics, "paramo_streams_ended_total",
+                        "{reason=\"unsent_bytes\"}"),
+            1);
 }
 
 TEST(Stall, VanishedClientCancelsItsCalls) {

@@ -131,6 +131,13 @@ absl::Status EchoOnce(DataChannel& channel, size_t payload_bytes,
                         : absl::DataLossError("other bytes came back");
 }
 
+double MetricValue(const MetricsRegistry& registry, const std::string& name,
+                   const std::string& labels) {
+  for (const MetricSample& sample : registry.Collect())
+    if (sample.name == name && sample.labels == labels) return sample.value;
+  return -1;
+}
+
 size_t ResidentBytes() {
   std::ifstream statm("/proc/self/statm");
   size_t total = 0;
@@ -151,8 +158,8 @@ RawSocket::~RawSocket() { close(fd_); }
 
 bool RawSocket::Send(const std::string& bytes) {
   for (size_t sent = 0; sent < bytes.size();) {
-    const ssize_t n = send(fd_, bytes.data() + sent, bytes.size() - sent,
-                           MSG_NOSIGNAL);
+    const ssize_t n =
+        send(fd_, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
     if (n <= 0) return false;
     sent += static_cast<size_t>(n);
   }

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/base/mutex.h"
+#include "common/metrics/metrics.h"
 #include "common/transport/data_client.h"
 #include "common/transport/data_server.h"
 
@@ -55,6 +56,10 @@ class Outcome {
 // Sends MessageText(next id, bytes) and expects it back.
 absl::Status EchoOnce(DataChannel& channel, size_t payload_bytes,
                       absl::Duration timeout = absl::Seconds(20));
+
+// The value of a metric, or -1 when there is none of that name and labels.
+double MetricValue(const MetricsRegistry& registry, const std::string& name,
+                   const std::string& labels);
 
 // Resident memory of this process, in bytes.
 size_t ResidentBytes();

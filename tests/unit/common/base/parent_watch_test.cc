@@ -38,7 +38,9 @@ TEST(ParentWatch, CallsStopOnceThePipeEnds) {
 
 TEST(ParentWatch, EndsQuietlyWhileTheParentLives) {
   Pipe pipe;
-  { ParentWatch watch(pipe.fds[0], absl::Seconds(60), [] { FAIL(); }); }
+  {
+    ParentWatch watch(pipe.fds[0], absl::Seconds(60), [] { FAIL(); });
+  }
   EXPECT_EQ(::fcntl(pipe.fds[0], F_GETFD), -1);  // it owned its end
   ::close(pipe.fds[1]);
 }

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/base/limits.h"
 
 namespace paramo {
 namespace {
@@ -67,9 +68,9 @@ class ConfigTest : public testing::Test {
 
 TEST_F(ConfigTest, FlagBeatsEnvironmentBeatsFileBeatsDefault) {
   TempFile file("shards: 2\nmemory: 2KiB\nlease: 2s\n");
-  auto status = config_.Parse(
-      {"--config", file.path(), "--shards", "8"},
-      {{"PARAMO_SHARDS", "4"}, {"PARAMO_MEMORY", "4KiB"}});
+  auto status =
+      config_.Parse({"--config", file.path(), "--shards", "8"},
+                    {{"PARAMO_SHARDS", "4"}, {"PARAMO_MEMORY", "4KiB"}});
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(options_.shards, 8u);
   EXPECT_EQ(options_.memory_bytes, 4096u);
@@ -119,7 +120,8 @@ TEST_F(ConfigTest, RefusesUnknownAndDuplicateKeys) {
 
 TEST_F(ConfigTest, TakesTypesStrictlyFromTheFile) {
   TempFile quoted("shards: \"8\"\n");
-  EXPECT_THAT(Refusal({"--config", quoted.path()}), HasSubstr("without quotes"));
+  EXPECT_THAT(Refusal({"--config", quoted.path()}),
+              HasSubstr("without quotes"));
   TempFile list("shards: [8]\n");
   EXPECT_THAT(Refusal({"--config", list.path()}), HasSubstr("found a list"));
   TempFile address("listen: \"[::1]:0\"\n");
@@ -140,6 +142,20 @@ TEST_F(ConfigTest, WarnsOfMisspeltVariablesOnly) {
               ElementsAre("variable PARAMO_SHARD is not used; did you mean "
                           "`PARAMO_SHARDS`?"));
   EXPECT_EQ(options_.shards, 64u);
+}
+
+TEST_F(ConfigTest, LimitsWhatAVariableMayHold) {
+  EXPECT_THAT(
+      Refusal({}, {{"PARAMO_LISTEN", std::string(kArgumentBytesMax + 1, 'x')}}),
+      StartsWith("PARAMO_LISTEN: longer than"));
+}
+
+TEST_F(ConfigTest, ShowsSettingsEvenWhereARuleIsBroken) {
+  config_.Check([] { return absl::InvalidArgumentError("never"); });
+  EXPECT_EQ(Refusal({}), "never");
+  EXPECT_EQ(config_.ParseMain({"--show-config"}), kExitOk);
+  EXPECT_THAT(config_.Json(/*origin=*/false),
+              StartsWith("{\"listen\": \"127.0.0.1:0\", \"shards\": "));
 }
 
 TEST_F(ConfigTest, ChecksRulesOverSeveralSettings) {

@@ -73,9 +73,9 @@ TEST(Value, ReadsAddresses) {
   EXPECT_EQ(ParseHostPort("[::1]:7070")->host, "::1");
   EXPECT_EQ(ParseHostPort("ps-0.svc:7071")->port, 7071);
   EXPECT_EQ(ParseHostPort("localhost:0")->port, 0);
-  for (const char* text : {"", ":1", "host", "host:", "host:65536", "host:-1",
-                           "ho st:1", "::1:80", "[]:1", "[::1]", "a/b:1",
-                           "host:1:2", "ho\nst:1", "[zz]:1"}) {
+  for (const char* text :
+       {"", ":1", "host", "host:", "host:65536", "host:-1", "ho st:1", "::1:80",
+        "[]:1", "[::1]", "a/b:1", "host:1:2", "ho\nst:1", "[zz]:1"}) {
     EXPECT_FALSE(ParseHostPort(text).ok()) << text;
   }
   EXPECT_THAT(*ParseAddresses("a:1,[::1]:2"), ElementsAre("a:1", "[::1]:2"));
@@ -110,7 +110,10 @@ TEST(Value, FindsWhatIsNotText) {
 
 TEST(Value, WritesJsonThatIsAlwaysValid) {
   EXPECT_EQ(JsonString("a\"b\\c\n\x01"), "\"a\\\"b\\\\c\\u000a\\u0001\"");
-  EXPECT_EQ(JsonString("\xff" "ok"), "\"\xef\xbf\xbd" "ok\"");
+  EXPECT_EQ(JsonString("\xff"
+                       "ok"),
+            "\"\xef\xbf\xbd"
+            "ok\"");
   EXPECT_EQ(JsonNumber(0.1), "0.1");
   EXPECT_EQ(JsonNumber(0.0 / 0.0), "null");
 }

@@ -81,12 +81,14 @@ TEST(Yaml, ReadsAJob) {
 }
 
 TEST(Yaml, NamesPlaceAndPathOfABadValue) {
-  EXPECT_THAT(JobError("name: x\nmodel:\n  layers:\n    - 10\n    - wide\n"),
-              StartsWith("job.yaml:5:7: model.layers[1]: `wide` is not a whole"));
+  EXPECT_THAT(
+      JobError("name: x\nmodel:\n  layers:\n    - 10\n    - wide\n"),
+      StartsWith("job.yaml:5:7: model.layers[1]: `wide` is not a whole"));
   EXPECT_THAT(JobError("name: x\nepochs: 0\n"),
               StartsWith("job.yaml:2:1: epochs: `0` is not a whole number from "
                          "1 to 1000"));
-  EXPECT_THAT(JobError("name: x\nepochs: \"5\"\n"), HasSubstr("without quotes"));
+  EXPECT_THAT(JobError("name: x\nepochs: \"5\"\n"),
+              HasSubstr("without quotes"));
   EXPECT_THAT(JobError("name: x\nepochs: [5]\n"), HasSubstr("found a list"));
   EXPECT_THAT(JobError("name: x\nepochs:\n"), HasSubstr("found nothing"));
   EXPECT_THAT(JobError("name: x\nmodel: deep\n"), HasSubstr("expected a map"));
@@ -100,7 +102,8 @@ TEST(Yaml, RefusesUnknownKeysWithASuggestion) {
                          "`epochs`?"));
   EXPECT_THAT(JobError("name: x\nmodel:\n  lrr: 5\n"),
               HasSubstr("model.lrr: unknown key; did you mean `lr`?"));
-  EXPECT_THAT(JobError("name: x\nsync: bps\n"), HasSubstr("did you mean `bsp`?"));
+  EXPECT_THAT(JobError("name: x\nsync: bps\n"),
+              HasSubstr("did you mean `bsp`?"));
   EXPECT_THAT(JobError("name: x\nzzzzzz: 5\n"), HasSubstr("known here: name"));
 }
 
@@ -129,10 +132,14 @@ TEST(Yaml, RefusesAnchorsAliasesAndTags) {
 }
 
 TEST(Yaml, RefusesWhatIsNotText) {
-  EXPECT_THAT(Refusal("a: 1\nb: \xff\n"), StartsWith("job.yaml:2:4: byte 0xff"));
+  EXPECT_THAT(Refusal("a: 1\nb: \xff\n"),
+              StartsWith("job.yaml:2:4: byte 0xff"));
   EXPECT_THAT(Refusal(std::string("a: \0", 4)), HasSubstr("byte 0x00"));
   EXPECT_THAT(Refusal("a: \x1b[31m\n"), HasSubstr("byte 0x1b"));
-  EXPECT_NE(Refusal(std::string("\xff\xfe" "a\0:\0", 6)), "");  // UTF-16
+  EXPECT_NE(Refusal(std::string("\xff\xfe"
+                                "a\0:\0",
+                                6)),
+            "");  // UTF-16
 }
 
 // Each shape as large as a file may be; none may take long or crash.
@@ -171,11 +178,13 @@ TEST(Yaml, SurvivesHostileShapes) {
 }
 
 TEST(Yaml, LimitsDepthAndValues) {
-  EXPECT_EQ(Refusal(Repeat("[", kYamlDepthMax) + Repeat("]", kYamlDepthMax)), "");
+  EXPECT_EQ(Refusal(Repeat("[", kYamlDepthMax) + Repeat("]", kYamlDepthMax)),
+            "");
   EXPECT_THAT(
       Refusal(Repeat("[", kYamlDepthMax + 1) + Repeat("]", kYamlDepthMax + 1)),
       HasSubstr("levels"));
-  EXPECT_EQ(Refusal(absl::StrCat("[", Repeat("1,", kYamlNodesMax - 1), "]")), "");
+  EXPECT_EQ(Refusal(absl::StrCat("[", Repeat("1,", kYamlNodesMax - 1), "]")),
+            "");
   EXPECT_THAT(Refusal(absl::StrCat("[", Repeat("1,", kYamlNodesMax), "]")),
               HasSubstr("values"));
 }

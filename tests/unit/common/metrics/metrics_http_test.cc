@@ -90,15 +90,13 @@ TEST_F(MetricsHttpTest, EndlessHeadIsCutOff) {
   Start();
   EXPECT_THAT(Ask("GET /metrics HTTP/1.1\r\nX: " + std::string(9000, 'x')),
               StartsWith("HTTP/1.1 431"));
-  EXPECT_THAT(Ask("GET /metrics HTTP/1.1\r\n\r\n"),
-              StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(Ask("GET /metrics HTTP/1.1\r\n\r\n"), StartsWith("HTTP/1.1 200"));
 }
 
 TEST_F(MetricsHttpTest, SilentPeerIsDroppedAndTheNextIsServed) {
   Start();
   const int silent = Connect();
-  EXPECT_THAT(Ask("GET /metrics HTTP/1.1\r\n\r\n"),
-              StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(Ask("GET /metrics HTTP/1.1\r\n\r\n"), StartsWith("HTTP/1.1 200"));
   EXPECT_EQ(ReadAll(silent), "");
 }
 

@@ -89,8 +89,8 @@ TEST(MetricsRegistry, CollectGivesCountSumAndQuantilesOfAHistogram) {
   Histogram& histogram = registry.AddHistogram(
       "paramo_push_seconds", "Time of a push.", 1e-9, {{"table", "ads"}});
   histogram.Record(4'000'000'000);
-  EXPECT_EQ(ValueOf(registry, "paramo_push_seconds_count",
-                    "{table=\"ads\"}"), 1);
+  EXPECT_EQ(ValueOf(registry, "paramo_push_seconds_count", "{table=\"ads\"}"),
+            1);
   EXPECT_NEAR(ValueOf(registry, "paramo_push_seconds_sum", "{table=\"ads\"}"),
               4.0, 1e-9);
   EXPECT_NEAR(ValueOf(registry, "paramo_push_seconds",

@@ -21,11 +21,28 @@ TEST(ParseAddress, TakesNamesAndNumbers) {
 }
 
 TEST(ParseAddress, RefusesAnythingElse) {
-  for (const char* text :
-       {"", ":", "host", "host:", ":80", "host:65536", "host:-1", "host:+1",
-        "host: 1", "host:1 ", " host:1", "host:0x10", "host:999999", "::1:80",
-        "[::1]", "[]:80", "[host]:80", "http://host:80", "host:80/x",
-        "ho\nst:80", "unix:/tmp/x", "a,b:80"}) {
+  for (const char* text : {"",
+                           ":",
+                           "host",
+                           "host:",
+                           ":80",
+                           "host:65536",
+                           "host:-1",
+                           "host:+1",
+                           "host: 1",
+                           "host:1 ",
+                           " host:1",
+                           "host:0x10",
+                           "host:999999",
+                           "::1:80",
+                           "[::1]",
+                           "[]:80",
+                           "[host]:80",
+                           "http://host:80",
+                           "host:80/x",
+                           "ho\nst:80",
+                           "unix:/tmp/x",
+                           "a,b:80"}) {
     EXPECT_EQ(ParseAddress(text).status().code(),
               absl::StatusCode::kInvalidArgument)
         << text;
@@ -47,17 +64,17 @@ TEST(ParseAddressList, TakesSeveral) {
 }
 
 TEST(ParseAddressList, RefusesEmptyRepeatedAndPortZero) {
-  for (const char* text : {"", ",", "a:1,", "a:1,,b:2", "a:1, b:2", "a:1,a:1",
-                           "a:0"})
+  for (const char* text :
+       {"", ",", "a:1,", "a:1,,b:2", "a:1, b:2", "a:1,a:1", "a:0"})
     EXPECT_FALSE(ParseAddressList(text).ok()) << text;
 }
 
 TEST(IsLoopback, OnlyWhatCannotLeaveTheMachine) {
   for (const char* host : {"localhost", "127.0.0.1", "127.255.0.3", "::1"})
     EXPECT_TRUE(IsLoopback({host, 1})) << host;
-  for (const char* host : {"0.0.0.0", "::", "10.0.0.1", "127.evil.example",
-                           "127.0.0.1.evil.example", "localhost.evil",
-                           "127.0.0.256", "127.0.0"})
+  for (const char* host :
+       {"0.0.0.0", "::", "10.0.0.1", "127.evil.example",
+        "127.0.0.1.evil.example", "localhost.evil", "127.0.0.256", "127.0.0"})
     EXPECT_FALSE(IsLoopback({host, 1})) << host;
 }
 

@@ -24,13 +24,13 @@ TEST(ToByteBuffer, SendsTheBlocksThemselves) {
   message.push_back(BufferOf(std::string(5000, 'a')));
   message.push_back(Buffer(0));
   message.push_back(BufferOf("end"));
-  const uint8_t* block = message[0].data();
+  const uint8_t* first = message[0].data();
   grpc::ByteBuffer bytes = ToByteBuffer(std::move(message));
   EXPECT_EQ(bytes.Length(), 5003u);
 
   const Rope rope = ToRope(bytes);
   ASSERT_EQ(rope.pieces().size(), 2u);
-  EXPECT_EQ(rope.pieces()[0].data, block);  // not a copy
+  EXPECT_EQ(rope.pieces()[0].data, first);  // not a copy
   EXPECT_EQ(rope.Flatten(), std::string(5000, 'a') + "end");
 }
 
@@ -54,28 +54,28 @@ TEST(ToRope, BytesOutliveTheByteBuffer) {
   EXPECT_EQ(rope.Flatten(), std::string(100'000, 'x'));
 }
 
-TEST(ToRope, SmallPieceOfAChunkPinsTheWholeChunk) {
-  grpc::Slice chunk{std::string(kReadChunkBytes, 'c')};
-  grpc::Slice push = chunk.sub(1000, 1064);
+TEST(ToRope, SmallPieceOfABlockPinsTheWholeBlock) {
+  grpc::Slice block{std::string(kReadBlockBytes, 'c')};
+  grpc::Slice push = block.sub(1000, 1064);
   grpc::ByteBuffer bytes(&push, 1);
   const Rope rope = ToRope(bytes);
   EXPECT_EQ(rope.size(), 64u);
-  EXPECT_EQ(rope.pinned_bytes(), kReadChunkBytes);
+  EXPECT_EQ(rope.pinned_bytes(), kReadBlockBytes);
 }
 
-TEST(ToRope, PiecesOfOneChunkCountItOnce) {
-  const grpc::Slice chunk{std::string(4096, 'c')};
+TEST(ToRope, PiecesOfOneBlockCountItOnce) {
+  const grpc::Slice block{std::string(4096, 'c')};
   const grpc::Slice other{std::string(4096, 'd')};
-  std::vector<grpc::Slice> slices = {chunk.sub(0, 100), other.sub(0, 100),
-                                     chunk.sub(200, 300)};
+  std::vector<grpc::Slice> slices = {block.sub(0, 100), other.sub(0, 100),
+                                     block.sub(200, 300)};
   grpc::ByteBuffer bytes(slices.data(), slices.size());
-  EXPECT_EQ(ToRope(bytes).pinned_bytes(), 2 * kReadChunkBytes);
+  EXPECT_EQ(ToRope(bytes).pinned_bytes(), 2 * kReadBlockBytes);
 }
 
 TEST(ToRope, LargeBlockCountsItsOwnBytes) {
-  grpc::Slice big{std::string(3 * kReadChunkBytes, 'b')};
+  grpc::Slice big{std::string(3 * kReadBlockBytes, 'b')};
   grpc::ByteBuffer bytes(&big, 1);
-  EXPECT_EQ(ToRope(bytes).pinned_bytes(), 3 * kReadChunkBytes);
+  EXPECT_EQ(ToRope(bytes).pinned_bytes(), 3 * kReadBlockBytes);
 }
 
 TEST(ToRope, InlinedBytesPinOnlyTheirSlice) {

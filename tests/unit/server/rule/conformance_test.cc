@@ -29,7 +29,7 @@ float RandomFloat(BitGen& gen) {
   }
 }
 
-void FillRows(BitGen& gen, uint32_t slots, TestRows& rows) {
+void FillRows(BitGen& gen, TestRows& rows) {
   for (size_t i = 0; i < rows.n(); ++i) {
     rows.header(i) = {.key = gen.Next(),
                       .lsn = gen.Next(),
@@ -37,12 +37,10 @@ void FillRows(BitGen& gen, uint32_t slots, TestRows& rows) {
                       .count = 4,
                       .snapshot_generation = 5,
                       .step = static_cast<uint32_t>(gen.Below(4))};
-    for (uint32_t k = 0; k <= slots; ++k) {
-      for (uint32_t j = 0; j < rows.dim(); ++j) {
-        // Slots may hold means of squares: not negative.
-        const float x = RandomFloat(gen);
-        rows.array(i, k)[j] = k == 0 ? x : std::fabs(x);
-      }
+    for (size_t j = 0; j < rows.dim() + rows.slot_floats(); ++j) {
+      // Slots may hold means of squares: not negative.
+      const float x = RandomFloat(gen);
+      rows.array(i, 0)[j] = j < rows.dim() ? x : std::fabs(x);
     }
   }
 }
@@ -56,38 +54,79 @@ void FillGrads(BitGen& gen, size_t n, uint32_t dim, TestGrads& grads) {
 class RuleConformance : public testing::TestWithParam<std::string> {
  protected:
   std::unique_ptr<Rule> rule_ = MustMake(GetParam());
-  const uint32_t slots_ = rule_->info().slots;
+  size_t SlotFloats(uint32_t dim) const {
+    return rule_->info().SlotFloats(dim);
+  }
 };
 
-TEST_P(RuleConformance, VectorEqualsScalarAtEveryTailAndAlignment) {
+TEST_P(RuleConformance, EveryWidthEqualsScalarAtEveryTailAndAlignment) {
+  constexpr uint32_t kWidest = 0;  // this machine's own width: Apply
   std::vector<uint32_t> dims = {100, 127, 128, 683, 2049, 4097};
   for (uint32_t dim = 1; dim <= 70; ++dim) dims.push_back(dim);
-  BitGen gen(11);
-  for (const uint32_t dim : dims) {
-    constexpr size_t kRows = 7;  // more than are prefetched ahead
-    TestRows vector(kRows, dim, slots_);
-    FillRows(gen, slots_, vector);
-    TestRows scalar(vector);
-    for (size_t misalignment = 0; misalignment < 4; ++misalignment) {
-      TestGrads grads(kRows, dim, misalignment);
-      FillGrads(gen, kRows, dim, grads);
-      const RuleBatch batch{.dim = dim,
-                            .rows = vector.rows(),
-                            .grads = grads.grads(),
-                            .n = kRows};
-      RuleBatch twin = batch;
-      twin.rows = scalar.rows();
-      EXPECT_EQ(rule_->Apply(batch), 0u);
-      EXPECT_EQ(rule_->ApplyScalar(twin), 0u);
-      ASSERT_EQ(vector.bytes(), scalar.bytes()) << "dim " << dim;
+  for (const uint32_t lanes : {kWidest, 1u, 4u, 8u}) {
+    BitGen gen(11);
+    for (const uint32_t dim : dims) {
+      constexpr size_t kRows = 7;  // more than are prefetched ahead
+      TestRows vector(kRows, dim, SlotFloats(dim));
+      FillRows(gen, vector);
+      TestRows scalar(vector);
+      for (size_t misalignment = 0; misalignment < 4; ++misalignment) {
+        TestGrads grads(kRows, dim, misalignment);
+        FillGrads(gen, kRows, dim, grads);
+        const RuleBatch batch{.dim = dim,
+                              .rows = vector.rows(),
+                              .grads = grads.grads(),
+                              .n = kRows,
+                              .lr_scale = misalignment == 0 ? 1 : 0.3};
+        RuleBatch twin = batch;
+        twin.rows = scalar.rows();
+        EXPECT_EQ(lanes == kWidest ? rule_->Apply(batch)
+                                   : rule_->ApplyAtWidth(batch, lanes),
+                  0u);
+        EXPECT_EQ(rule_->ApplyScalar(twin), 0u);
+        ASSERT_EQ(vector.bytes(), scalar.bytes())
+            << "dim " << dim << " lanes " << lanes;
+      }
     }
+  }
+}
+
+TEST_P(RuleConformance, ScaleScalesTheStep) {
+  // Every rule moves values in proportion to its learning rate, and by nothing
+  // at 0. The exact bits are golden_test.cc's.
+  constexpr uint32_t kElements = 19;
+  BitGen gen(15);
+  TestRows rows(1, kElements, SlotFloats(kElements));
+  TestGrads grads(1, kElements);
+  const auto step = [&](TestRows& at, double lr_scale) {
+    rule_->Apply({.dim = kElements,
+                  .rows = at.rows(),
+                  .grads = grads.grads(),
+                  .n = 1,
+                  .lr_scale = lr_scale});
+  };
+  for (int i = 0; i < 3; ++i) {  // to a state that gradients have made
+    FillGrads(gen, 1, kElements, grads);
+    step(rows, 1);
+  }
+  FillGrads(gen, 1, kElements, grads);
+  TestRows full(rows), quarter(rows), none(rows);
+  step(full, 1);
+  step(quarter, 0.25);
+  step(none, 0);
+  for (uint32_t j = 0; j < kElements; ++j) {
+    const float value = rows.array(0, 0)[j];
+    const float moved = full.array(0, 0)[j] - value;
+    const float tolerance = 1e-6f * (std::fabs(value) + std::fabs(moved));
+    EXPECT_NEAR(quarter.array(0, 0)[j], value + moved / 4, tolerance) << j;
+    EXPECT_NEAR(none.array(0, 0)[j], value, tolerance) << j;
   }
 }
 
 TEST_P(RuleConformance, BatchEqualsRowByRow) {
   BitGen gen(12);
-  TestRows together(20, 19, slots_);
-  FillRows(gen, slots_, together);
+  TestRows together(20, 19, SlotFloats(19));
+  FillRows(gen, together);
   TestRows single(together);
   TestGrads grads(20, 19);
   FillGrads(gen, 20, 19, grads);
@@ -104,13 +143,13 @@ TEST_P(RuleConformance, BatchEqualsRowByRow) {
 
 TEST_P(RuleConformance, TouchesOnlyValueSlotsAndStep) {
   BitGen gen(13);
-  TestRows rows(3, 5, slots_);
-  FillRows(gen, slots_, rows);
+  TestRows rows(3, 5, SlotFloats(5));
+  FillRows(gen, rows);
   TestRows before(rows);
   TestGrads grads(3, 5);
   FillGrads(gen, 3, 5, grads);
   rule_->Apply({.dim = 5, .rows = rows.rows(), .grads = grads.grads(), .n = 3});
-  const size_t record = sizeof(RowHeader) + 4 * 5 * (1 + slots_);
+  const size_t record = sizeof(RowHeader) + 4 * (5 + SlotFloats(5));
   for (size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(
         std::memcmp(rows.row(i), before.row(i), offsetof(RowHeader, step)), 0);
@@ -127,8 +166,8 @@ TEST_P(RuleConformance, NonFiniteGradientLeavesItsRowUnchanged) {
   for (const uint32_t dim : {1, 8, 19}) {
     for (uint32_t element = 0; element < dim; ++element) {
       for (const float bad : {kNaN, kInfinity, -kInfinity}) {
-        TestRows rows(3, dim, slots_);
-        FillRows(gen, slots_, rows);
+        TestRows rows(3, dim, SlotFloats(dim));
+        FillRows(gen, rows);
         TestRows before(rows);
         TestGrads grads(3, dim);
         FillGrads(gen, 3, dim, grads);
@@ -161,7 +200,7 @@ TEST_P(RuleConformance, OverflowLeavesTheRowUnchanged) {
   // A finite gradient that carries the largest value beyond the end.
   for (const uint32_t dim : {1, 8, 9}) {
     for (uint32_t element = 0; element < dim; ++element) {
-      TestRows rows(1, dim, slots_);
+      TestRows rows(1, dim, SlotFloats(dim));
       rows.array(0, 0)[element] = kLargest;
       TestRows before(rows);
       TestGrads grads(1, dim);
@@ -177,7 +216,7 @@ TEST_P(RuleConformance, OverflowLeavesTheRowUnchanged) {
 }
 
 TEST_P(RuleConformance, MovesAgainstTheGradient) {
-  TestRows rows(1, 2, slots_);
+  TestRows rows(1, 2, SlotFloats(2));
   TestGrads grads(1, 2);
   grads.Set(0, 0, 1);
   grads.Set(0, 1, -1);

@@ -56,5 +56,37 @@ TEST(ClipGradient, NaNBecomesZeroAndTheRestStaysWithin) {
   EXPECT_THAT(out, testing::ElementsAre(0, 2, -2, 2, -2, 0.5f, -2));
 }
 
+TEST(ClipFinite, BoundsWhatIsFiniteAndLeavesTheRestToTheRule) {
+  float grad[] = {kInfinity, -kInfinity, 3, -3, 0.5f, -2, kNaN};
+  ClipFinite(2, 7, grad);
+  EXPECT_THAT(absl::MakeSpan(grad, 6),
+              testing::ElementsAre(kInfinity, -kInfinity, 2, -2, 0.5f, -2));
+  EXPECT_TRUE(std::isnan(grad[6]));
+}
+
+TEST(ClipNorm, ScalesLongRowsAndLeavesShortOnes) {
+  float grad[] = {3, -4};
+  ClipNorm(5, 2, grad);
+  EXPECT_THAT(grad, testing::ElementsAre(3, -4));
+  ClipNorm(2.5f, 2, grad);
+  EXPECT_THAT(grad, testing::ElementsAre(1.5f, -2));
+}
+
+TEST(ClipNorm, KeepsTheDirectionOfTheLargestGradients) {
+  const float largest = std::numeric_limits<float>::max();
+  float grad[] = {largest, -largest, largest, largest};
+  ClipNorm(1, 4, grad);
+  EXPECT_THAT(grad, testing::ElementsAre(0.5f, -0.5f, 0.5f, 0.5f));
+}
+
+TEST(ClipNorm, NonFiniteRowsStayNonFinite) {
+  float nan[] = {kNaN, 100};
+  ClipNorm(1, 2, nan);
+  EXPECT_FALSE(AllFinite(nan, 2));
+  float infinite[] = {kInfinity, 100};
+  ClipNorm(1, 2, infinite);
+  EXPECT_FALSE(AllFinite(infinite, 2));
+}
+
 }  // namespace
 }  // namespace paramo

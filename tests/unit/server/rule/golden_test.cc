@@ -18,7 +18,8 @@ struct GoldenCase {
   uint32_t dim = 0;
   std::vector<uint32_t> before;
   std::vector<std::vector<uint32_t>> grads;
-  std::vector<std::vector<uint32_t>> after;  // value, then slots
+  std::vector<uint32_t> after;  // value, then slots
+  double scale = 1;
 };
 
 std::vector<uint32_t> ReadWords(std::istringstream& line) {
@@ -40,7 +41,8 @@ std::vector<GoldenCase> ReadCases() {
     if (kind == "case") {
       GoldenCase golden;
       std::string word;
-      line >> golden.rule >> word >> golden.dim >> word >> word;
+      line >> golden.rule >> word >> golden.dim >> word >> word >> word >>
+          golden.scale;
       while (line >> word) {
         const size_t equals = word.find('=');
         golden.params[word.substr(0, equals)] =
@@ -52,7 +54,9 @@ std::vector<GoldenCase> ReadCases() {
     } else if (kind == "g") {
       cases.back().grads.push_back(ReadWords(line));
     } else if (kind == "w'" || kind == "s'") {
-      cases.back().after.push_back(ReadWords(line));
+      for (const uint32_t word : ReadWords(line)) {
+        cases.back().after.push_back(word);
+      }
     }
   }
   return cases;
@@ -60,22 +64,27 @@ std::vector<GoldenCase> ReadCases() {
 
 void CheckCase(const GoldenCase& golden, bool scalar) {
   const auto rule = MustMake(golden.rule, golden.params);
-  const uint32_t slots = rule->info().slots;
-  ASSERT_EQ(golden.after.size(), 1 + slots);
-  TestRows rows(1, golden.dim, slots);
+  const size_t slot_floats = rule->info().SlotFloats(golden.dim);
+  ASSERT_EQ(golden.after.size(), golden.dim + slot_floats);
+  TestRows rows(1, golden.dim, slot_floats);
   const size_t bytes = golden.dim * sizeof(float);
   std::memcpy(rows.array(0, 0), golden.before.data(), bytes);
   for (const std::vector<uint32_t>& words : golden.grads) {
     std::vector<float> grad(golden.dim);
     std::memcpy(grad.data(), words.data(), bytes);
     const float* grads[] = {grad.data()};
-    const RuleBatch batch{
-        .dim = golden.dim, .rows = rows.rows(), .grads = grads, .n = 1};
+    const RuleBatch batch{.dim = golden.dim,
+                          .rows = rows.rows(),
+                          .grads = grads,
+                          .n = 1,
+                          .lr_scale = golden.scale};
     EXPECT_EQ(scalar ? rule->ApplyScalar(batch) : rule->Apply(batch), 0u);
   }
-  for (uint32_t k = 0; k <= slots; ++k) {
-    EXPECT_EQ(std::memcmp(rows.array(0, k), golden.after[k].data(), bytes), 0)
-        << golden.rule << (k == 0 ? " value" : " slot");
+  const auto* words = reinterpret_cast<const uint32_t*>(rows.array(0, 0));
+  for (size_t i = 0; i < golden.after.size(); ++i) {
+    ASSERT_EQ(words[i], golden.after[i])
+        << golden.rule << (i < golden.dim ? " value, float " : " slots, float ")
+        << i;
   }
 }
 

@@ -16,15 +16,18 @@ namespace paramo {
 // `n` whole records, zeroed, with 16 guard bytes behind each.
 class TestRows {
  public:
-  TestRows(size_t n, uint32_t dim, uint32_t slots)
+  TestRows(size_t n, uint32_t dim, size_t slot_floats)
       : dim_(dim),
-        stride_((sizeof(RowHeader) + size_t{4} * dim * (1 + slots) + 31) / 16 *
-                16),
+        slot_floats_(slot_floats),
+        stride_((sizeof(RowHeader) + 4 * (dim + slot_floats) + 31) / 16 * 16),
         bytes_(n * stride_) {
     for (size_t i = 0; i < n; ++i) rows_.push_back(bytes_.data() + i * stride_);
   }
   TestRows(const TestRows& other)
-      : dim_(other.dim_), stride_(other.stride_), bytes_(other.bytes_) {
+      : dim_(other.dim_),
+        slot_floats_(other.slot_floats_),
+        stride_(other.stride_),
+        bytes_(other.bytes_) {
     for (size_t i = 0; i < other.rows_.size(); ++i) {
       rows_.push_back(bytes_.data() + i * stride_);
     }
@@ -35,7 +38,8 @@ class TestRows {
   RowHeader& header(size_t i) {
     return *reinterpret_cast<RowHeader*>(rows_[i]);
   }
-  // Array 0 is the value, 1 + k is slot k.
+  // Array 0 is the value, 1 + k is slot k, where those before it are per
+  // element.
   float* array(size_t i, uint32_t array) {
     return reinterpret_cast<float*>(rows_[i] + sizeof(RowHeader)) +
            size_t{array} * dim_;
@@ -44,6 +48,7 @@ class TestRows {
   std::byte* const* rows() const { return rows_.data(); }
   size_t n() const { return rows_.size(); }
   uint32_t dim() const { return dim_; }
+  size_t slot_floats() const { return slot_floats_; }
 
   std::vector<std::byte> RowBytes(size_t i) const {
     return {rows_[i], rows_[i] + stride_};
@@ -51,6 +56,7 @@ class TestRows {
 
  private:
   uint32_t dim_;
+  size_t slot_floats_;
   size_t stride_;
   std::vector<std::byte> bytes_;
   std::vector<std::byte*> rows_;

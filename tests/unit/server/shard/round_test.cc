@@ -78,7 +78,7 @@ TEST(RoundTest, IncompleteStepsOfOneWhoLeftAreDiscarded) {
   buffer.End(0, 0, 2);
   buffer.Add(0, 1, Part(1, {5}, {100, 100}));  // never ended
   buffer.Add(1, 0, Part(1, {5}, {7, 7}));
-  EXPECT_EQ(buffer.DropIncomplete(1), 1u);
+  EXPECT_EQ(buffer.DropWorker(1, /*first_without=*/~0ull), 1u);
   EXPECT_THAT(CloseAll(buffer, 0)[5], ElementsAre(1, 1));
   EXPECT_EQ(buffer.rounds().size(), 1u);  // round 1 is still open
 }

@@ -48,7 +48,7 @@ class ShardHarness {
     JobView job;
     job.id = 1;
     job.name = "job";
-    job.sync = sync;
+    job.sync.kind = sync;
     view_.jobs.push_back(job);
     MakeShard();
   }
@@ -74,15 +74,17 @@ class ShardHarness {
     auto& members = view_.jobs[0].members;
     for (MemberView& member : members) {
       if (member.worker != worker) continue;
-      member = {worker, session, 1, first, false};
+      member = {worker, session, 1, first, false, 0};
       return Apply();
     }
-    members.push_back({worker, session, 1, first, false});
+    members.push_back({worker, session, 1, first, false, 0});
     Apply();
   }
-  void Leave(WorkerId worker) {
+  void Leave(WorkerId worker, WorkerClock first_without = ~0ull) {
     for (MemberView& member : view_.jobs[0].members) {
-      if (member.worker == worker) member.left = true;
+      if (member.worker != worker) continue;
+      member.left = true;
+      member.left_clock = first_without;
     }
     Apply();
   }

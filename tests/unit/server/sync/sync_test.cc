@@ -12,7 +12,7 @@ namespace paramo {
 namespace {
 
 TEST(AsyncTest, AppliesAtOnceAndNeverWaits) {
-  auto policy = MakeSyncPolicy(SyncKind::kAsync);
+  auto policy = MakeSyncPolicy({SyncKind::kAsync});
   policy->Join(0, 0);
   EXPECT_EQ(policy->AdmitPush(0, 5), Admission::kApply);
   EXPECT_TRUE(policy->PullReady(1'000'000));
@@ -22,7 +22,7 @@ TEST(AsyncTest, AppliesAtOnceAndNeverWaits) {
 }
 
 TEST(AsyncTest, StrangersAreNotMembers) {
-  auto policy = MakeSyncPolicy(SyncKind::kAsync);
+  auto policy = MakeSyncPolicy({SyncKind::kAsync});
   EXPECT_EQ(policy->AdmitPush(3, 0), Admission::kNotAMember);
 }
 
@@ -37,7 +37,7 @@ class BspTest : public ::testing::Test {
     bsp_->CloseRound(round);
   }
 
-  std::unique_ptr<SyncPolicy> bsp_ = MakeSyncPolicy(SyncKind::kBsp);
+  std::unique_ptr<SyncPolicy> bsp_ = MakeSyncPolicy({SyncKind::kBsp});
 };
 
 TEST_F(BspTest, PullWaitsForTheRoundBefore) {
@@ -113,7 +113,7 @@ TEST_F(BspTest, RestoredStateGoesOn) {
   Step(1, 0);
   Close(0);
   Step(1, 1);
-  auto restored = MakeSyncPolicy(SyncKind::kBsp);
+  auto restored = MakeSyncPolicy({SyncKind::kBsp});
   restored->Restore(bsp_->members(), bsp_->open_round());
   EXPECT_TRUE(restored->PullReady(1));
   EXPECT_FALSE(restored->PullReady(2));
@@ -128,7 +128,7 @@ TEST_F(BspTest, RoundsCloseExactlyWhenTheyMay) {
   for (uint64_t seed = 0; seed < 50; ++seed) {
     SCOPED_TRACE(seed);
     BitGen gen(seed);
-    auto bsp = MakeSyncPolicy(SyncKind::kBsp);
+    auto bsp = MakeSyncPolicy({SyncKind::kBsp});
     std::map<WorkerId, WorkerClock> next;  // live members, independent model
     WorkerClock open = 0;
     WorkerId ids = 0;

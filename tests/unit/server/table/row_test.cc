@@ -10,10 +10,9 @@ namespace paramo {
 namespace {
 
 TEST(RowLayout, FollowsTheDocumentedPicture) {
-  const RowLayout layout(/*dim=*/3, /*slots=*/2);
+  const RowLayout layout(/*dim=*/3, /*slot_floats=*/6);
   EXPECT_EQ(RowLayout::value_offset(), 32u);
-  EXPECT_EQ(layout.slot_offset(0), 44u);
-  EXPECT_EQ(layout.slot_offset(1), 56u);
+  EXPECT_EQ(layout.slots_offset(), 44u);
   EXPECT_EQ(layout.record_bytes(), 68u);
   EXPECT_EQ(layout.stride(), 80u);
 }

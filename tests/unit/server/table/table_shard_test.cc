@@ -145,11 +145,11 @@ TEST(TableRestore, StopsAtTheRowLimit) {
 
 // ---- Altering ---------------------------------------------------------------
 
-TEST(TableAlter, TakesRuleOfEqualSlotsAndNewParameters) {
+TEST(TableAlter, TakesRuleOfTheSameSlotsAndNewParameters) {
   TableShard table(MakeConfig(1, "momentum"), 0);
   Apply(table, Ones({1}), 1);
-  EXPECT_TRUE(table.SetConfig(MakeConfig(1, "adagrad")).ok());
-  TableConfig config = MakeConfig(1, "adagrad", {{"lr", 0}});
+  EXPECT_TRUE(table.SetConfig(MakeConfig(1, "nesterov")).ok());
+  TableConfig config = MakeConfig(1, "nesterov", {{"lr", 0}});
   config.version = 3;
   EXPECT_TRUE(table.SetConfig(config).ok());
   EXPECT_EQ(table.config().version, 3u);
@@ -171,8 +171,17 @@ TEST(TableAlter, RefusesWhatIsFixed) {
   }
   const absl::Status status = table.SetConfig(MakeConfig(2, "adam"));
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("2 slots"));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("mean[dim], mean_square[dim]"));
   EXPECT_EQ(table.config().rule->info().name, "sgd");
+}
+
+TEST(TableAlter, RefusesSlotsOfAnotherMeaningOrWidth) {
+  // Equally wide: a velocity may be negative, a sum of squares may not.
+  TableShard velocity(MakeConfig(1, "momentum"), 0);
+  EXPECT_FALSE(velocity.SetConfig(MakeConfig(1, "adagrad")).ok());
+  TableShard per_element(MakeConfig(1, "adagrad"), 0);
+  EXPECT_FALSE(per_element.SetConfig(MakeConfig(1, "rowwise_adagrad")).ok());
 }
 
 // ---- Reading ----------------------------------------------------------------

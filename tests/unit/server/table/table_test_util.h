@@ -41,7 +41,8 @@ struct TestPush {
 
 inline ApplyResult Apply(TableShard& table, const TestPush& push, Lsn lsn,
                          uint32_t last_use = 0) {
-  return table.Apply(push.keys, push.grads().data(), lsn, last_use);
+  return table.Apply(push.keys, push.grads().data(),
+                     {.lsn = lsn, .last_use = last_use});
 }
 
 inline std::vector<float> Pull(const TableShard& table,

@@ -1,0 +1,157 @@
+// Peers that are no gRPC client, or a broken one (W1), and messages that gRPC
+// itself should not let through (W3, W4), against a server's own port.
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "absl/time/clock.h"
+#include "common/base/limits.h"
+#include "paramo/v1/data.grpc.pb.h"
+#include "tests/integration/bad_input/bad_input_testing.h"
+#include "tests/integration/bad_input/http2.h"
+#include "tests/integration/transport/transport_testing.h"
+
+namespace paramo::test {
+namespace {
+
+class ConnectionTest : public BadInputTest {
+ protected:
+  static double Streams() { return server().Metric("paramo_streams"); }
+};
+
+std::string Noise(size_t bytes) {
+  std::string noise(bytes, '\0');
+  for (size_t i = 0; i < noise.size(); ++i) {
+    noise[i] = static_cast<char>(i * 2654435761u >> 13);
+  }
+  return noise;
+}
+
+// ---- W1 ---------------------------------------------------------------------
+
+// gRPC ends these before a message exists, so no counter of ours sees them.
+TEST_F(ConnectionTest, W1_ForeignProtocolsAreHungUpOn) {
+  // The first bytes of a TLS 1.2 ClientHello, length claimed, body missing.
+  const std::string tls("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11);
+  for (const std::string& bytes :
+       {Noise(4096), tls + std::string(500, 'T'),
+        std::string("GET /metrics HTTP/1.1\r\nHost: paramo\r\n\r\n"),
+        std::string("\0\0\0\x05hello", 9)}) {
+    RawSocket peer(port());
+    peer.Send(bytes);
+    EXPECT_TRUE(peer.ClosedWithin(absl::Seconds(5)));
+  }
+  ExpectUnharmed();
+}
+
+TEST_F(ConnectionTest, W1_SilentPeersAreHungUpOnWithinTheHandshakeTimeout) {
+  std::vector<std::unique_ptr<RawSocket>> peers;
+  for (const std::string& bytes : {std::string(), std::string("PRI * HT"),
+                                   std::string(kHttp2Preface)}) {
+    peers.push_back(std::make_unique<RawSocket>(port()));
+    peers.back()->Send(bytes);
+  }
+  const absl::Time end = absl::Now() +
+                         absl::Milliseconds(kHandshakeTimeoutMs) +
+                         absl::Seconds(5);
+  for (auto& peer : peers) {
+    EXPECT_TRUE(peer->ClosedWithin(end - absl::Now()));
+  }
+  ExpectUnharmed();
+}
+
+TEST_F(ConnectionTest, W1_ManyIdleConnectionsTakeLittleAndBlockNobody) {
+  std::vector<std::unique_ptr<RawSocket>> peers;
+  for (int i = 0; i < 500; ++i) {
+    peers.push_back(std::make_unique<RawSocket>(port()));
+    peers.back()->Send(kHttp2Preface + Http2Frame(kSettingsFrame, 0, 0, ""));
+  }
+  ExpectUnharmed(64 * kMiB);
+  peers.clear();
+  ExpectServing();
+}
+
+// ---- W3 ---------------------------------------------------------------------
+
+// gRPC refuses a message above the limit itself: its status, not our counter.
+TEST_F(ConnectionTest, W3_OverlongMessageIsRefused) {
+  for (const char* method : {"Push", "Pull", "PushPull"}) {
+    const absl::Status status =
+        server()
+            .Raw(absl::StrCat("/paramo.v1.Data/", method),
+                 std::string(kMessageBytesMax + kMiB, 'x'))
+            .status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  }
+  // One message at a time is held until its end is there.
+  ExpectUnharmed(2 * kMessageBytesMax);
+}
+
+TEST_F(ConnectionTest, W3_ClaimedTwoGigabytesAllocateNothing) {
+  const std::string claim("\0\x7f\xff\xff\xff", 5);
+  std::vector<std::unique_ptr<RawSocket>> peers;
+  for (int i = 0; i < 20; ++i) {
+    peers.push_back(std::make_unique<RawSocket>(port()));
+    peers.back()->Send(Http2Call("/paramo.v1.Data/Stream") +
+                       Http2Frame(kDataFrame, 0, 1,
+                                  claim + std::string(1000, 'x')));
+  }
+  EXPECT_TRUE(WaitUntil([] { return Streams() == 20; }));
+  ExpectUnharmed();
+  peers.clear();
+  EXPECT_TRUE(WaitUntil([] { return Streams() == 0; }));
+}
+
+TEST_F(ConnectionTest, W3_TruncatedMessageAndFrameEndTheirCallOnly) {
+  {
+    RawSocket peer(port());
+    // A message that claims 100 bytes; 10 come, then the stream ends.
+    peer.Send(Http2Call("/paramo.v1.Data/Push") +
+              Http2Frame(kDataFrame, kEndStreamFlag, 1,
+                         std::string("\0\0\0\0\x64", 5) +
+                             std::string(10, 'x')));
+    // A frame that claims more than it holds, then the connection ends.
+    peer.Send(
+        Http2Frame(kDataFrame, 0, 3, std::string(50, 'x')).substr(0, 20));
+  }
+  EXPECT_TRUE(WaitUntil([] { return Streams() == 0; }));
+  ExpectUnharmed();
+}
+
+// ---- W4 ---------------------------------------------------------------------
+
+class CompressedTest
+    : public ConnectionTest,
+      public ::testing::WithParamInterface<grpc_compression_algorithm> {};
+
+// 48 MB of one byte are about 50 KB on the wire: nothing may inflate them.
+TEST_P(CompressedTest, W4_CompressedMessageIsUnimplemented) {
+  auto stub = v1::Data::NewStub(grpc::CreateChannel(
+      server().address(), grpc::InsecureChannelCredentials()));
+  v1::Request request;
+  request.add_push()->set_values(std::string(48 * kMiB, 'x'));
+  grpc::ClientContext unary;
+  unary.set_compression_algorithm(GetParam());
+  v1::Reply reply;
+  EXPECT_EQ(stub->Push(&unary, request, &reply).error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
+
+  grpc::ClientContext streaming;
+  streaming.set_compression_algorithm(GetParam());
+  auto stream = stub->Stream(&streaming);
+  stream->Write(request);
+  while (stream->Read(&reply)) continue;
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  ExpectUnharmed(16 * kMiB);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Both, CompressedTest,
+    ::testing::Values(GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE),
+    [](const auto& info) {
+      return info.param == GRPC_COMPRESS_GZIP ? "Gzip" : "Deflate";
+    });
+
+}  // namespace
+}  // namespace paramo::test
