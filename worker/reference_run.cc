@@ -76,9 +76,9 @@ absl::Status RunReference(const WorkerOptions& options) {
         SaveWeights(options.weights_file, *work.model, weights));
   }
   if (json != nullptr) {
-    std::fputs(ResultJson(work.job, result, work.train->examples(), seconds())
-                   .c_str(),
-               json);
+    std::fputs(
+        ResultJson(work.job, result, work.train->examples(), seconds()).c_str(),
+        json);
     if (std::fflush(json) != 0) return ErrnoStatus(errno, options.json_file);
   }
   return absl::OkStatus();

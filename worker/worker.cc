@@ -57,8 +57,8 @@ absl::StatusOr<std::vector<Tensor>> OpenTensors(Cluster& cluster,
                                                 const Workload& work) {
   std::vector<Tensor> tensors;
   for (const TensorInfo& info : work.model->tensors()) {
-    Result<Tensor> tensor = cluster.CreateTensor(
-        TensorSpecOf(work.job, info, tensors.size()));
+    Result<Tensor> tensor =
+        cluster.CreateTensor(TensorSpecOf(work.job, info, tensors.size()));
     if (!tensor.ok()) return FromClient(tensor.status());
     tensors.push_back(*std::move(tensor));
   }

@@ -12,8 +12,8 @@ namespace paramo {
 struct WorkerOptions {
   std::string job_file;
   std::vector<std::string> addresses;  // of the cluster
-  bool reference = false;  // train alone, without a cluster
-  std::string json_file;     // the reference's figures as JSON Lines; "-" = stdout
+  bool reference = false;              // train alone, without a cluster
+  std::string json_file;  // the reference's figures as JSON Lines; "-" = stdout
   std::string weights_file;  // .npz of the final weights
 };
 

@@ -36,21 +36,24 @@ int Main(int argc, char** argv) {
   config.Text("job", options.job_file, "the job file (docs/job_file.md)")
       .Unit("FILE");
   config.Addresses("address", options.addresses, "where the cluster is");
-  config.Text("save-weights", options.weights_file,
-              "write the final weights here, as .npz; of several workers, the "
-              "one that evaluates does")
+  config
+      .Text("save-weights", options.weights_file,
+            "write the final weights here, as .npz; of several workers, the "
+            "one that evaluates does")
       .Unit("FILE");
-  config.Switch("reference", options.reference,
-                "train in this process alone, by the rounds of bsp")
+  config
+      .Switch("reference", options.reference,
+              "train in this process alone, by the rounds of bsp")
       .FlagOnly();
-  config.Text("json", options.json_file,
-              "with --reference: figures as JSON Lines; - is stdout")
+  config
+      .Text("json", options.json_file,
+            "with --reference: figures as JSON Lines; - is stdout")
       .Unit("FILE")
       .FlagOnly();
   config.Choice("log-level", log_level, {"debug", "info", "warning", "error"},
                 "least level logged");
-  config.Int("parent-fd", parent_fd, {-1, 1 << 20},
-             "stop when this pipe closes")
+  config
+      .Int("parent-fd", parent_fd, {-1, 1 << 20}, "stop when this pipe closes")
       .FlagOnly()
       .Hidden();
   config.Example("paramo-worker --job fashion.yaml --address 127.0.0.1:7070");
@@ -77,10 +80,9 @@ int Main(int argc, char** argv) {
   absl::Status status = CheckCpu();
   if (status.ok()) {
     if (!options.reference) CatchStopSignals();
-    ParentWatch parent(parent_fd,
-                       options.reference ? absl::ZeroDuration()
-                                         : absl::Seconds(5),
-                       [] { stop_requested.store(true); });
+    ParentWatch parent(
+        parent_fd, options.reference ? absl::ZeroDuration() : absl::Seconds(5),
+        [] { stop_requested.store(true); });
     status = options.reference ? RunReference(options)
                                : RunWorker(options, stop_requested);
   }

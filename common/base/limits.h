@@ -75,6 +75,11 @@ inline constexpr size_t kReceiveBytesDefault = 2 * kHeldBytesDefault;
 inline constexpr uint64_t kSessionWindow = 32;
 inline constexpr size_t kSessionsPerShardMax = 65536;
 
+// How long a push that came too early is held for the numbers before it. It
+// takes a place among its stream's kStreamInFlightMax, which the missing one
+// may need; reordering is over within milliseconds.
+inline constexpr uint32_t kHeldPushMs = 200;
+
 // ---- Jobs -------------------------------------------------------------------
 
 inline constexpr size_t kWorkersPerJobMax = 4096;

@@ -86,9 +86,12 @@ absl::Status Catalogue::Describe(absl::string_view name,
 absl::Status Catalogue::Alter(const v1::AlterTableRequest& request,
                               v1::Table* table) {
   PARAMO_ASSIGN_OR_RETURN(v1::Table * found, Find(request.name()));
-  if (!request.has_rule() && !request.has_non_finite()) {
+  if (!request.has_rule() && !request.has_non_finite() &&
+      !request.has_clipping() && !request.has_schedule() &&
+      !request.has_staleness_scaling() && !request.has_delay_compensation()) {
     return absl::InvalidArgumentError(
-        "nothing to alter: set rule or non_finite");
+        "nothing to alter: set rule, non_finite, clipping, schedule, "
+        "staleness_scaling or delay_compensation");
   }
   v1::TableSpec spec = found->spec();
   if (request.has_rule()) {
@@ -108,6 +111,15 @@ absl::Status Catalogue::Alter(const v1::AlterTableRequest& request,
     PARAMO_RETURN_IF_ERROR(ValidateNonFinite(request.non_finite()));
     *spec.mutable_non_finite() = request.non_finite();
   }
+  if (request.has_clipping()) *spec.mutable_clipping() = request.clipping();
+  if (request.has_schedule()) *spec.mutable_schedule() = request.schedule();
+  if (request.has_staleness_scaling()) {
+    spec.set_staleness_scaling(request.staleness_scaling());
+  }
+  if (request.has_delay_compensation()) {
+    spec.set_delay_compensation(request.delay_compensation());
+  }
+  PARAMO_RETURN_IF_ERROR(ValidateGradientOptions(spec));
   if (!DescribeDifference(found->spec(), spec).empty()) {
     *found->mutable_spec() = std::move(spec);
     found->set_version(found->version() + 1);

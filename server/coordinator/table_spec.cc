@@ -84,6 +84,30 @@ class Difference {
   std::vector<std::string> found_;
 };
 
+void CompareGradientOptions(const v1::TableSpec& there,
+                            const v1::TableSpec& asked,
+                            Difference& difference) {
+  difference.Compare("clipping.value", there.clipping().value(),
+                     asked.clipping().value());
+  difference.Compare("clipping.norm", there.clipping().norm(),
+                     asked.clipping().norm());
+  difference.Compare("schedule.kind",
+                     v1::Schedule::Kind_Name(there.schedule().kind()),
+                     v1::Schedule::Kind_Name(asked.schedule().kind()));
+  difference.Compare("schedule.warmup", there.schedule().warmup(),
+                     asked.schedule().warmup());
+  difference.Compare("schedule.period", there.schedule().period(),
+                     asked.schedule().period());
+  difference.Compare("schedule.decay", there.schedule().decay(),
+                     asked.schedule().decay());
+  difference.Compare("schedule.floor", there.schedule().floor(),
+                     asked.schedule().floor());
+  difference.Compare("staleness_scaling", there.staleness_scaling(),
+                     asked.staleness_scaling());
+  difference.Compare("delay_compensation", there.delay_compensation(),
+                     asked.delay_compensation());
+}
+
 std::string ShapeText(const v1::TableSpec& spec) {
   if (!spec.has_tensor()) return "none";
   return absl::StrCat("[", absl::StrJoin(spec.tensor().shape(), ", "), "]");
@@ -131,7 +155,8 @@ absl::Status NormaliseTableSpec(const RuleCheck& check, v1::TableSpec* spec) {
   FillFans(spec);
   PARAMO_RETURN_IF_ERROR(ValidateInitializer(spec->initializer()));
   spec->mutable_non_finite();
-  return ValidateNonFinite(spec->non_finite());
+  PARAMO_RETURN_IF_ERROR(ValidateNonFinite(spec->non_finite()));
+  return ValidateGradientOptions(*spec);
 }
 
 std::string DescribeDifference(const v1::TableSpec& there,
@@ -163,6 +188,7 @@ std::string DescribeDifference(const v1::TableSpec& there,
   difference.Compare("non_finite.clip", there.non_finite().clip(),
                      asked.non_finite().clip());
   difference.Compare("seed", there.seed(), asked.seed());
+  CompareGradientOptions(there, asked, difference);
   return difference.Text();
 }
 

@@ -37,6 +37,8 @@ absl::Status NormaliseTableSpec(const RuleCheck& check, v1::TableSpec* spec);
 absl::StatusOr<std::string> NormaliseRule(const RuleCheck& check,
                                           v1::UpdateRule* rule);
 absl::Status ValidateNonFinite(const v1::NonFinite& non_finite);
+// Clipping, schedule, delay compensation.
+absl::Status ValidateGradientOptions(const v1::TableSpec& spec);
 
 // "dim: 64 there, 32 asked; rule.name: sgd there, adam asked"; empty when they
 // are equal. Both normalised.

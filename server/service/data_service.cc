@@ -106,6 +106,9 @@ void DataService::AnswerHello(IncomingCall& call,
         "the client speaks protocol ", request.hello->protocol_min, " to ",
         request.hello->protocol_max, ", this server ", wire::kProtocolVersion,
         ": upgrade the older of the two"));
+  } else if (me.cluster_id == 0) {
+    reason = wire::Reason::kShuttingDown;
+    status = absl::UnavailableError("the server is starting; try again");
   } else if ((request.hello->cluster_id != 0 &&
               request.hello->cluster_id != me.cluster_id) ||
              (request.hello->cluster_incarnation != 0 &&

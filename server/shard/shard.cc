@@ -114,7 +114,7 @@ void Shard::Refuse(SectionTask* task, const Refusal& refusal) {
   wire::SectionReply& reply = task->reply;
   reply.header.code = static_cast<uint32_t>(refusal.status.code());
   reply.header.reason = static_cast<uint32_t>(refusal.reason);
-  if (absl::IsResourceExhausted(refusal.status)) {
+  if (refusal.reason == wire::Reason::kOverloaded) {
     reply.header.retry_after_ms = kRetryAfterMs;
   }
   reply.message = std::string(refusal.status.message().data(),

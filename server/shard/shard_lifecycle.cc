@@ -187,12 +187,13 @@ void Shard::Expire(absl::Duration now) {
         continue;
       }
       options_.counters->held_pushes.Add(-1);
+      task->second->reply.header.expected_seq = session->last() + 1;
       expired.push_back(
           {task->second,
-           {absl::DeadlineExceededError(absl::StrCat(
-                "waited for number ", session->last() + 1,
-                " of its session; this push was not applied")),
-            wire::Reason::kDeadline}});
+           {absl::AbortedError(absl::StrCat(
+                "number ", session->last() + 1,
+                " of the session has not come; send this one after it")),
+            wire::Reason::kSeqGap}});
       task = held.erase(task);
     }
   }

@@ -1,6 +1,7 @@
 // A push on its shard. The order of the checks is part of the specification
 // (docs/data_path.md): fence, checksum, session, sequence, shape, values, sync
 // policy; then append, commit, apply, answer.
+#include <algorithm>
 #include <ctime>
 #include <utility>
 
@@ -42,6 +43,9 @@ void Shard::Push(SectionTask* task) {
       return AnswerDuplicate(task, *session);
     case SeqVerdict::kHold:
       options_.counters->held_pushes.Add(1);
+      task->deadline =
+          std::min(task->deadline,
+                   options_.clock->Now() + absl::Milliseconds(kHeldPushMs));
       if (SectionTask* replaced = session->Hold(task->header().seq, task)) {
         options_.counters->held_pushes.Add(-1);
         Refuse(replaced, {absl::AbortedError("sent again meanwhile"),

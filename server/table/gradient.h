@@ -10,9 +10,9 @@ namespace paramo {
 // One row's gradient as it was pushed, and what it is measured against.
 // Shapes: each [dim] f32; grad and pulled at any alignment.
 struct PushedGradient {
-  const float* grad;
-  const float* pulled;  // the value that it was computed at, or null
-  const float* value;   // of the row now
+  const float* grad = nullptr;
+  const float* pulled = nullptr;  // the value that it was computed at, if known
+  const float* value = nullptr;   // of the row now
 };
 
 // Whether PrepareGradient changes anything for this table.

@@ -18,12 +18,11 @@ class CpuCompute final : public Compute {
             size_t k, const float* a, const float* b, float* c) override {
     const size_t a_columns = transpose_a == Transpose::kYes ? m : k;
     const size_t b_columns = transpose_b == Transpose::kYes ? k : n;
-    cblas_sgemm(CblasRowMajor, Flag(transpose_a), Flag(transpose_b),
-                static_cast<blasint>(m), static_cast<blasint>(n),
-                static_cast<blasint>(k), 1.0f, a,
-                static_cast<blasint>(a_columns), b,
-                static_cast<blasint>(b_columns), 0.0f, c,
-                static_cast<blasint>(n));
+    cblas_sgemm(
+        CblasRowMajor, Flag(transpose_a), Flag(transpose_b),
+        static_cast<blasint>(m), static_cast<blasint>(n),
+        static_cast<blasint>(k), 1.0f, a, static_cast<blasint>(a_columns), b,
+        static_cast<blasint>(b_columns), 0.0f, c, static_cast<blasint>(n));
   }
 
   void AddBias(size_t m, size_t n, const float* bias, float* x) override {

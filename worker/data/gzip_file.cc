@@ -43,8 +43,8 @@ absl::Status GzipFile::Read(size_t bytes, std::vector<uint8_t>& out) {
     const size_t step = std::min(bytes, kStepBytes);
     const size_t start = out.size();
     out.resize(start + step);
-    const int got = gzread(Handle(file_), out.data() + start,
-                           static_cast<unsigned>(step));
+    const int got =
+        gzread(Handle(file_), out.data() + start, static_cast<unsigned>(step));
     out.resize(start + static_cast<size_t>(std::max(got, 0)));
     offset_ += static_cast<uint64_t>(std::max(got, 0));
     if (got < 0) return Damaged("is damaged");

@@ -79,8 +79,9 @@ absl::StatusOr<GzipFile> OpenPlainOrGzip(const std::string& stem) {
   auto gzip = GzipFile::Open(absl::StrCat(stem, ".gz"));
   if (gzip.ok() || !absl::IsNotFound(gzip.status())) return gzip;
   return absl::NotFoundError(absl::StrCat(
-      stem, "[.gz]: no such file; install the data set (Fashion-MNIST: apt "
-            "install dataset-fashion-mnist) or set data.dir"));
+      stem,
+      "[.gz]: no such file; install the data set (Fashion-MNIST: apt "
+      "install dataset-fashion-mnist) or set data.dir"));
 }
 
 // The dimensions follow the magic number; their product is the size of the
@@ -191,10 +192,10 @@ absl::StatusOr<IdxData> OpenIdxData(const std::string& directory,
                           ReadPair(directory + "/train", classes));
   PARAMO_ASSIGN_OR_RETURN(IdxPair test, ReadPair(directory + "/t10k", classes));
   if (test.features() != train.features()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        test.images.path, ": images of ", test.features(),
-        " pixels (byte 8), while ", train.images.path, " has ",
-        train.features(), "; take both from the same data set"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(test.images.path, ": images of ", test.features(),
+                     " pixels (byte 8), while ", train.images.path, " has ",
+                     train.features(), "; take both from the same data set"));
   }
   const PixelTable table = Standardise(train.images.bytes);
   auto open = [&](IdxPair& pair) {

@@ -13,8 +13,8 @@ std::vector<float> InitialWeights(const TensorInfo& tensor, uint64_t seed,
   if (tensor.init == TensorInfo::Init::kZeros) return values;
   // Glorot, Bengio 2010, eq. 16: uniform within +-sqrt(6 / (in + out)), each
   // value one of 2^24 that lie on an exact grid.
-  const double fans = static_cast<double>(tensor.fan_in) +
-                      static_cast<double>(tensor.fan_out);
+  const double fans =
+      static_cast<double>(tensor.fan_in) + static_cast<double>(tensor.fan_out);
   const float grid = static_cast<float>(std::sqrt(6.0 / fans)) * 0x1p-23f;
   for (size_t begin = 0; begin < values.size(); begin += block) {
     BitGen random(Mix64(seed ^ Mix64(begin / block)));

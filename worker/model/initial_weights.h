@@ -1,6 +1,6 @@
 // A tensor's values before the first push, as its table's initializer defines
-// them (docs/formats/row.md, "Missing rows"). For the reference run, which has no
-// servers to ask.
+// them (docs/formats/row.md, "Missing rows"). For the reference run, which has
+// no servers to ask.
 #pragma once
 
 #include <cstddef>

@@ -20,7 +20,8 @@ class Mlp final : public Model {
     for (size_t i = 0; i < depth(); ++i) {
       const size_t in = layers_[i];
       const size_t out = layers_[i + 1];
-      TensorInfo weights{absl::StrCat("w", i), {in, out},
+      TensorInfo weights{absl::StrCat("w", i),
+                         {in, out},
                          TensorInfo::Init::kXavier,
                          static_cast<uint32_t>(in),
                          static_cast<uint32_t>(out)};
@@ -52,8 +53,8 @@ class Mlp final : public Model {
       if (i == 0) break;
       std::vector<float>& previous = deltas_[i % 2];
       previous.resize(m * in);
-      compute_.Gemm(Transpose::kNo, Transpose::kYes, m, in, out,
-                    delta->data(), parameters[2 * i].data(), previous.data());
+      compute_.Gemm(Transpose::kNo, Transpose::kYes, m, in, out, delta->data(),
+                    parameters[2 * i].data(), previous.data());
       compute_.ReluGradient(m * in, input, previous.data());
       delta = &previous;
     }

@@ -70,8 +70,8 @@ void ReferenceRule::Apply(absl::Span<const float> gradient,
   } else {  // adam: Kingma, Ba 2015, Alg. 1
     const double beta1 = parameters_.at("beta1");
     const double beta2 = parameters_.at("beta2");
-    const float rate = static_cast<float>(
-        parameters_.at("lr") / (1 - std::pow(beta1, step_)));
+    const float rate =
+        static_cast<float>(parameters_.at("lr") / (1 - std::pow(beta1, step_)));
     const float scale = static_cast<float>(1 / (1 - std::pow(beta2, step_)));
     const float keep1 = static_cast<float>(beta1);
     const float keep2 = static_cast<float>(beta2);

@@ -13,8 +13,9 @@ absl::Status FromClient(const Status& status) {
   // The code comes back in front when we print it.
   const std::string code = std::string(CodeName(status.code())) + ": ";
   if (text.rfind(code, 0) == 0) text.erase(0, code.size());
-  return absl::Status(static_cast<absl::StatusCode>(status.code()),
-                      absl::StrReplaceAll(text, {{"\n  ", "; "}, {"\n", "; "}}));
+  return absl::Status(
+      static_cast<absl::StatusCode>(status.code()),
+      absl::StrReplaceAll(text, {{"\n  ", "; "}, {"\n", "; "}}));
 }
 
 }  // namespace paramo

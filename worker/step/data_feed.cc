@@ -103,10 +103,9 @@ size_t DataFeed::UnreadCount() const {
 
 // Leases being read or waiting, and those whose pushes are still on the way.
 uint32_t DataFeed::Want() const {
-  const auto open = static_cast<size_t>(
-      std::count_if(held_.begin(), held_.end(), [](const Held& held) {
-        return held.acknowledged < held.batches;
-      }));
+  const auto open = static_cast<size_t>(std::count_if(
+      held_.begin(), held_.end(),
+      [](const Held& held) { return held.acknowledged < held.batches; }));
   if (exhausted_) return static_cast<uint32_t>(open);
   const size_t ahead = kDataShardLeasesAhead + 1;  // the one being read
   return static_cast<uint32_t>(open + ahead - std::min(ahead, UnreadCount()));
@@ -167,8 +166,7 @@ void DataFeed::WaitUntilDue(absl::Duration pause) {
     const absl::Duration passed = clock_.Now() - start;
     if (passed < pause) {
       changed_.WaitFor(mu_, pause - passed);
-    } else if (LeaseDue() || idle_ ||
-               (unreported_ && passed >= kReportEvery)) {
+    } else if (LeaseDue() || idle_ || (unreported_ && passed >= kReportEvery)) {
       return;
     } else {
       changed_.WaitFor(mu_, kReportEvery);
@@ -186,17 +184,17 @@ absl::Status DataFeed::TakeAnswer(const std::vector<DataLease>& reported,
     }));
   }
   for (const DataLease& lease : answer.leases) {
-    const bool known =
-        std::any_of(held_.begin(), held_.end(), [&](const Held& held) {
-          return held.data_shard == lease.data_shard;
-        });
+    const bool known = std::any_of(
+        held_.begin(), held_.end(),
+        [&](const Held& held) { return held.data_shard == lease.data_shard; });
     if (known) continue;
     if (lease.data_shard >= plan_.data_shards() ||
         lease.batches_done > plan_.BatchesIn(lease.data_shard)) {
-      return absl::InternalError(absl::StrCat(
-          "was leased data shard ", lease.data_shard, " from batch ",
-          lease.batches_done, ", which the job does not have; do all workers "
-          "have the same job file?"));
+      return absl::InternalError(
+          absl::StrCat("was leased data shard ", lease.data_shard,
+                       " from batch ", lease.batches_done,
+                       ", which the job does not have; do all workers "
+                       "have the same job file?"));
     }
     held_.push_back({lease.data_shard, plan_.BatchesIn(lease.data_shard),
                      lease.batches_done, lease.batches_done});
@@ -211,9 +209,9 @@ void DataFeed::ReadLoop() {
   MutexLock lock(mu_);
   for (;;) {
     Held* next = nullptr;
-    while (!stop_ && error_.ok() &&
-           (ready_.size() >= kBatchesAhead ||
-            (next = FirstUnread()) == nullptr)) {
+    while (
+        !stop_ && error_.ok() &&
+        (ready_.size() >= kBatchesAhead || (next = FirstUnread()) == nullptr)) {
       changed_.Wait(mu_);
     }
     if (stop_ || !error_.ok()) return;

@@ -29,8 +29,7 @@ absl::StatusOr<double> Accuracy(Model& model, ConstTensors parameters,
     model.Predict(parameters, size, features.data(), predicted.data());
     for (size_t i = 0; i < size; ++i) correct += predicted[i] == labels[i];
   }
-  return static_cast<double>(correct) /
-         static_cast<double>(dataset.examples());
+  return static_cast<double>(correct) / static_cast<double>(dataset.examples());
 }
 
 }  // namespace paramo

@@ -26,12 +26,12 @@ void CheckName(YamlMap& map, const char* key, const std::string& name,
                size_t bytes_max) {
   const YamlNode* node = map.Find(key);
   if (node == nullptr) return;
-  const bool form =
-      !name.empty() && name[0] != '.' && name[0] != '_' && name[0] != '-' &&
-      std::all_of(name.begin(), name.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' ||
-               c == '_' || c == '-';
-      });
+  const bool form = !name.empty() && name[0] != '.' && name[0] != '_' &&
+                    name[0] != '-' &&
+                    std::all_of(name.begin(), name.end(), [](char c) {
+                      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+                             c == '.' || c == '_' || c == '-';
+                    });
   if (form && name.size() <= bytes_max) return;
   map.Fail(node->Error(absl::StrCat(
       "must be 1 to ", bytes_max,
@@ -51,11 +51,15 @@ void ReadData(YamlMap& data, JobFile& job) {
 void ReadModel(YamlMap& model, JobFile& job) {
   std::string kind;
   model.Choice("kind", kind, {"mlp", "softmax"}).Required();
-  model.List("layers", [&](const YamlNode& node) -> absl::Status {
-    PARAMO_ASSIGN_OR_RETURN(int64_t size, YamlInt(node, {1, kLayerMax}));
-    job.layers.push_back(static_cast<size_t>(size));
-    return absl::OkStatus();
-  }).Required();
+  model
+      .List("layers",
+            [&](const YamlNode& node) -> absl::Status {
+              PARAMO_ASSIGN_OR_RETURN(int64_t size,
+                                      YamlInt(node, {1, kLayerMax}));
+              job.layers.push_back(static_cast<size_t>(size));
+              return absl::OkStatus();
+            })
+      .Required();
   const YamlNode* layers = model.Find("layers");
   if (layers == nullptr) return;
   if (job.layers.size() < 2 || job.layers.size() > kLayersMax) {
@@ -133,16 +137,19 @@ absl::StatusOr<JobFile> ParseJobFile(absl::string_view text,
 
   job.sync = sync == "bsp" ? JobSync::kBsp : JobSync::kAsync;
   if (job.global_batch % job.workers != 0) {
-    return root.Find("data")->Find("global_batch")->Error(absl::StrCat(
-        job.global_batch, " examples cannot be shared by ", job.workers,
-        " workers evenly; give a multiple of `workers`"));
+    return root.Find("data")
+        ->Find("global_batch")
+        ->Error(absl::StrCat(job.global_batch, " examples cannot be shared by ",
+                             job.workers,
+                             " workers evenly; give a multiple of `workers`"));
   }
   if (job.table_prefix.empty()) {
     job.table_prefix = job.job;
     if (job.table_prefix.size() > kPrefixBytesMax) {
       return root.Find("job")->Error(
           absl::StrCat("is too long to prefix table names; set tables.prefix "
-                       "to at most ", kPrefixBytesMax, " characters"));
+                       "to at most ",
+                       kPrefixBytesMax, " characters"));
     }
   }
   return job;

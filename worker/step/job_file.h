@@ -25,7 +25,7 @@ struct JobFile {
 
   std::string data_dir;
   size_t global_batch = 0;  // examples of one round, over all workers
-  size_t batches_per_data_shard = 8;
+  size_t batches_per_data_shard = 4;
 
   std::vector<size_t> layers;  // inputs, hidden layers, classes
 

@@ -16,10 +16,7 @@ namespace {
 class Rank {
  public:
   Rank(const Dataset& data, const BatchPlan& plan, size_t rank, size_t workers)
-      : plan_(plan),
-        reader_(data, plan),
-        next_{rank, 0},
-        workers_(workers) {}
+      : plan_(plan), reader_(data, plan), next_{rank, 0}, workers_(workers) {}
 
   bool exhausted() const { return next_.data_shard >= plan_.data_shards(); }
   size_t epoch() const { return plan_.EpochOf(next_.data_shard); }
@@ -114,7 +111,8 @@ class Reference {
       if (first) {
         for (size_t i = 0; i < n; ++i) mean[i] = weight * g[i];
       } else {
-        for (size_t i = 0; i < n; ++i) mean[i] = std::fma(weight, g[i], mean[i]);
+        for (size_t i = 0; i < n; ++i)
+          mean[i] = std::fma(weight, g[i], mean[i]);
       }
     }
   }
@@ -131,8 +129,7 @@ class Reference {
 }  // namespace
 
 absl::StatusOr<ReferenceResult> TrainReference(
-    const JobFile& job, Model& model, const Dataset& train,
-    const Dataset& test,
+    const JobFile& job, Model& model, const Dataset& train, const Dataset& test,
     const std::function<void(const ReferenceEpoch&)>& on_epoch) {
   Reference reference(job, model, train);
   ReferenceResult result;
@@ -143,19 +140,19 @@ absl::StatusOr<ReferenceResult> TrainReference(
     PARAMO_ASSIGN_OR_RETURN(const double loss, reference.Round());
     ++result.rounds;
     if (!std::isfinite(loss)) {
-      return absl::OutOfRangeError(absl::StrCat(
-          "the loss is not finite in round ", result.rounds,
-          "; lower optimizer.lr in the job file"));
+      return absl::OutOfRangeError(
+          absl::StrCat("the loss is not finite in round ", result.rounds,
+                       "; lower optimizer.lr in the job file"));
     }
     loss_sum += loss;
     ++loss_rounds;
     const bool last = reference.exhausted();
-    if (!last && (reference.epoch() == epoch ||
-                  reference.epoch() >= job.epochs)) {
+    if (!last &&
+        (reference.epoch() == epoch || reference.epoch() >= job.epochs)) {
       continue;
     }
-    PARAMO_ASSIGN_OR_RETURN(
-        result.metric, Accuracy(model, reference.parameters(), test));
+    PARAMO_ASSIGN_OR_RETURN(result.metric,
+                            Accuracy(model, reference.parameters(), test));
     result.loss = loss_sum / static_cast<double>(loss_rounds);
     epoch = last ? job.epochs : reference.epoch();
     on_epoch({epoch, result.loss, result.metric});

@@ -39,8 +39,7 @@ struct ReferenceResult {
 // Errors: those of the data sets; OUT_OF_RANGE when the loss is not finite.
 // Threads: one; borrows everything.
 absl::StatusOr<ReferenceResult> TrainReference(
-    const JobFile& job, Model& model, const Dataset& train,
-    const Dataset& test,
+    const JobFile& job, Model& model, const Dataset& train, const Dataset& test,
     const std::function<void(const ReferenceEpoch&)>& on_epoch);
 
 }  // namespace paramo

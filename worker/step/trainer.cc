@@ -149,12 +149,12 @@ absl::Status Trainer::Step(const DataFeed::Item& item) {
   }
   epoch_ = epoch;
   const int side = clock_ % 2;
-  const double loss = options_.work->model->Gradients(values_, item.batch,
-                                                      gradients_[side]);
+  const double loss =
+      options_.work->model->Gradients(values_, item.batch, gradients_[side]);
   if (!std::isfinite(loss)) {
-    return absl::OutOfRangeError(absl::StrCat(
-        "the loss is not finite at step ", clock_,
-        "; lower optimizer.lr in the job file"));
+    return absl::OutOfRangeError(
+        absl::StrCat("the loss is not finite at step ", clock_,
+                     "; lower optimizer.lr in the job file"));
   }
   PARAMO_RETURN_IF_ERROR(SettlePush());
   const auto examples = static_cast<uint32_t>(item.batch.size);

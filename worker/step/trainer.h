@@ -2,7 +2,8 @@
 //
 //   reader   | batch t+1     | batch t+2     |
 //   worker   | compute t     | compute t+1   |       pull(t+1) follows push(t)
-//   network  | push t-1      | push t        |       at once: in bsp it waits at
+//   network  | push t-1      | push t        |       at once: in bsp it waits
+//   at
 //            |      pull t+1 |      pull t+2 |       the servers for round t
 //
 // Under bsp a worker without data contributes empty steps, so that nobody
@@ -96,7 +97,7 @@ class Trainer {
   std::vector<absl::Span<const float>> values_;
   std::vector<absl::Span<float>> gradients_[2];
 
-  uint64_t clock_;  // of the step being worked on
+  uint64_t clock_;       // of the step being worked on
   Future<Status> pull_;  // of pull_clock_; invalid once its values are here
   uint64_t pull_clock_ = 0;
   PullKind pull_kind_ = PullKind::kAll;

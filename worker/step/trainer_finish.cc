@@ -25,6 +25,12 @@ uint32_t LowestLive(const JobReport& report) {
   return lowest;
 }
 
+absl::Status CheckNotStopped(const JobReport& report) {
+  return report.phase == JobPhase::kStopped
+             ? absl::CancelledError("the job was stopped")
+             : absl::OkStatus();
+}
+
 }  // namespace
 
 // All data of the job is read, by whomever, and every push that carries some
@@ -34,6 +40,9 @@ uint32_t LowestLive(const JobReport& report) {
 // step C for all, and the barrier tells when that has happened.
 absl::Status Trainer::Finish() {
   PARAMO_RETURN_IF_ERROR(SettlePush());
+  // A stopped job has no more data for anybody either.
+  const Result<JobReport> report = job_.Describe();
+  if (report.ok()) PARAMO_RETURN_IF_ERROR(CheckNotStopped(*report));
   if (file_.sync == JobSync::kBsp) {
     StartPush({}, /*examples=*/0, /*data_position=*/0);
     PARAMO_RETURN_IF_ERROR(SettlePush());
@@ -64,9 +73,7 @@ absl::StatusOr<bool> Trainer::TryToEnd() {
     }
     return status;
   }
-  if (report->phase == JobPhase::kStopped) {
-    return absl::CancelledError("the job was stopped");
-  }
+  PARAMO_RETURN_IF_ERROR(CheckNotStopped(*report));
   if (report->metric_epoch >= static_cast<double>(file_.epochs)) return true;
   if (LowestLive(*report) != job_.rank()) return false;
   // At a clock that nobody holds up any more.

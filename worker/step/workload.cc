@@ -19,8 +19,8 @@ absl::StatusOr<Workload> OpenWorkload(const std::string& job_file) {
   if (work.train->features() != job.layers.front()) {
     return absl::InvalidArgumentError(absl::StrCat(
         job_file, ": model.layers starts with ", job.layers.front(),
-        ", but an example of ", job.data_dir, " has ",
-        work.train->features(), " features; make the two equal"));
+        ", but an example of ", job.data_dir, " has ", work.train->features(),
+        " features; make the two equal"));
   }
   work.compute = MakeCpuCompute();
   work.model = MakeMlp(job.layers, *work.compute);

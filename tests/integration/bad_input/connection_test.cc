@@ -85,7 +85,7 @@ TEST_F(ConnectionTest, W3_OverlongMessageIsRefused) {
     EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
   }
   // One message at a time is held until its end is there.
-  ExpectUnharmed(2 * kMessageBytesMax);
+  ExpectUnharmed(3 * kMessageBytesMax);
 }
 
 TEST_F(ConnectionTest, W3_ClaimedTwoGigabytesAllocateNothing) {

@@ -111,7 +111,7 @@ TEST_F(DeadlineTest, W7_PassedDeadlineDoesNothing) {
   *push.add_push() = SimpleSection(victim_.id(), {1}, {1, 1, 1, 1});
   RawSocket peer(port());
   peer.Send(Http2Call("/paramo.v1.Data/Push",
-                      Http2Header("grpc-timeout", "1n")) +
+                      Http2Header("grpc-timeout", "0n")) +
             Http2Frame(kDataFrame, kEndStreamFlag, 1,
                        GrpcMessage(push.SerializeAsString())));
   std::string received;

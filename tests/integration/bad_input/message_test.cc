@@ -1,5 +1,6 @@
 // Bytes that are not a Request, or an odd one (W3): what is not protobuf is
 // refused and counted, what is protobuf means what protobuf says it means.
+#include "absl/strings/escaping.h"
 #include "common/base/limits.h"
 #include "tests/integration/bad_input/bad_input_testing.h"
 
@@ -56,6 +57,7 @@ TEST_F(MessageTest, W3_BytesThatAreNoRequestAreMalformed) {
            Tag(1, 6),                                    // wire type 6
            Tag(0, 0) + Varint(1),                        // field 0
        }) {
+    SCOPED_TRACE(absl::CHexEscape(bytes));
     ExpectCallRefused("Pull", bytes, Code::kInvalidArgument,
                       v1::REASON_MALFORMED);
   }

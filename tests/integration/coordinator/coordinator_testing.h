@@ -36,7 +36,7 @@ class CoordinatorTest : public testing::Test {
     options.data_dir = dir + "/data";
     options.rule_check = [](absl::string_view,
                             const std::map<std::string, double>& params) {
-      return absl::StatusOr<CheckedRule>(CheckedRule{0, params});
+      return absl::StatusOr<CheckedRule>(CheckedRule{"none", params});
     };
     return options;
   }

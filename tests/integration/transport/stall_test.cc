@@ -124,11 +124,13 @@ TEST(Stall, ClientThatStopsReadingIsBoundedAndEnded) {
   // requests themselves all fit into the client's side of the connection.
   for (int i = 0; i < 100; ++i)
     if (!client.Write(MessageText(1, 50), std::chrono::seconds(5))) break;
+  ASSERT_TRUE(WaitUntil([&] {
+    return MetricValue(metrics, "paramo_streams_ended_total",
+                       "{reason=\"write_timeout\"}") == 1;
+  }));
   ASSERT_TRUE(WaitUntil([&] { return server->streams() == 0; }));
-  EXPECT_EQ(MetricValue(metrics, "paramo_streams_ended_total",
-                        "{reason=\"write_timeout\"}"),
-            1);
-  EXPECT_EQ(MetricValue(metrics, "paramo_streams", ""), 0);
+  EXPECT_TRUE(WaitUntil(
+      [&] { return MetricValue(metrics, "paramo_streams", "") == 0; }));
   // What was read: the unsent limit, and what the client's own window took.
   EXPECT_LT(received.load(), 100);
   EXPECT_LT(ResidentBytes(), before + (size_t{200} << 20));

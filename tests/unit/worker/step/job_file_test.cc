@@ -95,7 +95,7 @@ TEST(JobFile, DefaultsAreThoseOfTheReference) {
   ASSERT_TRUE(job.ok()) << job.status();
   EXPECT_EQ(job->sync, JobSync::kBsp);
   EXPECT_EQ(job->seed, 1u);
-  EXPECT_EQ(job->batches_per_data_shard, 8u);
+  EXPECT_EQ(job->batches_per_data_shard, 4u);
   EXPECT_EQ(job->table_prefix, "a");
   EXPECT_EQ(job->table_block, 1024u);
 }
@@ -104,22 +104,30 @@ TEST(JobFile, ReadsAsyncAndHyperParameters) {
   auto job = ParseJobFile(With("sync: bsp", "sync: async"), "job.yaml");
   ASSERT_TRUE(job.ok());
   EXPECT_EQ(job->sync, JobSync::kAsync);
-  job = ParseJobFile(With("rule: momentum\n  lr: 0.05", "{rule: adam, lr: 0.001, beta2: 0.99}"), "job.yaml");
+  job = ParseJobFile(With("rule: momentum\n  lr: 0.05",
+                          "{rule: adam, lr: 0.001, beta2: 0.99}"),
+                     "job.yaml");
   ASSERT_TRUE(job.ok()) << job.status();
-  EXPECT_THAT(job->rule_params, ElementsAre(Pair("beta2", 0.99), Pair("lr", 0.001)));
+  EXPECT_THAT(job->rule_params,
+              ElementsAre(Pair("beta2", 0.99), Pair("lr", 0.001)));
 }
 
 TEST(JobFile, ErrorsNameLineAndSuggestion) {
   EXPECT_THAT(ErrorOf(With("epochs:", "epoch:")), HasSubstr("epoch"));
-  EXPECT_THAT(ErrorOf(With("seed:", "sede:")), AllOf(HasSubstr("job.yaml:5:"), HasSubstr("seed")));
-  EXPECT_THAT(ErrorOf(With("  block:", "  blok:")), AllOf(HasSubstr("job.yaml:20:"), HasSubstr("block")));
+  EXPECT_THAT(ErrorOf(With("seed:", "sede:")),
+              AllOf(HasSubstr("job.yaml:5:"), HasSubstr("seed")));
+  EXPECT_THAT(ErrorOf(With("  block:", "  blok:")),
+              AllOf(HasSubstr("job.yaml:20:"), HasSubstr("block")));
   EXPECT_THAT(ErrorOf(With("seed: 1", "epochs: 1")), HasSubstr("job.yaml:5:"));
-  EXPECT_THAT(ErrorOf(With("momentum", "momentun")), AllOf(HasSubstr("job.yaml:16:"), HasSubstr("momentum")));
-  EXPECT_THAT(ErrorOf(With("lr: 0.05", "lr: 0.05\n  beta1: 0.9")), AllOf(HasSubstr("job.yaml:18:"), HasSubstr("beta1")));
+  EXPECT_THAT(ErrorOf(With("momentum", "momentun")),
+              AllOf(HasSubstr("job.yaml:16:"), HasSubstr("momentum")));
+  EXPECT_THAT(ErrorOf(With("lr: 0.05", "lr: 0.05\n  beta1: 0.9")),
+              AllOf(HasSubstr("job.yaml:18:"), HasSubstr("beta1")));
 }
 
 TEST(JobFile, RefusesValuesOutsideTheirRange) {
-  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+  for (const auto& [from, to] :
+       std::vector<std::pair<std::string, std::string>>{
            {"version: 1", "version: 2"},
            {"epochs: 5", "epochs: 0"},
            {"seed: 1", "seed: -1"},
@@ -157,11 +165,14 @@ TEST(JobFile, RefusesValuesOutsideTheirRange) {
 TEST(JobFile, RefusesWhatIsNotAMap) {
   EXPECT_THAT(ErrorOf(""), HasSubstr("job.yaml"));
   EXPECT_THAT(ErrorOf("[1, 2]"), HasSubstr("job.yaml"));
-  EXPECT_THAT(ErrorOf(With("optimizer:\n  rule: momentum\n  lr: 0.05", "optimizer: sgd")), HasSubstr("job.yaml:15"));
+  EXPECT_THAT(ErrorOf(With("optimizer:\n  rule: momentum\n  lr: 0.05",
+                           "optimizer: sgd")),
+              HasSubstr("job.yaml:15"));
 }
 
 TEST(JobFile, MissingFileIsNotFound) {
-  EXPECT_EQ(ReadJobFile("/nonexistent/job.yaml").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ReadJobFile("/nonexistent/job.yaml").status().code(),
+            absl::StatusCode::kNotFound);
 }
 
 TEST(JobFile, TensorSeedsDifferAndAreNeverZero) {

@@ -22,14 +22,16 @@ class Clusters final : public Dataset {
       const int32_t label = static_cast<int32_t>(random.Below(2));
       labels_.push_back(label);
       for (int f = 0; f < 2; ++f) {
-        points_.push_back(static_cast<float>(label * 2 - 1 + 2 * (random.Uniform() - 0.5)));
+        points_.push_back(
+            static_cast<float>(label * 2 - 1 + 2 * (random.Uniform() - 0.5)));
       }
     }
   }
   size_t examples() const override { return labels_.size(); }
   size_t features() const override { return 2; }
   size_t classes() const override { return 2; }
-  absl::Status Read(absl::Span<const uint32_t> indices, absl::Span<float> features,
+  absl::Status Read(absl::Span<const uint32_t> indices,
+                    absl::Span<float> features,
                     absl::Span<int32_t> labels) const override {
     for (size_t i = 0; i < indices.size(); ++i) {
       features[2 * i] = points_[2 * indices[i]];
@@ -58,12 +60,14 @@ JobFile Job(size_t workers) {
   return job;
 }
 
-ReferenceResult Train(const JobFile& job, const Dataset& data, std::vector<ReferenceEpoch>* epochs = nullptr) {
+ReferenceResult Train(const JobFile& job, const Dataset& data,
+                      std::vector<ReferenceEpoch>* epochs = nullptr) {
   auto compute = MakeCpuCompute();
   auto model = MakeMlp(job.layers, *compute);
-  auto result = TrainReference(job, *model, data, data, [&](const ReferenceEpoch& epoch) {
-    if (epochs != nullptr) epochs->push_back(epoch);
-  });
+  auto result =
+      TrainReference(job, *model, data, data, [&](const ReferenceEpoch& epoch) {
+        if (epochs != nullptr) epochs->push_back(epoch);
+      });
   EXPECT_TRUE(result.ok()) << result.status();
   return *std::move(result);
 }
@@ -96,17 +100,22 @@ TEST(Reference, OneRoundIsOneStepAgainstTheMeanGradient) {
 
   auto compute = MakeCpuCompute();
   auto model = MakeMlp(job.layers, *compute);
-  std::vector<float> w = InitialWeights(model->tensors()[0], job.TensorSeed(0), 4);
-  std::vector<float> b = InitialWeights(model->tensors()[1], job.TensorSeed(1), 4);
+  std::vector<float> w =
+      InitialWeights(model->tensors()[0], job.TensorSeed(0), 4);
+  std::vector<float> b =
+      InitialWeights(model->tensors()[1], job.TensorSeed(1), 4);
   Batch batch;
   BatchReader reader(data, job.Plan(10));
   ASSERT_TRUE(reader.Read({0, 0}, batch).ok());
   std::vector<float> dw(4), db(2);
   std::vector<absl::Span<const float>> parameters = {w, b};
-  std::vector<absl::Span<float>> gradients = {absl::MakeSpan(dw), absl::MakeSpan(db)};
+  std::vector<absl::Span<float>> gradients = {absl::MakeSpan(dw),
+                                              absl::MakeSpan(db)};
   model->Gradients(parameters, batch, gradients);
-  for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(result.weights[0][i], w[i] - 0.5f * dw[i], 1e-6);
-  for (size_t i = 0; i < 2; ++i) EXPECT_NEAR(result.weights[1][i], b[i] - 0.5f * db[i], 1e-6);
+  for (size_t i = 0; i < 4; ++i)
+    EXPECT_NEAR(result.weights[0][i], w[i] - 0.5f * dw[i], 1e-6);
+  for (size_t i = 0; i < 2; ++i)
+    EXPECT_NEAR(result.weights[1][i], b[i] - 0.5f * db[i], 1e-6);
 }
 
 // The weighted mean over two ranks is the mean over their joint batch.
@@ -122,7 +131,9 @@ TEST(Reference, TwoRanksMakeTheStepOfTheirUnion) {
   ReferenceResult one = Train(job, data);
   EXPECT_EQ(one.rounds, 1u);
   for (size_t t = 0; t < one.weights.size(); ++t) {
-    EXPECT_THAT(two.weights[t], ::testing::Pointwise(::testing::FloatNear(1e-6f), one.weights[t]));
+    EXPECT_THAT(
+        two.weights[t],
+        ::testing::Pointwise(::testing::FloatNear(1e-6f), one.weights[t]));
   }
 }
 

@@ -22,8 +22,10 @@ class WorkloadTest : public ::testing::Test {
     char name[] = "/tmp/paramo_workload_XXXXXX";
     directory_ = mkdtemp(name);
     for (const char* set : {"train", "t10k"}) {
-      Write(std::string(set) + "-images-idx3-ubyte", std::string("\0\0\x08\x03\0\0\0\1\0\0\0\2\0\0\0\1\7\x09", 18));
-      Write(std::string(set) + "-labels-idx1-ubyte", std::string("\0\0\x08\x01\0\0\0\1\1", 9));
+      Write(std::string(set) + "-images-idx3-ubyte",
+            std::string("\0\0\x08\x03\0\0\0\1\0\0\0\2\0\0\0\1\7\x09", 18));
+      Write(std::string(set) + "-labels-idx1-ubyte",
+            std::string("\0\0\x08\x01\0\0\0\1\1", 9));
     }
   }
   void TearDown() override { std::filesystem::remove_all(directory_); }
@@ -32,9 +34,11 @@ class WorkloadTest : public ::testing::Test {
     std::ofstream(directory_ + "/" + name, std::ios::binary) << bytes;
   }
   absl::StatusOr<Workload> Open(const std::string& layers) {
-    Write("job.yaml", "version: 1\njob: a\nepochs: 1\nworkers: 1\ndata: {format: idx, dir: " + directory_ +
-                          ", global_batch: 1}\nmodel: {kind: mlp, layers: " + layers +
-                          "}\noptimizer: {rule: sgd, lr: 0.1}\n");
+    Write(
+        "job.yaml",
+        "version: 1\njob: a\nepochs: 1\nworkers: 1\ndata: {format: idx, dir: " +
+            directory_ + ", global_batch: 1}\nmodel: {kind: mlp, layers: " +
+            layers + "}\noptimizer: {rule: sgd, lr: 0.1}\n");
     return OpenWorkload(directory_ + "/job.yaml");
   }
 
@@ -52,7 +56,8 @@ TEST_F(WorkloadTest, RefusesAModelThatDoesNotFitTheData) {
   auto work = Open("[784, 3]");
   EXPECT_EQ(work.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(work.status().message(), HasSubstr("2 features"));
-  EXPECT_THAT(Open("[2, 1]").status().message(), HasSubstr("not below the 1 classes"));
+  EXPECT_THAT(Open("[2, 1]").status().message(),
+              HasSubstr("not below the 1 classes"));
 }
 
 TEST_F(WorkloadTest, SavesWeightsUnderTheirNames) {
@@ -67,7 +72,8 @@ TEST_F(WorkloadTest, SavesWeightsUnderTheirNames) {
   EXPECT_THAT(bytes, HasSubstr("w0.npy"));
   EXPECT_THAT(bytes, HasSubstr("'shape': (2, 3)"));
   EXPECT_THAT(bytes, HasSubstr("b0.npy"));
-  EXPECT_FALSE(SaveWeights(directory_ + "/none/w.npz", *work->model, weights).ok());
+  EXPECT_FALSE(
+      SaveWeights(directory_ + "/none/w.npz", *work->model, weights).ok());
 }
 
 }  // namespace
