@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "client/cli/gradient_spec.h"
 #include "paramo/v1/cluster.pb.h"
 #include "paramo/v1/control.pb.h"
 
@@ -77,15 +78,15 @@ Records ServerRecords(const v1::ClusterState& state) {
 }
 
 Records EmptyTableRecords() {
-  return Records(
-      {"table", "id", "version", "dim", "shape", "rule", "initializer"});
+  return Records({"table", "id", "version", "dim", "shape", "rule",
+                  "initializer", "gradients"});
 }
 
 void AddTable(const v1::Table& table, Records& records) {
   const v1::TableSpec& spec = table.spec();
   records.Add({spec.name(), table.id(), table.version(), spec.dim(),
                ShapeText(spec), RuleText(spec.rule()),
-               InitializerText(spec.initializer())});
+               InitializerText(spec.initializer()), GradientText(spec)});
 }
 
 Records TableRecords(const v1::ClusterState& state) {

@@ -32,7 +32,9 @@ int RunTableCreate(const Args& args) {
       .Default("")
       .FlagOnly();
   config
-      .Choice("rule", table.rule, {"sgd", "momentum", "adagrad", "adam"},
+      .Choice("rule", table.rule,
+              {"sgd", "momentum", "nesterov", "adagrad", "rowwise_adagrad",
+               "rmsprop", "adam", "adamw", "ftrl"},
               "how gradients change rows")
       .FlagOnly();
   config.Texts("param", table.params, "of the rule; repeat for more")
@@ -56,6 +58,7 @@ int RunTableCreate(const Args& args) {
   config.Int("seed", table.seed, {}, "of the initializer")
       .Default("any")
       .FlagOnly();
+  table.gradients.AddTo(config);
   flags.AddTo(config);
   config.Check([&] { return ReadTableSpec(table, spec); });
   config.Example(
@@ -109,16 +112,18 @@ int RunTableAlter(const Args& args) {
   std::string rule;
   std::string non_finite;
   std::vector<std::string> params;
+  GradientFlags gradients;
   v1::AlterTableRequest request;
   Config config("paramo table alter", "changes hyper-parameters of a table");
   config.Positional("table", name, "its name");
-  config.Text("rule", rule, "another rule with as many slots").FlagOnly();
+  config.Text("rule", rule, "another rule with the same slots").FlagOnly();
   config.Texts("param", params, "of the rule; repeat for more")
       .Unit("NAME=NUMBER")
       .FlagOnly();
   config.Text("non-finite", non_finite, "reject, skip or clip:MAX")
       .Unit("POLICY")
       .FlagOnly();
+  gradients.AddTo(config);
   flags.AddTo(config);
   config.Check([&]() -> absl::Status {
     request.set_name(name);
@@ -130,11 +135,16 @@ int RunTableAlter(const Args& args) {
       PARAMO_RETURN_IF_ERROR(
           ReadNonFinite(non_finite, *request.mutable_non_finite()));
     }
-    if (request.has_rule() || request.has_non_finite()) return absl::OkStatus();
+    PARAMO_RETURN_IF_ERROR(ReadGradientFlags(gradients, request));
+    if (request.has_rule() || request.has_non_finite() || gradients.any()) {
+      return absl::OkStatus();
+    }
     return absl::InvalidArgumentError(
-        "nothing to change; give --param, --rule or --non-finite");
+        "nothing to change; give --param, --rule, --non-finite, --clipping, "
+        "--schedule, --staleness-scaling or --delay-compensation");
   });
   config.Example("paramo table alter ads --param lr=0.01");
+  config.Example("paramo table alter ads --schedule warmup:500+cosine:10000");
   if (auto status = config.ParseMain(args)) return *status;
   client::Control control(flags.address);
   if (request.has_rule() && request.rule().name().empty()) {

@@ -129,6 +129,7 @@ absl::Status ReadTableSpec(const TableFlags& flags, v1::TableSpec& spec) {
       ReadInitializer(flags.init, *spec.mutable_initializer()));
   PARAMO_RETURN_IF_ERROR(
       ReadNonFinite(flags.non_finite, *spec.mutable_non_finite()));
+  PARAMO_RETURN_IF_ERROR(ReadGradientFlags(flags.gradients, spec));
   if (!flags.tensor.empty()) return ReadTensor(flags, spec);
   if (flags.dim == 0 || flags.block != 0) {
     return absl::InvalidArgumentError(

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "client/cli/gradient_spec.h"
 
 namespace paramo::v1 {
 class TableSpec;
@@ -26,6 +27,7 @@ struct TableFlags {
   uint32_t block = 0;                 // 0: 1024, or the tensor if that is less
   std::string non_finite = "reject";  // "skip", "clip:10"
   int64_t seed = 0;
+  GradientFlags gradients;
 };
 
 // All: INVALID_ARGUMENT naming the flag, the form expected and an example.

@@ -10,7 +10,7 @@ namespace {
 constexpr size_t kSectionBytes = 160;
 
 void CutPart(uint32_t index, const Part& part, std::vector<Parcel>& parcels) {
-  const size_t row_bytes = 8 + size_t{4} * part.dim();
+  const size_t row_bytes = 8 + part.value_bytes();
   const uint32_t rows_max = static_cast<uint32_t>(
       std::max<size_t>(1, kRequestBytesTarget / row_bytes));
   for (const ShardRun& run : part.split->runs) {

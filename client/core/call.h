@@ -26,11 +26,16 @@ struct Part {
   // Empty for a dense tensor: position p is then key p.
   std::span<const uint64_t> keys;
   // [n, dim]; of a tensor the elements, so that the last row may be cut.
-  std::span<const float> grads;  // pushes
+  std::span<const float> grads;   // pushes
+  std::span<const float> pulled;  // pushes: as grads, or empty
   std::span<float> rows;         // pulls
   std::shared_ptr<const Split> split;  // a tensor's is shared by all its calls
 
   uint32_t dim() const { return handle->info.spec.dim; }
+  // Bytes of a row on the wire.
+  size_t value_bytes() const {
+    return size_t{4} * dim() * (pulled.empty() ? 1 : 2);
+  }
   Key KeyAt(uint32_t position) const {
     return keys.empty() ? position : keys[position];
   }

@@ -104,14 +104,10 @@ Result<Tensor> Cluster::OpenTensor(const std::string& name) {
 }
 
 Result<TableInfo> Cluster::AlterTable(
-    const std::string& name, const std::optional<UpdateRule>& rule,
-    const std::optional<NonFinite>& non_finite) {
+    const std::string& name, const TableChanges& changes) {
   v1::AlterTableRequest request;
   request.set_name(name);
-  if (rule.has_value()) ToProto(*rule, *request.mutable_rule());
-  if (non_finite.has_value()) {
-    ToProto(*non_finite, *request.mutable_non_finite());
-  }
+  ToProto(changes, request);
   auto table = core_->control().AlterTable(request, core_->Deadline({}));
   if (!table.ok()) return FromAbsl(table.status(), "alter table", name);
   return core_->view().AddTable(FromProto(**table))->info;

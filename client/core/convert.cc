@@ -22,8 +22,6 @@ WorkerProgress FromProto(const v1::WorkerProgress& in) {
   return out;
 }
 
-}  // namespace
-
 void ToProto(const UpdateRule& rule, v1::UpdateRule& out) {
   out.set_name(rule.name);
   for (const auto& param : rule.params) {
@@ -36,6 +34,22 @@ void ToProto(const NonFinite& non_finite, v1::NonFinite& out) {
       static_cast<v1::NonFinite::Policy>(static_cast<int>(non_finite.policy)));
   out.set_clip(non_finite.clip);
 }
+
+void ToProto(const Clipping& clipping, v1::Clipping& out) {
+  out.set_value(clipping.value);
+  out.set_norm(clipping.norm);
+}
+
+void ToProto(const Schedule& schedule, v1::Schedule& out) {
+  out.set_kind(
+      static_cast<v1::Schedule::Kind>(static_cast<int>(schedule.kind)));
+  out.set_warmup(schedule.warmup);
+  out.set_period(schedule.period);
+  out.set_decay(schedule.decay);
+  out.set_floor(schedule.floor);
+}
+
+}  // namespace
 
 void ToProto(const TableSpec& spec, v1::TableSpec& out) {
   out.set_name(spec.name);
@@ -50,6 +64,25 @@ void ToProto(const TableSpec& spec, v1::TableSpec& out) {
   initializer.set_fan_out(spec.initializer.fan_out);
   ToProto(spec.non_finite, *out.mutable_non_finite());
   out.set_seed(spec.seed);
+  ToProto(spec.clipping, *out.mutable_clipping());
+  ToProto(spec.schedule, *out.mutable_schedule());
+  out.set_staleness_scaling(spec.staleness_scaling);
+  out.set_delay_compensation(spec.delay_compensation);
+}
+
+void ToProto(const TableChanges& changes, v1::AlterTableRequest& out) {
+  if (changes.rule) ToProto(*changes.rule, *out.mutable_rule());
+  if (changes.non_finite) {
+    ToProto(*changes.non_finite, *out.mutable_non_finite());
+  }
+  if (changes.clipping) ToProto(*changes.clipping, *out.mutable_clipping());
+  if (changes.schedule) ToProto(*changes.schedule, *out.mutable_schedule());
+  if (changes.staleness_scaling) {
+    out.set_staleness_scaling(*changes.staleness_scaling);
+  }
+  if (changes.delay_compensation) {
+    out.set_delay_compensation(*changes.delay_compensation);
+  }
 }
 
 void ToProto(const JobSpec& spec, v1::JobSpec& out) {
@@ -102,6 +135,16 @@ TableInfo FromProto(const v1::Table& table) {
       static_cast<int>(in.non_finite().policy()));
   spec.non_finite.clip = in.non_finite().clip();
   spec.seed = in.seed();
+  spec.clipping.value = in.clipping().value();
+  spec.clipping.norm = in.clipping().norm();
+  spec.schedule.kind =
+      static_cast<Schedule::Kind>(static_cast<int>(in.schedule().kind()));
+  spec.schedule.warmup = in.schedule().warmup();
+  spec.schedule.period = in.schedule().period();
+  spec.schedule.decay = in.schedule().decay();
+  spec.schedule.floor = in.schedule().floor();
+  spec.staleness_scaling = in.staleness_scaling();
+  spec.delay_compensation = in.delay_compensation();
   return info;
 }
 

@@ -7,6 +7,7 @@
 namespace paramo {
 
 namespace v1 {
+class AlterTableRequest;
 class JobReport;
 class JobSpec;
 class NonFinite;
@@ -18,9 +19,8 @@ class WorkerProgress;
 
 namespace client {
 
-void ToProto(const UpdateRule& rule, v1::UpdateRule& out);
-void ToProto(const NonFinite& non_finite, v1::NonFinite& out);
 void ToProto(const TableSpec& spec, v1::TableSpec& out);
+void ToProto(const TableChanges& changes, v1::AlterTableRequest& out);
 void ToProto(const JobSpec& spec, v1::JobSpec& out);
 void ToProto(const WorkerProgress& progress, v1::WorkerProgress& out);
 

@@ -91,11 +91,17 @@ Status Core::AddPart(const PushPart& in, Call& call) {
   Status shape =
       CheckShape(handle, in.whole, in.keys.size(), in.grads.size(), "grads");
   if (!shape.ok()) return shape;
+  if (!in.pulled.empty() && in.pulled.size() != in.grads.size()) {
+    return BadPart(handle, absl::StrCat("pulled has ", in.pulled.size(),
+                                        " floats, grads has ",
+                                        in.grads.size()));
+  }
   if (handle.core != this) return BadPart(handle, "it is of another Cluster");
   Part part;
   part.handle = in.handle;
   part.keys = in.keys;
   part.grads = in.grads;
+  part.pulled = in.pulled;
   part.split = in.whole ? handle.blocks
                         : std::make_shared<Split>(
                               SplitKeys(handle.info.id, in.keys,

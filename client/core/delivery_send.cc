@@ -230,14 +230,15 @@ wire::SectionHeader Delivery::MakeHeader(const Call& call,
   header.clock = call.clock;
   header.examples = call.examples;
   // An end of clock without rows names a table too, when the call has one.
+  header.flags = parcel.end_of_clock ? wire::kFlagEndOfClock : 0;
   if (!call.parts.empty()) {
-    const Part& part =
-        call.parts[parcel.part == Parcel::kNoPart ? 0 : parcel.part];
+    const bool empty = parcel.part == Parcel::kNoPart;
+    const Part& part = call.parts[empty ? 0 : parcel.part];
     header.table = part.handle->info.id;
     header.table_version =
         part.handle->version->load(std::memory_order_relaxed);
+    if (!empty && !part.pulled.empty()) header.flags |= wire::kFlagWithPulled;
   }
-  header.flags = parcel.end_of_clock ? wire::kFlagEndOfClock : 0;
   header.data_position = call.data_position;
   header.floor_epoch = progress.floor_epoch;
   header.floor_lsn = progress.floor_lsn;

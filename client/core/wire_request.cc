@@ -37,17 +37,25 @@ void WriteKeys(const Part& part, const Parcel& parcel, uint8_t* out) {
   }
 }
 
+// The row at `position`, filled up with zeros at a tensor's end.
+void WriteRow(std::span<const float> rows, uint32_t dim, uint32_t position,
+              uint8_t* out) {
+  const size_t floats = RowFloats(rows.size(), dim, position);
+  std::memcpy(out, rows.data() + size_t{position} * dim, 4 * floats);
+  if (floats < dim) std::memset(out + 4 * floats, 0, 4 * (dim - floats));
+}
+
 void WriteValues(const Part& part, const Parcel& parcel, uint8_t* out) {
   const uint32_t dim = part.dim();
-  const size_t row_bytes = size_t{4} * dim;
-  for (uint32_t u = parcel.begin; u < parcel.end; ++u, out += row_bytes) {
+  for (uint32_t u = parcel.begin; u < parcel.end;
+       ++u, out += part.value_bytes()) {
     const std::span<const uint32_t> positions = part.split->Positions(u);
-    const float* row = part.grads.data() + size_t{positions[0]} * dim;
-    const size_t floats = RowFloats(part.grads.size(), dim, positions[0]);
-    std::memcpy(out, row, 4 * floats);
-    if (floats < dim) std::memset(out + 4 * floats, 0, row_bytes - 4 * floats);
+    WriteRow(part.grads, dim, positions[0], out);
     for (size_t i = 1; i < positions.size(); ++i) {
       AddTo(out, part.grads.data() + size_t{positions[i]} * dim, dim);
+    }
+    if (!part.pulled.empty()) {
+      WriteRow(part.pulled, dim, positions[0], out + size_t{4} * dim);
     }
   }
 }
@@ -172,9 +180,10 @@ Message WriteRequest(const Outgoing& out, uint64_t id, uint64_t cluster_id) {
     if (parcel.is_pull) {
       writer.AddPull(section.header, rows);
     } else {
-      const size_t dim =
-          parcel.part == Parcel::kNoPart ? 0 : call.parts[parcel.part].dim();
-      writer.AddPush(section.header, rows, rows * dim * 4);
+      const size_t row_bytes = parcel.part == Parcel::kNoPart
+                                   ? 0
+                                   : call.parts[parcel.part].value_bytes();
+      writer.AddPush(section.header, rows, rows * row_bytes);
     }
   }
   writer.Allocate();

@@ -231,7 +231,7 @@ void Core::Tick(absl::Duration now) {
                absl::StrCat("silent for ",
                             absl::FormatDuration(silent.silence)));
   }
-  jobs_.Tick(now);
+  jobs_.Tick(now, [this](uint32_t job) { return liveness_.OpenRound(job); });
   CheckApplied(now);
 }
 

@@ -93,6 +93,7 @@ void Core::JoinJob(const v1::JoinJobRequest& request, v1::JoinJobReply* reply,
   answer.status = jobs_.CheckRoomForMember();
   if (answer.status.ok()) {
     absl::StatusOr<Job*> job = jobs_.Find(request.job());
+    if (job.ok()) (*job)->NoteOpenRound(liveness_.OpenRound((*job)->id()));
     answer.status = job.ok()
                         ? (*job)->Join(request, jobs_.sessions(), now, reply)
                         : job.status();
@@ -117,6 +118,7 @@ void Core::JoinJob(const v1::JoinJobRequest& request, v1::JoinJobReply* reply,
 void Core::LeaveJob(const v1::LeaveJobRequest& request, v1::LeaveJobReply*,
                     absl::Duration now, Done done) {
   absl::StatusOr<Job*> job = jobs_.Find(request.job());
+  if (job.ok()) (*job)->NoteOpenRound(liveness_.OpenRound((*job)->id()));
   Reply(std::move(done),
         job.ok() ? (*job)->Leave(request, now) : job.status());
 }

@@ -9,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "common/base/status.h"
+#include "common/rocks/logger.h"
 #include "server/coordinator/embedded_kv_internal.h"
 
 namespace paramo {
@@ -260,7 +261,7 @@ absl::StatusOr<std::unique_ptr<KvStore>> OpenEmbeddedKv(
   rocks.compression = rocksdb::kNoCompression;
   rocks.write_buffer_size = 4 << 20;  // the content is a few MiB at most
   rocks.max_background_jobs = 1;
-  rocks.keep_log_file_num = 2;
+  rocks.info_log = MakeRocksLogger();
   // A torn last write is a transaction nobody was answered; a bad record
   // before the end is corruption, and refuses to open.
   rocks.wal_recovery_mode =

@@ -57,13 +57,13 @@ absl::Status ValidateGradientOptions(const v1::TableSpec& spec) {
   PARAMO_RETURN_IF_ERROR(ValidateBound("clipping.value", clipping.value()));
   PARAMO_RETURN_IF_ERROR(ValidateBound("clipping.norm", clipping.norm()));
   PARAMO_RETURN_IF_ERROR(ValidateSchedule(spec.schedule()));
-  if (spec.delay_compensation() >= 0 &&
-      spec.delay_compensation() <= kDelayCompensationMax) {
+  const double lambda = spec.delay_compensation();
+  if (lambda == 0 || (lambda >= FLT_MIN && lambda <= kDelayCompensationMax)) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "delay_compensation is ", spec.delay_compensation(),
-      "; it must be 0 (off) to ", kDelayCompensationMax));
+  return absl::InvalidArgumentError(
+      absl::StrCat("delay_compensation is ", lambda,
+                   "; it must be 0 (off) to ", kDelayCompensationMax));
 }
 
 }  // namespace paramo

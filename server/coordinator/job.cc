@@ -114,7 +114,7 @@ void Job::Tick(absl::Duration now) {
     LogWarning("job %s: rank %d (%s, pid %d) is dead: silent for %s",
                spec_->name(), rank, worker->host, worker->pid,
                absl::FormatDuration(now - worker->last_heard));
-    Part(*worker, "dead");
+    Part(*worker, "dead", open_round_);
   }
   Settle(now);
 }
@@ -156,6 +156,7 @@ void Job::StoreWorker(const Worker& worker) {
   stored.mutable_member()->set_session_epoch(worker.session_epoch);
   stored.mutable_member()->set_first_clock(worker.first_clock);
   stored.mutable_member()->set_left(worker.left);
+  stored.mutable_member()->set_left_clock(worker.left_clock);
   stored.set_host(worker.host);
   stored.set_pid(worker.pid);
   stored.set_left_because(worker.left_because);
@@ -187,6 +188,7 @@ absl::Status Job::LoadWorker(absl::string_view value) {
   worker->session_epoch = stored.member().session_epoch();
   worker->first_clock = stored.member().first_clock();
   worker->left = stored.member().left();
+  worker->left_clock = stored.member().left_clock();
   worker->host = stored.host();
   worker->pid = stored.pid();
   worker->left_because = stored.left_because();

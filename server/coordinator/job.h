@@ -8,6 +8,7 @@
 //                     FAILED <--data left, and no live member for 10 leases
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -79,6 +80,12 @@ class Job {
   // Errors: FAILED_PRECONDITION  the job is over otherwise
   absl::Status Stop(absl::Duration now);
 
+  // The highest round that is open on some server; the ones below are closed
+  // there. To be told before Join, Leave and Tick.
+  void NoteOpenRound(WorkerClock round) {
+    open_round_ = std::max(open_round_, round);
+  }
+
   // Finds the dead, the deserted and the late.
   void Tick(absl::Duration now);
 
@@ -110,6 +117,7 @@ class Job {
     uint32_t session_epoch = 1;
     WorkerClock first_clock = 0;
     bool left = false;
+    WorkerClock left_clock = 0;  // first round without it, once it left
     std::string host;
     int64_t pid = 0;
     std::string left_because;
@@ -122,7 +130,8 @@ class Job {
                                absl::Duration now);
   absl::Status CheckMayJoin() const;
   WorkerClock FirstClock() const;
-  void Part(Worker& worker, const std::string& because);
+  void Part(Worker& worker, const std::string& because,
+            WorkerClock first_without);
   void AddToTotals(const v1::WorkerProgress& progress);
   void TakeMetric(const v1::WorkerProgress& progress);
   void FillWorker(const Worker& worker, absl::Duration now,
@@ -146,6 +155,7 @@ class Job {
   DataShards data_;
   Barriers barriers_;
   std::vector<Barriers::Answer> answers_;
+  WorkerClock open_round_ = 0;
   // Since when nobody is live although the job runs; infinite = somebody is.
   absl::Duration deserted_since_ = absl::InfiniteDuration();
 };

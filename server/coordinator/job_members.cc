@@ -20,6 +20,9 @@ constexpr size_t kMetricNameBytesMax = 64;
 // step.
 constexpr uint32_t kDataRetryMs = 50;
 
+// For a worker that ends by itself: all that it completed counts.
+constexpr WorkerClock kEverythingCounts = ~WorkerClock{0};
+
 }  // namespace
 
 absl::StatusOr<Job::Worker*> Job::Hear(WorkerId rank, SessionId session,
@@ -56,7 +59,7 @@ absl::Status Job::CheckMayJoin() const {
 // with "dropped".
 WorkerClock Job::FirstClock() const {
   if (stored_->phase() == v1::JOB_PHASE_WAITING) return 0;
-  WorkerClock highest = 0;
+  WorkerClock highest = open_round_;
   for (const auto& [rank, worker] : workers_) {
     highest = std::max<WorkerClock>(highest, worker->progress->clock());
   }
@@ -105,16 +108,26 @@ absl::Status Job::Leave(const v1::LeaveJobRequest& request,
                                             spec_->name()));
   }
   if (it->second->left) return absl::OkStatus();
-  Part(*it->second, request.error().empty()
-                        ? "done"
-                        : Printable(request.error(), kErrorBytesMax));
+  if (request.error().empty()) {
+    Part(*it->second, "done", kEverythingCounts);
+  } else {
+    Part(*it->second, Printable(request.error(), kErrorBytesMax), open_round_);
+  }
   Settle(now);
   return absl::OkStatus();
 }
 
 // Nobody waits for the worker any more, and its data goes to others.
-void Job::Part(Worker& worker, const std::string& because) {
+//
+// `first_without` is decided here, once, and every shard follows it: what the
+// worker gave to that round and later ones is dropped everywhere, also where it
+// arrived whole. It is the highest round open on any server. No shard can have
+// closed that round with the worker, and none can move past it while it waits
+// for the worker, which has been silent for a whole lease.
+void Job::Part(Worker& worker, const std::string& because,
+               WorkerClock first_without) {
   worker.left = true;
+  worker.left_clock = first_without;
   worker.left_because = because;
   data_.Return(worker.rank);
   barriers_.Leave(worker.rank,

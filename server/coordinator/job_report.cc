@@ -47,8 +47,7 @@ void Job::FillState(v1::JobState* state) const {
     member->set_session_epoch(worker->session_epoch);
     member->set_first_clock(worker->first_clock);
     member->set_left(worker->left);
-    // What it completed stays; a death will name the first round without it.
-    if (worker->left) member->set_left_clock(~uint64_t{0});
+    member->set_left_clock(worker->left_clock);
   }
 }
 

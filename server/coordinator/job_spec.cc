@@ -15,24 +15,44 @@ namespace {
 constexpr uint32_t kLeaseMsDefault = 3'000;
 constexpr uint32_t kLeaseMsMin = 100;
 constexpr uint32_t kLeaseMsMax = 3'600'000;
+constexpr uint32_t kStalenessMax = 1'000'000;
+constexpr uint32_t kRoundDeadlineMsMax = 3'600'000;
 constexpr uint32_t kEpochsMax = 1'000'000;
 constexpr uint64_t kExamplesMax = uint64_t{1} << 48;
 constexpr uint32_t kBatchMax = uint32_t{1} << 30;
 // A data position is data shard << 32 | batch.
 constexpr uint64_t kDataShardsMax = uint64_t{1} << 32;
 
+// Each kind takes its own fields and no others.
+absl::Status ValidateSync(const v1::Sync& sync, uint32_t workers) {
+  bool ssp = sync.kind() == v1::Sync::SSP;
+  bool bsp = sync.kind() == v1::Sync::BSP;
+  bool round = sync.kind() == v1::Sync::ROUND;
+  if (!v1::Sync::Kind_IsValid(sync.kind())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "sync.kind ", static_cast<int>(sync.kind()),
+        " is unknown; 0 (async), 1 (bsp), 2 (ssp) and 3 (round) are defined"));
+  }
+  PARAMO_RETURN_IF_ERROR(ValidateRange("sync.staleness (of ssp)",
+                                       sync.staleness(), 0,
+                                       ssp ? kStalenessMax : 0));
+  PARAMO_RETURN_IF_ERROR(ValidateRange("sync.backup_workers (of bsp)",
+                                       sync.backup_workers(), 0,
+                                       bsp ? workers - 1 : 0));
+  PARAMO_RETURN_IF_ERROR(ValidateRange("sync.quorum (of round)", sync.quorum(),
+                                       round ? 1 : 0, round ? workers : 0));
+  return ValidateRange("sync.deadline_ms (of round)", sync.deadline_ms(), 0,
+                       round ? kRoundDeadlineMsMax : 0);
+}
+
 }  // namespace
 
 absl::Status NormaliseJobSpec(v1::JobSpec* spec) {
   PARAMO_RETURN_IF_ERROR(ValidateName("job name", spec->name()));
-  if (!v1::Sync::Kind_IsValid(spec->sync().kind())) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("sync.kind ", static_cast<int>(spec->sync().kind()),
-                     " is unknown; 0 (async) and 1 (bsp) are defined"));
-  }
-  spec->mutable_sync();
   PARAMO_RETURN_IF_ERROR(
       ValidateRange("workers", spec->workers(), 1, kWorkersPerJobMax));
+  PARAMO_RETURN_IF_ERROR(ValidateSync(spec->sync(), spec->workers()));
+  spec->mutable_sync();
   PARAMO_RETURN_IF_ERROR(
       ValidateRange("epochs", spec->epochs(), 1, kEpochsMax));
   PARAMO_RETURN_IF_ERROR(
@@ -62,7 +82,8 @@ DataPlan PlanOf(const v1::JobSpec& spec) {
   plan.examples = spec.examples();
   plan.batch = spec.batch();
   plan.batches_per_shard = spec.batches_per_data_shard();
-  plan.owned = spec.sync().kind() == v1::Sync::BSP;
+  plan.owned = spec.sync().kind() == v1::Sync::BSP &&
+               spec.sync().backup_workers() == 0;
   return plan;
 }
 
@@ -78,6 +99,13 @@ std::string DescribeDifference(const v1::JobSpec& there,
         "sync: ", v1::Sync::Kind_Name(there.sync().kind()), " there, ",
         v1::Sync::Kind_Name(asked.sync().kind()), " asked"));
   }
+  compare("sync.staleness", there.sync().staleness(),
+          asked.sync().staleness());
+  compare("sync.backup_workers", there.sync().backup_workers(),
+          asked.sync().backup_workers());
+  compare("sync.quorum", there.sync().quorum(), asked.sync().quorum());
+  compare("sync.deadline_ms", there.sync().deadline_ms(),
+          asked.sync().deadline_ms());
   compare("workers", there.workers(), asked.workers());
   compare("epochs", there.epochs(), asked.epochs());
   compare("examples", there.examples(), asked.examples());

@@ -123,9 +123,11 @@ absl::StatusOr<Job*> Jobs::Find(uint32_t id) const {
   return absl::NotFoundError(absl::StrCat("there is no job ", id));
 }
 
-void Jobs::Tick(absl::Duration now) {
-  for (const auto& [id, job] : jobs_) {
-    if (!job->over() || job->HasLiveMembers()) job->Tick(now);
+void Jobs::Tick(absl::Duration now, const OpenRoundOf& open_round) {
+  for (auto& [id, job] : jobs_) {
+    if (job->over() && !job->HasLiveMembers()) continue;
+    job->NoteOpenRound(open_round(id));
+    job->Tick(now);
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -46,7 +47,9 @@ class Jobs {
   absl::StatusOr<Job*> Find(absl::string_view name) const;  // NOT_FOUND
   absl::StatusOr<Job*> Find(uint32_t id) const;             // NOT_FOUND
 
-  void Tick(absl::Duration now);
+  // `open_round`: the highest round of a job that is open on some server.
+  using OpenRoundOf = std::function<WorkerClock(uint32_t job)>;
+  void Tick(absl::Duration now, const OpenRoundOf& open_round);
   void Close();  // as in Job
   std::vector<Barriers::Answer> TakeAnswers();
 

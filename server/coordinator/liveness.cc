@@ -39,6 +39,18 @@ absl::StatusOr<bool> Liveness::Hear(uint32_t server, uint64_t incarnation,
   return true;
 }
 
+void Liveness::NoteRound(uint32_t job, uint64_t open_round) {
+  MutexLock lock(mu_);
+  uint64_t& highest = open_rounds_[job];
+  highest = std::max(highest, open_round);
+}
+
+uint64_t Liveness::OpenRound(uint32_t job) const {
+  MutexLock lock(mu_);
+  auto it = open_rounds_.find(job);
+  return it == open_rounds_.end() ? 0 : it->second;
+}
+
 size_t Liveness::Count() const {
   MutexLock lock(mu_);
   return servers_.size();

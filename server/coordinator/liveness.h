@@ -34,6 +34,11 @@ class Liveness {
              absl::Duration grace = absl::ZeroDuration());
   void Forget(uint32_t server, uint64_t incarnation);
 
+  // How far the rounds of a job have got: the highest open one that any server
+  // has told of, the dead servers' words included; it only grows.
+  void NoteRound(uint32_t job, uint64_t open_round);
+  uint64_t OpenRound(uint32_t job) const;
+
   // Returns whether the applied version grew.
   // Errors: NOT_FOUND  not up under that incarnation; it must register again
   absl::StatusOr<bool> Hear(uint32_t server, uint64_t incarnation,
@@ -56,6 +61,7 @@ class Liveness {
 
   mutable Mutex mu_;
   std::map<uint32_t, Server> servers_ ABSL_GUARDED_BY(mu_);
+  std::map<uint32_t, uint64_t> open_rounds_ ABSL_GUARDED_BY(mu_);  // by job
 };
 
 }  // namespace paramo

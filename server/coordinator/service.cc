@@ -53,6 +53,11 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
     absl::StatusOr<bool> advanced =
         parts_.liveness.Hear(request->server_id(), request->incarnation(),
                              request->applied_version(), parts_.time.Now());
+    if (advanced.ok()) {
+      for (const v1::JobClock& job : request->jobs()) {
+        parts_.liveness.NoteRound(job.job(), job.open_round());
+      }
+    }
     reply->set_version(parts_.watch.state()->version());
     absl::Status status = advanced.status();
     if (status.ok() && request->leaving()) {

@@ -108,8 +108,9 @@ absl::StatusOr<CoordinatorLink::Registration> CoordinatorLink::Register(
   }
 }
 
-void CoordinatorLink::Start(OnState on_state) {
+void CoordinatorLink::Start(OnState on_state, OpenRounds open_rounds) {
   on_state_ = std::move(on_state);
+  open_rounds_ = std::move(open_rounds);
   beating_ = std::thread([this] { Beat(); });
   watching_ = std::thread([this] { Watch(); });
 }
@@ -151,6 +152,11 @@ absl::Status CoordinatorLink::SendHeartbeat(bool leaving) {
   request.set_incarnation(options_.incarnation);
   request.set_applied_version(applied_version_.load(std::memory_order_relaxed));
   request.set_leaving(leaving);
+  for (const auto& [job, round] : open_rounds_()) {
+    v1::JobClock& clock = *request.add_jobs();
+    clock.set_job(job);
+    clock.set_open_round(round);
+  }
   v1::HeartbeatReply reply;
   grpc::ClientContext context;
   SetDeadline(context, absl::Seconds(1));

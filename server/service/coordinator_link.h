@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -55,8 +56,12 @@ class CoordinatorLink {
   //         UNAVAILABLE  no coordinator answered in time
   absl::StatusOr<Registration> Register(absl::Duration timeout);
 
+  // Job id and the highest round open on some shard here, for each job with
+  // rounds. Called on the beating thread; must not block.
+  using OpenRounds = std::function<std::map<uint32_t, uint64_t>()>;
+
   // After Register: starts beating and watching.
-  void Start(OnState on_state);
+  void Start(OnState on_state, OpenRounds open_rounds);
 
   // Says goodbye when `leaving`, then stops both threads.
   void Stop(bool leaving);
@@ -74,6 +79,7 @@ class CoordinatorLink {
   const Options options_;
   Registration registration_;
   OnState on_state_;
+  OpenRounds open_rounds_;
   absl::Duration heartbeat_ = absl::Milliseconds(50);
   std::unique_ptr<Rpc> rpc_;
 

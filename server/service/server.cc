@@ -164,9 +164,11 @@ absl::Status Server::Parts::Join() {
   identity = {me.cluster_id, me.cluster_incarnation, me.server_id,
               data_dir->incarnation()};
   data_service->SetIdentity(identity);
-  link->Start([this](std::shared_ptr<const v1::ClusterState> state) {
-    OnState(std::move(state));
-  });
+  link->Start(
+      [this](std::shared_ptr<const v1::ClusterState> state) {
+        OnState(std::move(state));
+      },
+      [this] { return shards->OpenRounds(); });
   return absl::OkStatus();
 }
 

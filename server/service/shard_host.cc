@@ -74,6 +74,7 @@ absl::Status ShardHost::MakeShards(const ClusterView& view,
     options.clock = &clock_;
     options.counters = &counters_;
     options.parked = &parked_;
+    options.rounds = &round_board_;
     shards.push_back(std::make_unique<Shard>(options));
     PARAMO_RETURN_IF_ERROR(Load(*shards.back(), view));
   }

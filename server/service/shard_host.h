@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -38,6 +39,11 @@ class ShardHost {
   // Runs `read` on each shard's strand, in turn, and waits for it.
   void ForEachShard(const std::function<void(Shard&)>& read) const;
 
+  // Per job, the highest round open on some shard here. Never waits.
+  std::map<uint32_t, WorkerClock> OpenRounds() const {
+    return round_board_.Snapshot();
+  }
+
   // From now on every shard refuses; what waits is answered.
   void StopServing();
 
@@ -52,6 +58,7 @@ class ShardHost {
   const Clock& clock_;
   ShardCounters& counters_;
   std::atomic<size_t> parked_{0};  // shared by all shards
+  RoundBoard round_board_;        // likewise
 
   mutable Mutex mu_;
   CondVar wake_;

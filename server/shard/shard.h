@@ -31,6 +31,7 @@
 #include "server/shard/cluster_view.h"
 #include "server/shard/counters.h"
 #include "server/shard/round.h"
+#include "server/shard/round_board.h"
 #include "server/shard/section_task.h"
 #include "server/shard/session.h"
 #include "server/store/write_behind.h"
@@ -79,6 +80,7 @@ class Shard final : public CommitListener, public FlushSource {
     // Pulls parked on this server, all shards together; at most
     // kParkedPullsMax.
     std::atomic<size_t>* parked = nullptr;
+    RoundBoard* rounds = nullptr;
   };
 
   explicit Shard(const Options& options);

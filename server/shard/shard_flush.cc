@@ -218,6 +218,9 @@ void Shard::RestoreJob(const v1::JobSyncState& proto) {
     if (!saved.left()) live[saved.worker()] = {saved.first(), saved.next()};
   }
   job->policy->Restore(live, proto.open_round());
+  if (proto.open_round() > 0) {
+    options_.rounds->Note(job->id, proto.open_round());
+  }
   for (const v1::Contribution& saved : proto.contributions()) {
     if (saved.ended()) {
       job->rounds.End(saved.clock(), saved.worker(), saved.examples());

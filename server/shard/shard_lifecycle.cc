@@ -157,6 +157,7 @@ void Shard::CloseRound(Job& job, WorkerClock round, Lsn lsn) {
                   {.lsn = lsn, .clock = round}, &rows_skipped);
       });
   job.policy->CloseRound(round);
+  options_.rounds->Note(job.id, job.policy->open_round());
   options_.counters->rounds.Add();
   AnswerParked(job);
 }

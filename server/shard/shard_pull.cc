@@ -96,6 +96,7 @@ void Shard::Unpark() {
 }
 
 void Shard::AnswerParked(Job& job) {
+  if (job.parked.empty()) return;
   std::vector<SectionTask*> ready;
   auto still_waiting = [&](SectionTask* task) {
     Membership* member = FindMembership(task->header().session);
@@ -122,14 +123,14 @@ void Shard::AnswerParked(Job& job) {
 }
 
 std::string Shard::WaitingFor(const Job& job) const {
-  std::string missing;
+  WorkerClock slowest = job.policy->SlowestClock();
+  std::string behind;
   for (const auto& [worker, member] : job.policy->members()) {
-    if (member.next <= job.policy->open_round()) {
-      absl::StrAppend(&missing, missing.empty() ? "" : ", ", worker);
-    }
+    if (member.next > slowest) continue;
+    absl::StrAppend(&behind, behind.empty() ? "" : ", ", worker);
   }
-  return absl::StrCat("round ", job.policy->open_round(), " of job ", job.name,
-                      " waits for workers ", missing);
+  return absl::StrCat("job ", job.name, " waits at clock ", slowest,
+                      " for workers ", behind);
 }
 
 }  // namespace paramo

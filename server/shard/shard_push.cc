@@ -199,7 +199,10 @@ void Shard::ApplyPush(SectionTask* task, Session* session, Lsn lsn) {
   }
   if (session != nullptr) session->Record(header, reply);
   Finish(task);
-  if (job != nullptr && header.end_of_clock()) CloseCompleteRounds(*job);
+  if (job != nullptr && header.end_of_clock()) {
+    CloseCompleteRounds(*job);
+    AnswerParked(*job);  // ssp: the slowest may have moved
+  }
 }
 
 wire::Outcome Shard::ApplyGradient(SectionTask& task, Membership* membership,

@@ -1,41 +1,20 @@
 #include "server/store/rocks_internal.h"
 
-#include <cstdarg>
-#include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <memory>
 #include <system_error>
 
 #include <rocksdb/cache.h>
-#include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "common/base/log.h"
 #include "common/base/status.h"
+#include "common/rocks/logger.h"
 
 namespace paramo {
 namespace {
-
-// Takes RocksDB's errors into our log. Not a matter of taste: its own log is a
-// file in the database, and the distribution builds RocksDB with assertions,
-// one of which stops the process when that file is written to again after an
-// error. A full disk must not do that.
-class ForwardingLogger final : public rocksdb::Logger {
- public:
-  ForwardingLogger() : rocksdb::Logger(rocksdb::InfoLogLevel::ERROR_LEVEL) {}
-
-  using rocksdb::Logger::Logv;
-  void Logv(const char* format, va_list arguments) override {
-    char text[512];
-    std::vsnprintf(text, sizeof(text), format, arguments);
-    LogError("RocksDB: %s",
-             Printable(absl::StripTrailingAsciiWhitespace(text)));
-  }
-};
 
 absl::StatusCode CodeOf(const rocksdb::Status& status) {
   using Code = rocksdb::Status::Code;
@@ -104,7 +83,7 @@ rocksdb::Options BaseRocksOptions(size_t cache_bytes) {
   options.compression = rocksdb::kNoCompression;  // floats do not compress
   options.paranoid_checks = true;
   options.max_background_jobs = 2;
-  options.info_log = std::make_shared<ForwardingLogger>();
+  options.info_log = MakeRocksLogger();
   return options;
 }
 

@@ -85,12 +85,12 @@ class Cluster {
   // Errors: NOT_FOUND; INVALID_ARGUMENT when the table is not a tensor
   Result<Tensor> OpenTensor(const std::string& name);
 
-  // Changes rule parameters or the policy for non-finite gradients; what is
-  // absent stays. Open handles follow.
-  // Errors: NOT_FOUND; INVALID_ARGUMENT what may not change, and why
+  // Changes the rule, its parameters and what acts on gradients. Open handles
+  // follow.
+  // Errors: NOT_FOUND; INVALID_ARGUMENT a value out of range, or nothing to
+  //         change; FAILED_PRECONDITION the rule has other slots
   Result<TableInfo> AlterTable(const std::string& name,
-                               const std::optional<UpdateRule>& rule,
-                               const std::optional<NonFinite>& non_finite = {});
+                               const TableChanges& changes);
   // Removes the table and its rows. Not undone by anything.
   Status DropTable(const std::string& name);
   Result<std::vector<TableInfo>> ListTables();

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,9 @@ inline namespace sdk {
 
 // The arithmetic that turns a row and a gradient into a row.
 struct UpdateRule {
-  std::string name = "sgd";  // "sgd", "momentum", "adagrad", "adam"
+  // "adagrad", "adam", "adamw", "ftrl", "momentum", "nesterov", "rmsprop",
+  // "rowwise_adagrad", "sgd"; docs/rules.md says when to use which.
+  std::string name = "sgd";
   // Hyper-parameters by name ("lr", ...); absent ones take their default.
   // Unknown names and values out of range are refused at creation.
   std::map<std::string, double> params;
@@ -44,6 +47,30 @@ struct NonFinite {
   double clip = 0;  // > 0; only with kClip
 };
 
+// Bounds on a row's gradient, applied before the rule; 0 = off. Both: by value
+// first.
+struct Clipping {
+  double value = 0;  // each element is cut to +-value
+  double norm = 0;   // a row longer than this is scaled down to it
+};
+
+// The factor on the rule's learning rate, by the clock of the push (of the
+// round, in jobs with rounds): (clock + 1) / warmup at first, then by kind with
+// t = clock - warmup.
+struct Schedule {
+  enum class Kind {
+    kConstant = 0,  // 1
+    kStep = 1,      // decay ^ floor(t / period)
+    kCosine = 2,    // floor + (1 - floor) (1 + cos(pi t / period)) / 2, then
+                    // floor
+  };
+  Kind kind = Kind::kConstant;
+  uint64_t warmup = 0;  // clocks; 0 = none
+  uint64_t period = 0;  // clocks, at least 1; kStep and kCosine only
+  double decay = 0;     // 0 to 1; kStep only
+  double floor = 0;     // 0 to 1; kCosine only
+};
+
 struct TableSpec {
   std::string name;   // [a-z0-9][a-z0-9._-]{0,127}
   uint32_t dim = 0;   // floats of one row, 1 to 65,536
@@ -54,6 +81,23 @@ struct TableSpec {
   Initializer initializer;
   NonFinite non_finite;
   uint64_t seed = 0;  // of the initializer; 0 = chosen at creation
+  Clipping clipping;
+  Schedule schedule;
+  // For async and ssp jobs. Divides a push's learning rate by 1 + the steps
+  // that the fastest live worker is ahead of it.
+  bool staleness_scaling = false;
+  // lambda of DC-ASGD, 0 to 1,000, 0 = off; for pushes with PushPart::pulled.
+  double delay_compensation = 0;
+};
+
+// What an altered table gets; what is absent stays as it is.
+struct TableChanges {
+  std::optional<UpdateRule> rule;  // its slots must be those of the old one
+  std::optional<NonFinite> non_finite;
+  std::optional<Clipping> clipping;
+  std::optional<Schedule> schedule;
+  std::optional<bool> staleness_scaling;
+  std::optional<double> delay_compensation;
 };
 
 // A table as the catalogue has it.

@@ -65,10 +65,21 @@ struct PushPart {
            std::span<const float> grads);
   PushPart(const Tensor& tensor, std::span<const float> grads);
 
+  // The same with the values that the gradients were computed at, for tables
+  // with delay compensation; as large as `grads`. Of a key that occurs more
+  // than once its first row counts.
+  // Errors: INVALID_ARGUMENT  the table has no delay compensation, or the
+  //                           job's contributions wait for a round
+  PushPart& WithPulled(std::span<const float> rows) {
+    pulled = rows;
+    return *this;
+  }
+
   std::shared_ptr<const client::TableHandle> handle;
   bool whole = false;  // a tensor: every block, `keys` empty
   std::span<const uint64_t> keys;
   std::span<const float> grads;
+  std::span<const float> pulled;  // empty: not sent
 };
 
 }  // namespace sdk

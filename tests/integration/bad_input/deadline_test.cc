@@ -7,7 +7,8 @@
 
 #include "absl/time/clock.h"
 #include "common/base/limits.h"
-#include "paramo/v1/control.pb.h"
+#include "common/routing/routing.h"
+#include "paramo/job.h"
 #include "paramo/v1/data.grpc.pb.h"
 #include "tests/integration/bad_input/bad_input_testing.h"
 #include "tests/integration/bad_input/http2.h"
@@ -42,66 +43,83 @@ class RawStream {
 
 class DeadlineTest : public BadInputTest {
  protected:
-  // A push that must wait: number `seq` of a session whose first is missing.
-  v1::Request HeldPush(uint64_t seq, uint32_t deadline_ms) {
-    if (session_.session() == 0) {
-      auto opened = coordinator().OpenSession();
-      EXPECT_TRUE(opened.ok()) << opened.status();
-      session_ = *opened;
+  // Joins a bsp job, whose first round nobody will close.
+  void JoinJob() {
+    client_ = cluster_->Connect();
+    JobSpec spec;
+    spec.name = absl::StrCat("never-", ++jobs_);
+    spec.epochs = 1;
+    spec.examples = 10;
+    spec.batch = 10;
+    auto created = client_->CreateJob(spec);
+    ASSERT_TRUE(created.ok()) << created.status().ToString();
+    auto job = Job::Join(*client_, spec.name);
+    ASSERT_TRUE(job.ok()) << job.status().ToString();
+    job_ = *std::move(job);
+    auto state = server().State();
+    ASSERT_TRUE(state.ok()) << state.status();
+    for (const v1::JobState& known : state->jobs()) {
+      if (known.name() == spec.name) session_ = known.members(0).session();
     }
+    ASSERT_NE(session_, 0u);
+    SetUp();  // the membership is a record of its own
+  }
+
+  // A pull that must wait: of the step after that round.
+  v1::Request ParkedPull(uint64_t id, uint32_t deadline_ms) {
     v1::Request request;
-    request.set_id(seq);
+    request.set_id(id);
     request.set_deadline_ms(deadline_ms);
-    v1::Section& section = *request.add_push();
-    section = SimpleSection(victim_.id(), {1}, {1, 1, 1, 1});
-    section.set_shard(ShardOfKeyOne());
-    section.set_session(session_.session());
-    section.set_session_epoch(session_.session_epoch());
-    section.set_seq(seq);
+    v1::Section& section = *request.add_pull();
+    section = SimpleSection(victim_.id(), {1});
+    section.set_shard(ShardOf(victim_.id(), 1, 64));
+    section.set_session(session_);
+    section.set_clock(job_->first_clock() + 1);
     return request;
   }
 
-  // Servers say which; the routing hash is not what is tested here.
-  static uint32_t ShardOfKeyOne() {
-    v1::Request request;
-    *request.add_pull() = SimpleSection(victim_.id(), {1});
-    auto reply = server().Pull(request);
-    EXPECT_TRUE(reply.ok()) << reply.status();
-    return reply.ok() ? reply->pull(0).shard() : 0;
+  static double Streams() { return server().Metric("paramo_streams"); }
+  static double Parked() { return server().Metric("paramo_parked_pulls"); }
+
+  static void ExpectDeadline(const v1::SectionReply& reply) {
+    EXPECT_EQ(reply.code(), 4u) << reply.message();
+    EXPECT_EQ(reply.reason(), uint32_t{v1::REASON_DEADLINE});
+    EXPECT_THAT(reply.message(), ::testing::HasSubstr("waits for worker"));
   }
 
-  static double Streams() { return server().Metric("paramo_streams"); }
-
-  v1::OpenSessionReply session_;
+  static int jobs_;
+  std::unique_ptr<Cluster> client_;
+  std::unique_ptr<Job> job_;  // goes before its client
+  uint64_t session_ = 0;
 };
+int DeadlineTest::jobs_ = 0;
 
 TEST_F(DeadlineTest, W7_MissingDeadlineIsTheServersDefault) {
+  JoinJob();
   RawStream stream(server().address());
   const double refused = server().Refused("deadline");
   const absl::Time start = absl::Now();
-  ASSERT_TRUE(stream.Write(HeldPush(2, 0)));
+  ASSERT_TRUE(stream.Write(ParkedPull(1, 0)));
   v1::Reply reply;
   ASSERT_TRUE(stream.Read(&reply));
   const absl::Duration took = absl::Now() - start;
   EXPECT_GT(took, absl::Milliseconds(kDeadlineDefaultMs) - absl::Seconds(1));
   EXPECT_LT(took, absl::Milliseconds(kDeadlineDefaultMs) + absl::Seconds(5));
-  EXPECT_EQ(reply.push(0).code(), 4u) << reply.push(0).message();
+  ExpectDeadline(reply.pull(0));
   EXPECT_EQ(server().Refused("deadline"), refused + 1);
   ExpectUnharmed();
 }
 
 TEST_F(DeadlineTest, W7_AWaitEndsAtItsDeadline) {
+  JoinJob();
   RawStream stream(server().address());
   const double refused = server().Refused("deadline");
-  ASSERT_TRUE(stream.Write(HeldPush(2, 1)));
+  ASSERT_TRUE(stream.Write(ParkedPull(1, 1)));
   v1::Reply reply;
   ASSERT_TRUE(stream.Read(&reply));
-  EXPECT_EQ(reply.push(0).code(), 4u);
-  EXPECT_EQ(reply.push(0).reason(),
-            static_cast<uint32_t>(v1::REASON_DEADLINE));
-  EXPECT_EQ(reply.push(0).outcome(), static_cast<uint32_t>(v1::OUTCOME_NONE));
+  ExpectDeadline(reply.pull(0));
   EXPECT_EQ(server().Refused("deadline"), refused + 1);
-  EXPECT_EQ(server().Metric("paramo_held_pushes"), 0);
+  EXPECT_EQ(Parked(), 0);
   ExpectUnharmed();
 }
 
@@ -121,21 +139,20 @@ TEST_F(DeadlineTest, W7_PassedDeadlineDoesNothing) {
 }
 
 TEST_F(DeadlineTest, W7_VanishedClientLeavesNothingBehind) {
+  JoinJob();
+  const double streams = Streams();
   {
     RawStream stream(server().address());
-    for (uint64_t seq = 2; seq <= kSessionWindow; ++seq) {
-      ASSERT_TRUE(stream.Write(HeldPush(seq, 1500)));
+    for (uint64_t id = 1; id <= 100; ++id) {
+      ASSERT_TRUE(stream.Write(ParkedPull(id, 1500)));
     }
-    EXPECT_TRUE(WaitUntil([] {
-      return server().Metric("paramo_held_pushes") == kSessionWindow - 1;
-    }));
-    EXPECT_EQ(Streams(), 1);
+    EXPECT_TRUE(WaitUntil([] { return Parked() == 100; }));
+    EXPECT_EQ(Streams(), streams + 1);
     stream.Vanish();
   }
-  EXPECT_TRUE(WaitUntil([] { return Streams() == 0; }));
+  EXPECT_TRUE(WaitUntil([&] { return Streams() == streams; }));
   EXPECT_TRUE(WaitUntil([] {
-    return server().Metric("paramo_held_pushes") == 0 &&
-           server().Metric("paramo_requests_in_flight") == 0 &&
+    return Parked() == 0 && server().Metric("paramo_requests_in_flight") == 0 &&
            server().Metric("paramo_held_bytes") == 0;
   }));
   ExpectUnharmed();

@@ -49,7 +49,7 @@ TEST_F(MessageTest, W3_BytesThatAreNoRequestAreMalformed) {
   const std::string good = Bytes(kPullField, section);
   for (const std::string& bytes : {
            std::string("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 11),
-           std::string(100, 'x'),
+           std::string(101, 'x'),
            good.substr(0, good.size() - 1),              // cut short
            Tag(kPullField, 2) + Varint(1ull << 62),      // longer than it is
            Tag(kPullField, 2) + Varint(0xffffffffull) + section,

@@ -263,7 +263,9 @@ TEST_F(ClientTest, AnAlteredRuleTakesEffectForOpenHandles) {
   const Table table = Make("altered", 1);
   const std::vector<uint64_t> keys = {9};
   ASSERT_TRUE(table.Push(keys, std::vector<float>{1}).ok());
-  auto info = cluster_->AlterTable("altered", UpdateRule{"sgd", {{"lr", 0.5}}});
+  TableChanges changes;
+  changes.rule = UpdateRule{"sgd", {{"lr", 0.5}}};
+  auto info = cluster_->AlterTable("altered", changes);
   ASSERT_TRUE(info.ok()) << info.status().ToString();
   EXPECT_EQ(info->version, 2u);
   ASSERT_TRUE(table.Push(keys, std::vector<float>{1}).ok());
@@ -277,6 +279,85 @@ TEST_F(ClientTest, AnAlteredRuleTakesEffectForOpenHandles) {
     listed |= t.spec.name == "altered" && t.spec.rule.params.at("lr") == 0.5;
   }
   EXPECT_TRUE(listed);
+}
+
+// ---- What acts on gradients -------------------------------------------------
+
+TEST_F(ClientTest, AScheduleFollowsTheClockOfEachPush) {
+  TableSpec spec;
+  spec.name = "scheduled";
+  spec.dim = 1;
+  spec.rule = {"sgd", {{"lr", 1}}};
+  spec.schedule = {Schedule::Kind::kStep, /*warmup=*/2, /*period=*/3,
+                   /*decay=*/0.5, /*floor=*/0};
+  auto table = cluster_->CreateTable(spec);
+  ASSERT_TRUE(table.ok()) << table.status().ToString();
+  const std::vector<uint64_t> keys = {9};
+  std::vector<float> row(1);
+  // Up to 1 in two clocks; then halved every three: clock, value afterwards.
+  const std::pair<uint64_t, float> steps[] = {
+      {0, -0.5f}, {1, -1.5f}, {4, -2.5f}, {5, -3}, {8, -3.25f}};
+  for (const auto& [clock, after] : steps) {
+    PushOptions options;
+    options.clock = clock;
+    ASSERT_TRUE(table->Push(keys, std::vector<float>{1}, options).ok());
+    ASSERT_TRUE(table->Pull(keys, row).ok());
+    EXPECT_EQ(row[0], after) << "clock " << clock;
+  }
+  TableChanges changes;
+  changes.schedule = Schedule();
+  ASSERT_TRUE(cluster_->AlterTable("scheduled", changes).ok());
+  ASSERT_TRUE(table->Push(keys, std::vector<float>{1}).ok());
+  ASSERT_TRUE(table->Pull(keys, row).ok());
+  EXPECT_EQ(row[0], -4.25f);
+}
+
+TEST_F(ClientTest, RowsAreClippedByNorm) {
+  TableSpec spec;
+  spec.name = "clipped";
+  spec.dim = 2;
+  spec.rule = {"sgd", {{"lr", 1}}};
+  spec.clipping.norm = 5;
+  auto table = cluster_->CreateTable(spec);
+  ASSERT_TRUE(table.ok()) << table.status().ToString();
+  const std::vector<uint64_t> keys = {1, 2};
+  ASSERT_TRUE(table->Push(keys, std::vector<float>{30, 40, 0, 4}).ok());
+  std::vector<float> rows(4);
+  ASSERT_TRUE(table->Pull(keys, rows).ok());
+  EXPECT_EQ(rows, (std::vector<float>{-3, -4, 0, -4}));
+}
+
+TEST_F(ClientTest, PulledValuesCompensateDelay) {
+  TableSpec spec;
+  spec.name = "compensated";
+  spec.dim = 1;
+  spec.rule = {"sgd", {{"lr", 1}}};
+  spec.delay_compensation = 0.5;
+  auto table = cluster_->CreateTable(spec);
+  ASSERT_TRUE(table.ok()) << table.status().ToString();
+  const std::vector<uint64_t> keys = {7, 3, 7};
+  const std::vector<float> grads = {1, 4, 1};
+  const std::vector<float> pulled = {0, 0, 0};  // before anybody pushed
+  ASSERT_TRUE(table->Push(keys, grads).ok());   // rows 7 and 3: -2, -4
+  const std::vector<PushPart> parts = {
+      PushPart(*table, keys, grads).WithPulled(pulled)};
+  auto ack = cluster_->Push(parts);
+  ASSERT_TRUE(ack.ok()) << ack.status().ToString();
+  std::vector<float> rows(3);
+  ASSERT_TRUE(table->Pull(keys, rows).ok());
+  // g' of 7: 2 + 0.5 x 4 x -2 = -2; of 3: 4 + 0.5 x 16 x -4 = -28.
+  EXPECT_EQ(rows, (std::vector<float>{0, 24, 0}));
+
+  const std::vector<PushPart> short_part = {
+      PushPart(*table, keys, grads).WithPulled(std::span(pulled).first(2))};
+  EXPECT_EQ(cluster_->Push(short_part).status().code(),
+            Code::kInvalidArgument);
+  const Table plain = Make("uncompensated", 1);
+  const std::vector<PushPart> refused = {
+      PushPart(plain, keys, grads).WithPulled(pulled)};
+  ack = cluster_->Push(refused);
+  EXPECT_EQ(ack.status().code(), Code::kInvalidArgument);
+  EXPECT_EQ(ack.status().applied(), Applied::kNo);
 }
 
 // ---- Connecting, and the example --------------------------------------------

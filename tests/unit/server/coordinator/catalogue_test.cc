@@ -152,6 +152,81 @@ TEST_F(CatalogueTest, RefusesBadNonFinitePolicies) {
   ExpectRefused(spec, "non_finite.clip");
 }
 
+TEST_F(CatalogueTest, RefusesBadClippingAndCompensation) {
+  for (double bad : {-1.0, std::nan(""), 1e39, 1e-60}) {
+    v1::TableSpec spec = Spec();
+    spec.mutable_clipping()->set_value(bad);
+    ExpectRefused(spec, "clipping.value");
+    spec.mutable_clipping()->set_value(1);
+    spec.mutable_clipping()->set_norm(bad);
+    ExpectRefused(spec, "clipping.norm");
+    spec.mutable_clipping()->set_norm(0);
+    spec.set_delay_compensation(bad);
+    ExpectRefused(spec, "delay_compensation");
+  }
+  v1::TableSpec spec = Spec();
+  spec.set_delay_compensation(1001);
+  ExpectRefused(spec, "delay_compensation");
+}
+
+TEST_F(CatalogueTest, RefusesBadSchedules) {
+  v1::TableSpec spec = Spec();
+  v1::Schedule& schedule = *spec.mutable_schedule();
+  schedule.set_kind(static_cast<v1::Schedule::Kind>(3));
+  ExpectRefused(spec, "schedule.kind");
+  schedule.set_kind(v1::Schedule::STEP);
+  ExpectRefused(spec, "schedule.period");  // none
+  schedule.set_period((uint64_t{1} << 53) + 1);
+  ExpectRefused(spec, "schedule.period");
+  schedule.set_period(10);
+  for (double bad : {-0.1, 1.1, std::nan("")}) {
+    schedule.set_decay(bad);
+    ExpectRefused(spec, "schedule.decay");
+  }
+  schedule.set_decay(0.5);
+  schedule.set_floor(0.5);  // only a cosine has one
+  ExpectRefused(spec, "schedule.floor");
+  schedule.set_kind(v1::Schedule::COSINE);
+  ExpectRefused(spec, "schedule.decay");
+  schedule.set_decay(0);
+  schedule.set_warmup(~uint64_t{0});
+  ExpectRefused(spec, "schedule.warmup");
+  schedule.set_warmup(5);
+  schedule.set_kind(v1::Schedule::CONSTANT);
+  schedule.set_floor(0);
+  ExpectRefused(spec, "schedule.period");  // a constant has none
+  schedule.set_period(0);
+  EXPECT_TRUE(Create(spec).ok());
+}
+
+TEST_F(CatalogueTest, AltersOneGradientOptionAndKeepsTheOthers) {
+  v1::TableSpec spec = Spec();
+  spec.mutable_clipping()->set_norm(2);
+  ASSERT_TRUE(Create(spec).ok());
+  v1::AlterTableRequest alter;
+  alter.set_name("ads");
+  alter.mutable_schedule()->set_warmup(100);
+  alter.set_staleness_scaling(true);
+  alter.set_delay_compensation(0.25);
+  ASSERT_TRUE(catalogue_.Alter(alter, &table_).ok());
+  EXPECT_EQ(table_.version(), 2u);
+  EXPECT_EQ(table_.spec().clipping().norm(), 2);
+  EXPECT_EQ(table_.spec().schedule().warmup(), 100u);
+  EXPECT_TRUE(table_.spec().staleness_scaling());
+  EXPECT_EQ(table_.spec().delay_compensation(), 0.25);
+
+  alter.Clear();
+  alter.set_name("ads");
+  alter.mutable_clipping()->set_norm(-1);
+  EXPECT_CODE(kInvalidArgument, catalogue_.Alter(alter, &table_));
+  alter.clear_clipping();
+  alter.set_staleness_scaling(false);  // given, though it is the default
+  ASSERT_TRUE(catalogue_.Alter(alter, &table_).ok());
+  EXPECT_EQ(table_.version(), 3u);
+  EXPECT_FALSE(table_.spec().staleness_scaling());
+  EXPECT_EQ(table_.spec().delay_compensation(), 0.25);
+}
+
 TEST_F(CatalogueTest, AMatrixGivesXavierItsFans) {
   v1::TableSpec spec = Spec();
   spec.mutable_initializer()->set_kind(v1::Initializer::XAVIER);

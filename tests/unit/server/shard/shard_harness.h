@@ -61,6 +61,7 @@ class ShardHarness {
     options.clock = &clock_;
     options.counters = &counters_;
     options.parked = &parked_;
+    options.rounds = &rounds_;
     shard_ = std::make_unique<Shard>(options);
   }
 
@@ -195,6 +196,7 @@ class ShardHarness {
   MetricsRegistry metrics_;
   ShardCounters counters_{metrics_};
   std::atomic<size_t> parked_{0};
+  RoundBoard rounds_;
   ClusterView view_;
   wire::RequestView view_of_;
   std::unique_ptr<Shard> shard_;

@@ -100,6 +100,16 @@ TEST_F(SyncGateTest, CompleteStepsOfTheDeadCount) {
   EXPECT_THAT(h_.Row(key_), Each(-3));
 }
 
+// Decided once for all shards: from that round on it is out, also where its
+// contribution had arrived whole.
+TEST_F(SyncGateTest, ContributionsOfTheDeadFromTheDecidedRoundOnAreDropped) {
+  h_.Push(Step(101, 0, 1), {key_}, {4, 4, 4});
+  h_.Leave(1, /*first_without=*/0);
+  h_.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
+  EXPECT_THAT(h_.Row(key_), Each(-2));
+  EXPECT_EQ(h_.counters().contributions_dead.Value(), 1u);
+}
+
 TEST_F(SyncGateTest, LateContributionIsDroppedAndToldSo) {
   h_.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
   h_.Push(Step(101, 0, 1), {key_}, {2, 2, 2});
@@ -142,6 +152,59 @@ TEST_F(SyncGateTest, StopAnswersWhatWaits) {
   h_.shard().StopServing();
   ASSERT_TRUE(pull->done());
   EXPECT_EQ(pull->code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(SyncGateTest, RoundWithQuorumClosesAtItsDeadlineWithWhatItHas) {
+  ShardHarness h;
+  h.view().jobs[0].sync.kind = SyncKind::kRound;
+  h.view().jobs[0].sync.quorum = 3;
+  h.view().jobs[0].sync.deadline_ms = 100;
+  for (WorkerId worker = 0; worker < 4; ++worker) h.Join(worker, 100 + worker);
+  h.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
+  h.Push(Step(101, 0, 1), {key_}, {4, 4, 4});
+  auto pull = h.Pull(At(100, 1), {key_});
+  h.shard().Expire(absl::Milliseconds(99));
+  EXPECT_FALSE(pull->done());
+  h.shard().Expire(absl::Milliseconds(100));
+  ASSERT_TRUE(pull->done());
+  EXPECT_THAT(pull->rows_out, Each(-3));
+  auto late = h.Push(Step(102, 0, 1), {key_}, {9, 9, 9});
+  EXPECT_EQ(late->outcome(), Outcome::kDropped);
+  // The next one closes at its quorum, without a deadline.
+  for (SessionId session : {100, 101, 103}) {
+    h.Push(Step(session, 1, session == 103 ? 1 : 2), {key_}, {3, 3, 3});
+  }
+  EXPECT_THAT(h.Row(key_), Each(-6));
+  EXPECT_EQ(h.counters().round_deadlines.Value(), 0);
+}
+
+TEST_F(SyncGateTest, BackupWorkersAreNotWaitedFor) {
+  ShardHarness h(SyncKind::kBsp);
+  h.view().jobs[0].sync.backup_workers = 1;
+  for (WorkerId worker = 0; worker < 3; ++worker) h.Join(worker, 100 + worker);
+  h.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
+  EXPECT_THAT(h.Row(key_), Each(0));
+  h.Push(Step(102, 0, 1), {key_}, {4, 4, 4});
+  EXPECT_THAT(h.Row(key_), Each(-3));
+  EXPECT_EQ(h.Push(Step(101, 0, 1), {key_}, {9, 9, 9})->outcome(),
+            Outcome::kDropped);
+}
+
+TEST_F(SyncGateTest, SspPullWaitsForTheSlowestWithinItsBound) {
+  ShardHarness h;
+  h.view().jobs[0].sync.kind = SyncKind::kSsp;
+  h.view().jobs[0].sync.staleness = 1;
+  h.Join(0, 100);
+  h.Join(1, 101);
+  EXPECT_EQ(h.Push(Step(100, 0, 1), {key_}, {2, 2, 2})->outcome(),
+            Outcome::kApplied);
+  EXPECT_TRUE(h.Pull(At(100, 1), {key_})->done());
+  h.Push(Step(100, 1, 2), {key_}, {2, 2, 2});
+  auto pull = h.Pull(At(100, 2), {key_});
+  EXPECT_FALSE(pull->done());
+  h.Push(Step(101, 0, 1), {key_}, {5, 5, 5});
+  ASSERT_TRUE(pull->done());
+  EXPECT_THAT(pull->rows_out, Each(-9));
 }
 
 TEST_F(SyncGateTest, OutsidersDoNotWait) {
