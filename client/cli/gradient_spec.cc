@@ -26,28 +26,22 @@ std::pair<std::string, std::string> Halves(absl::string_view text,
 // "constant", "step:1000,0.5", "cosine:10000" or "cosine:10000,0.01".
 bool ReadKind(absl::string_view text, v1::Schedule& schedule) {
   const auto kind = Halves(text, ':');
-  const auto numbers = Halves(kind.second, ',');
+  const std::vector<std::string> numbers = absl::StrSplit(kind.second, ',');
   if (kind.first == "constant") {
     schedule.set_kind(v1::Schedule::CONSTANT);
     return kind.second.empty();
   }
-  auto period = ParseInt(numbers.first, {1, kClocksMax});
-  if (!period.ok()) return false;
+  const bool cosine = kind.first == "cosine";
+  if (!cosine && kind.first != "step") return false;
+  auto period = ParseInt(numbers[0], {1, kClocksMax});
+  if (!period.ok() || numbers.size() > 2) return false;
+  schedule.set_kind(cosine ? v1::Schedule::COSINE : v1::Schedule::STEP);
   schedule.set_period(static_cast<uint64_t>(*period));
-  if (kind.first == "cosine" && numbers.second.empty()) {
-    schedule.set_kind(v1::Schedule::COSINE);
-    return true;
-  }
-  auto share = ParseNumber(numbers.second, {0, 1});
+  if (numbers.size() == 1) return cosine;  // its floor is 0
+  auto share = ParseNumber(numbers[1], {0, 1});
   if (!share.ok()) return false;
-  if (kind.first == "cosine") {
-    schedule.set_kind(v1::Schedule::COSINE);
-    schedule.set_floor(*share);
-    return true;
-  }
-  schedule.set_kind(v1::Schedule::STEP);
-  schedule.set_decay(*share);
-  return kind.first == "step";
+  cosine ? schedule.set_floor(*share) : schedule.set_decay(*share);
+  return true;
 }
 
 template <typename Message>
@@ -63,30 +57,35 @@ absl::Status ReadInto(const GradientFlags& flags, Message& out) {
   if (!flags.staleness_scaling.empty()) {
     out.set_staleness_scaling(flags.staleness_scaling == "on");
   }
-  if (flags.delay_compensation.empty()) return absl::OkStatus();
-  auto lambda =
-      ParseNumber(flags.delay_compensation, {0, kDelayCompensationMax});
-  if (!lambda.ok()) {
-    return Annotate(lambda.status(), "--delay-compensation (e.g. 0.04)");
+  if (flags.delay_compensation >= 0) {
+    out.set_delay_compensation(flags.delay_compensation);
   }
-  out.set_delay_compensation(*lambda);
   return absl::OkStatus();
 }
 
 }  // namespace
 
 void GradientFlags::AddTo(Config& config) {
-  config.Text("clipping", clipping, "off, value:MAX, norm:MAX or both with a ,")
-      .Unit("BOUNDS").FlagOnly();
-  config.Text("schedule", schedule,
-              "of lr by clock: [warmup:N+] constant, step:EVERY,DECAY or "
-              "cosine:OVER[,FLOOR]")
-      .Unit("SCHEDULE").FlagOnly();
-  config.Choice("staleness-scaling", staleness_scaling, {"on", "off"},
-                "async: lr / (1 + staleness)").Default("off").FlagOnly();
-  config.Text("delay-compensation", delay_compensation,
-              "async: lambda of DC-ASGD; 0 is off")
-      .Unit("LAMBDA").FlagOnly();
+  config
+      .Text("clipping", clipping,
+            "off, value:MAX, norm:MAX or value:MAX,norm:MAX")
+      .Unit("BOUNDS")
+      .FlagOnly();
+  config
+      .Text("schedule", schedule,
+            "of lr by clock: [warmup:N+] constant, step:EVERY,DECAY or "
+            "cosine:OVER[,FLOOR]")
+      .Unit("SCHEDULE")
+      .FlagOnly();
+  config
+      .Choice("staleness-scaling", staleness_scaling, {"on", "off"},
+              "async: lr / (1 + staleness); off at first")
+      .FlagOnly();
+  config
+      .Number("delay-compensation", delay_compensation,
+              {0, kDelayCompensationMax}, "async: lambda of DC-ASGD; 0 is off")
+      .Default("")
+      .FlagOnly();
 }
 
 absl::Status ReadClipping(const std::string& text, v1::Clipping& clipping) {
@@ -112,10 +111,10 @@ absl::Status ReadClipping(const std::string& text, v1::Clipping& clipping) {
 }
 
 absl::Status ReadSchedule(const std::string& text, v1::Schedule& schedule) {
-  const absl::Status bad = absl::InvalidArgumentError(absl::StrCat(
-      "--schedule: `", Printable(text, 64),
-      "` is not [warmup:CLOCKS+] constant, step:EVERY,DECAY or "
-      "cosine:OVER[,FLOOR], e.g. warmup:500+cosine:10000,0.01"));
+  const absl::Status bad = absl::InvalidArgumentError(
+      absl::StrCat("--schedule: `", Printable(text, 64),
+                   "` is not [warmup:CLOCKS+] constant, step:EVERY,DECAY or "
+                   "cosine:OVER[,FLOOR], e.g. warmup:500+cosine:10000,0.01"));
   schedule.Clear();
   auto [first, rest] = Halves(text, '+');
   const auto warmup = Halves(first, ':');
@@ -151,7 +150,8 @@ std::string ScheduleText(const v1::Schedule& schedule) {
     parts.push_back(
         absl::StrCat("cosine:", schedule.period(), ",", schedule.floor()));
   }
-  return parts.empty() ? "constant" : absl::StrJoin(parts, "+");
+  if (parts.empty()) return "constant";
+  return absl::StrJoin(parts, "+");
 }
 
 std::string GradientText(const v1::TableSpec& spec) {
@@ -176,7 +176,8 @@ std::string GradientText(const v1::TableSpec& spec) {
     parts.push_back(
         absl::StrCat("delay-compensation ", spec.delay_compensation()));
   }
-  return parts.empty() ? "plain" : absl::StrJoin(parts, ", ");
+  if (parts.empty()) return "plain";
+  return absl::StrJoin(parts, ", ");
 }
 
 }  // namespace paramo::cli

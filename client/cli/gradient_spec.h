@@ -16,25 +16,24 @@ class TableSpec;
 
 namespace paramo::cli {
 
-// Empty: not given.
+// Empty, or below 0: not given.
 struct GradientFlags {
-  std::string clipping;            // "value:1,norm:5", "off"
-  std::string schedule;            // "warmup:500+step:1000,0.5", "constant"
-  std::string staleness_scaling;   // "on", "off"
-  std::string delay_compensation;  // "0.04"
+  std::string clipping;           // "value:1,norm:5", "off"
+  std::string schedule;           // "warmup:500+step:1000,0.5", "constant"
+  std::string staleness_scaling;  // "on", "off"
+  double delay_compensation = -1;
 
   void AddTo(Config& config);
   bool any() const {
     return !clipping.empty() || !schedule.empty() ||
-           !staleness_scaling.empty() || !delay_compensation.empty();
+           !staleness_scaling.empty() || delay_compensation >= 0;
   }
 };
 
 // All: INVALID_ARGUMENT naming the flag, the form expected and an example.
 absl::Status ReadClipping(const std::string& text, v1::Clipping& clipping);
 absl::Status ReadSchedule(const std::string& text, v1::Schedule& schedule);
-absl::Status ReadGradientFlags(const GradientFlags& flags,
-                               v1::TableSpec& spec);
+absl::Status ReadGradientFlags(const GradientFlags& flags, v1::TableSpec& spec);
 absl::Status ReadGradientFlags(const GradientFlags& flags,
                                v1::AlterTableRequest& request);
 

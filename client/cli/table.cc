@@ -52,7 +52,7 @@ int RunTableCreate(const Args& args) {
       .FlagOnly();
   config
       .Text("non-finite", table.non_finite,
-            "NaN and infinity: reject, skip or clip:MAX")
+            "NaN, inf: reject, skip or clip:MAX")
       .Unit("POLICY")
       .FlagOnly();
   config.Int("seed", table.seed, {}, "of the initializer")

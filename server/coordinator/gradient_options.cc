@@ -62,8 +62,8 @@ absl::Status ValidateGradientOptions(const v1::TableSpec& spec) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("delay_compensation is ", lambda,
-                   "; it must be 0 (off) to ", kDelayCompensationMax));
+      absl::StrCat("delay_compensation is ", lambda, "; it must be 0 (off) to ",
+                   kDelayCompensationMax));
 }
 
 }  // namespace paramo

@@ -56,9 +56,9 @@ absl::Status ValidateInitializer(const v1::Initializer& init) {
                   init.kind() == v1::Initializer::NORMAL;
   // Well inside f32, so that no row starts as an infinity.
   if (!(std::abs(init.a()) <= 1e30) || (is_width && init.a() < 0)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "initializer.a is ", init.a(), "; it must be ",
-        is_width ? "0" : "-1e30", " to 1e30"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("initializer.a is ", init.a(), "; it must be ",
+                     is_width ? "0" : "-1e30", " to 1e30"));
   }
   if (init.kind() == v1::Initializer::XAVIER && init.fan_in() == 0 &&
       init.fan_out() == 0) {

@@ -46,13 +46,13 @@ RuleEntry AdagradEntry() {
                 .help = "a' = a + g^2; w' = w - lr g / (sqrt(a') + eps)",
                 .slots = {{"square_sum"}},
                 .params = {LearningRate(0.01), Epsilon(1e-10)}};
-  return {
-      std::move(info),
-      [](const RuleInfo& info,
-         const RuleParamValues& values) -> std::unique_ptr<Rule> {
-        const Adagrad adagrad{.lr = values.at("lr"), .eps = values.at("eps")};
-        return std::make_unique<ElementwiseRule<Adagrad>>(info, adagrad);
-      }};
+  return {std::move(info),
+          [](const RuleInfo& info,
+             const RuleParamValues& values) -> std::unique_ptr<Rule> {
+            const Adagrad adagrad{.lr = values.at("lr"),
+                                  .eps = values.at("eps")};
+            return std::make_unique<ElementwiseRule<Adagrad>>(info, adagrad);
+          }};
 }
 
 }  // namespace paramo

@@ -16,11 +16,11 @@ RuleEntry AdamEntry() {
           "w' = w - lr / (1 - beta1^t) m' / (sqrt(v' / (1 - beta2^t)) + "
           "eps); t counts the row's steps",
       .slots = {{"mean"}, {"mean_square"}},
-      .params = {LearningRate(0.001),
-                 KeptShare("beta1", 0.9, "share of the mean that is kept"),
-                 KeptShare("beta2", 0.999,
-                           "share of the mean square that is kept"),
-                 Epsilon(1e-8)}};
+      .params = {
+          LearningRate(0.001),
+          KeptShare("beta1", 0.9, "share of the mean that is kept"),
+          KeptShare("beta2", 0.999, "share of the mean square that is kept"),
+          Epsilon(1e-8)}};
   return {std::move(info),
           [](const RuleInfo& info,
              const RuleParamValues& values) -> std::unique_ptr<Rule> {

@@ -18,13 +18,13 @@ RuleEntry AdamwEntry() {
           "w' = (1 - lr weight_decay) w - lr / (1 - beta1^t) m' / "
           "(sqrt(v' / (1 - beta2^t)) + eps); t counts the row's steps",
       .slots = {{"mean"}, {"mean_square"}},
-      .params = {LearningRate(0.001),
-                 KeptShare("beta1", 0.9, "share of the mean that is kept"),
-                 KeptShare("beta2", 0.999,
-                           "share of the mean square that is kept"),
-                 Epsilon(1e-8),
-                 KeptShare("weight_decay", 0.01,
-                           "pull towards 0 at each step of a row, times lr")}};
+      .params = {
+          LearningRate(0.001),
+          KeptShare("beta1", 0.9, "share of the mean that is kept"),
+          KeptShare("beta2", 0.999, "share of the mean square that is kept"),
+          Epsilon(1e-8),
+          KeptShare("weight_decay", 0.01,
+                    "pull towards 0 at each step of a row, times lr")}};
   return {std::move(info),
           [](const RuleInfo& info,
              const RuleParamValues& values) -> std::unique_ptr<Rule> {

@@ -223,8 +223,7 @@ void ElementwiseRule<Kernel>::PrefetchRow(const std::byte* row,
                                           const float* grad, uint32_t dim) {
   // Beyond 2 KiB the processor's own prefetcher has found the stream.
   constexpr size_t kBytesMax = 2048;
-  const size_t row_bytes =
-      sizeof(RowHeader) + StateFloats(dim) * sizeof(float);
+  const size_t row_bytes = sizeof(RowHeader) + StateFloats(dim) * sizeof(float);
   for (size_t at = 0; at < row_bytes && at < kBytesMax; at += 64) {
     __builtin_prefetch(row + at, /*rw=*/1);
   }

@@ -51,12 +51,12 @@ struct Ftrl {
       const V sigma = hn::Mul(hn::Sub(root, hn::Sqrt(state[2])), inverse);
       const V moved = hn::MulAdd(hn::Set(d, lr_scale), grad, state[1]);
       const V z = hn::NegMulAdd(sigma, state[0], moved);
-      const V slope = hn::MulAdd(hn::Add(hn::Set(d, beta), root), inverse,
-                                 hn::Set(d, l2));
+      const V slope =
+          hn::MulAdd(hn::Add(hn::Set(d, beta), root), inverse, hn::Set(d, l2));
       const V bound = hn::Set(d, l1);
       const V shrunk = hn::Sub(hn::CopySign(bound, z), z);
-      state[0] = hn::IfThenZeroElse(hn::Le(hn::Abs(z), bound),
-                                    hn::Div(shrunk, slope));
+      state[0] =
+          hn::IfThenZeroElse(hn::Le(hn::Abs(z), bound), hn::Div(shrunk, slope));
       state[1] = z;
       state[2] = n;
     }

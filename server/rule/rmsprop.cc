@@ -52,10 +52,10 @@ RuleEntry RmspropEntry() {
       .name = "rmsprop",
       .help = "s' = rho s + (1 - rho) g^2; w' = w - lr g / (sqrt(s') + eps)",
       .slots = {{"mean_square"}},
-      .params = {LearningRate(0.01),
-                 KeptShare("rho", 0.99,
-                           "share of the mean square that is kept"),
-                 Epsilon(1e-8)}};
+      .params = {
+          LearningRate(0.01),
+          KeptShare("rho", 0.99, "share of the mean square that is kept"),
+          Epsilon(1e-8)}};
   return {std::move(info),
           [](const RuleInfo& info,
              const RuleParamValues& values) -> std::unique_ptr<Rule> {

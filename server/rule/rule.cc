@@ -13,15 +13,8 @@ namespace {
 
 // The registry: one line per rule, in order of name.
 constexpr RuleEntry (*kRules[])() = {
-    AdagradEntry,
-    AdamEntry,
-    AdamwEntry,
-    FtrlEntry,
-    MomentumEntry,
-    NesterovEntry,
-    RmspropEntry,
-    RowwiseAdagradEntry,
-    SgdEntry,
+    AdagradEntry,  AdamEntry,    AdamwEntry,          FtrlEntry, MomentumEntry,
+    NesterovEntry, RmspropEntry, RowwiseAdagradEntry, SgdEntry,
 };
 
 // Levenshtein distance, for suggestions. Both words are short: `text` is cut

@@ -10,7 +10,8 @@ namespace {
 
 float Load(const float* unaligned, uint32_t i) {
   float value;
-  std::memcpy(&value, reinterpret_cast<const char*>(unaligned) + i * sizeof(float),
+  std::memcpy(&value,
+              reinterpret_cast<const char*>(unaligned) + i * sizeof(float),
               sizeof(float));
   return value;
 }
@@ -26,8 +27,8 @@ void Compensate(float lambda, const PushedGradient& pushed, uint32_t dim,
 }  // namespace
 
 bool PreparesGradients(const TableConfig& config, bool with_pulled) {
-  return config.policy == NonFinitePolicy::kClip ||
-         config.clipping.value > 0 || config.clipping.norm > 0 ||
+  return config.policy == NonFinitePolicy::kClip || config.clipping.value > 0 ||
+         config.clipping.norm > 0 ||
          (with_pulled && config.delay_compensation > 0);
 }
 

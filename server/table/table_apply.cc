@@ -50,9 +50,10 @@ ApplyResult TableShard::Apply(absl::Span<const Key> keys,
   if (config_.staleness_scaling) {
     lr_scale /= 1 + static_cast<double>(stamp.staleness);
   }
-  const Update update{.stamp = stamp,
-                      .lr_scale = lr_scale,
-                      .prepares = PreparesGradients(config_, stamp.with_pulled)};
+  const Update update{
+      .stamp = stamp,
+      .lr_scale = lr_scale,
+      .prepares = PreparesGradients(config_, stamp.with_pulled)};
   if (update.prepares) prepared_.resize(batch_rows_ * layout_.dim());
 
   distinct_.Set(keys, grads, layout_.dim());

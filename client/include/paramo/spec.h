@@ -72,8 +72,8 @@ struct Schedule {
 };
 
 struct TableSpec {
-  std::string name;   // [a-z0-9][a-z0-9._-]{0,127}
-  uint32_t dim = 0;   // floats of one row, 1 to 65,536
+  std::string name;  // [a-z0-9][a-z0-9._-]{0,127}
+  uint32_t dim = 0;  // floats of one row, 1 to 65,536
   // Set for a dense tensor, row-major: its rows are blocks of `dim` elements,
   // key = block number; the last block may be partly unused. Empty: sparse.
   std::vector<uint64_t> shape;

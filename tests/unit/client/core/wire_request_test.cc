@@ -143,6 +143,20 @@ TEST(WriteRequest, PadsTheLastBlockOfATensorWithZeros) {
             (std::vector<float>{1, 2, 3, 4, 5, 6, 0, 0}));
 }
 
+TEST(WriteRequest, PutsPulledValuesBehindEachGradient) {
+  const std::vector<uint64_t> keys = {5, 1, 5};
+  const std::vector<float> grads = {1, 2, 3, 4, 5, 6};
+  const std::vector<float> pulled = {10, 20, 30, 40, 50, 60};
+  Part part = PushOf(MakeHandle(1, 2), keys, grads, 1);
+  part.pulled = pulled;
+  auto call = MakeCall({part}, nullptr, {}, absl::Seconds(1), 1);
+  const wire::RequestView view = Parse(AllOf(call));
+  EXPECT_EQ(KeysOf(view, view.push[0]), (std::vector<uint64_t>{1, 5}));
+  // Gradients of 5 are summed; of its pulled rows the first is sent.
+  EXPECT_EQ(ValuesOf(view, view.push[0]),
+            (std::vector<float>{3, 4, 30, 40, 6, 8, 10, 20}));
+}
+
 TEST(WriteRequest, WritesAnEndOfClockWithoutRows) {
   auto call = MakeCall({}, nullptr, {}, absl::Seconds(1), 4, true);
   call->is_push = true;

@@ -285,8 +285,7 @@ TEST_F(CatalogueTest, ComesBackFromTheStore) {
   ASSERT_TRUE(Create(Spec()).ok());
   Catalogue reloaded(5, CheckTestRule, changes_);
   ASSERT_TRUE(reloaded.LoadTable(*changes_.writes().at("tables/ads")).ok());
-  ASSERT_TRUE(
-      reloaded.ids().Load(*changes_.reservations().at("next/table")));
+  ASSERT_TRUE(reloaded.ids().Load(*changes_.reservations().at("next/table")));
   v1::Table table;
   ASSERT_TRUE(reloaded.Describe("ads", &table).ok());
   EXPECT_EQ(table.SerializeAsString(), table_.SerializeAsString());

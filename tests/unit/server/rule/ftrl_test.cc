@@ -55,11 +55,8 @@ TEST(Ftrl, ScaleFreezesValuesInsteadOfPullingThemToZero) {
   const float grad = 0.5f;
   const float* grads[] = {&grad};
   for (int i = 0; i < 5; ++i) {
-    rule->Apply({.dim = 1,
-                 .rows = rows.rows(),
-                 .grads = grads,
-                 .n = 1,
-                 .lr_scale = 0});
+    rule->Apply(
+        {.dim = 1, .rows = rows.rows(), .grads = grads, .n = 1, .lr_scale = 0});
   }
   EXPECT_NEAR(rows.array(0, 0)[0], learnt, 1e-6 * std::fabs(learnt));
 }

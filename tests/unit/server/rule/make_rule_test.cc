@@ -19,11 +19,12 @@ std::string Refusal(const std::string& name,
 }
 
 TEST(MakeRule, UnknownRuleNamesAllAndTheNearest) {
-  EXPECT_THAT(Refusal("adagard", {}),
-              AllOf(HasSubstr("unknown rule \"adagard\""),
-                    HasSubstr("did you mean \"adagrad\"?"),
-                    HasSubstr("rules: adagrad, adam, adamw, ftrl, momentum, nesterov, "
-                              "rmsprop, rowwise_adagrad, sgd")));
+  EXPECT_THAT(
+      Refusal("adagard", {}),
+      AllOf(HasSubstr("unknown rule \"adagard\""),
+            HasSubstr("did you mean \"adagrad\"?"),
+            HasSubstr("rules: adagrad, adam, adamw, ftrl, momentum, nesterov, "
+                      "rmsprop, rowwise_adagrad, sgd")));
   EXPECT_THAT(Refusal("", {}), HasSubstr("rules: "));
 }
 

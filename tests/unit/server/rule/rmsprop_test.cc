@@ -8,8 +8,7 @@ namespace paramo {
 namespace {
 
 TEST(Rmsprop, TakesTheHandWorkedSteps) {
-  const auto rule =
-      MustMake("rmsprop", {{"lr", 1}, {"rho", 0.75}, {"eps", 1}});
+  const auto rule = MustMake("rmsprop", {{"lr", 1}, {"rho", 0.75}, {"eps", 1}});
   TestRows rows(1, 1, 1);
   StepOne(*rule, rows, 4);  // s = 0.25 x 16 = 4; w = -4 / (2 + 1)
   EXPECT_EQ(rows.array(0, 1)[0], 4.0f);

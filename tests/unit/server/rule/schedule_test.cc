@@ -52,10 +52,8 @@ TEST(Schedule, DefaultIsOneForEver) {
 
 TEST(Schedule, WarmupComesBeforeTheOthers) {
   // Four clocks up, then halves every two.
-  const Schedule schedule{.kind = Schedule::Kind::kStep,
-                          .warmup = 4,
-                          .period = 2,
-                          .decay = 0.5};
+  const Schedule schedule{
+      .kind = Schedule::Kind::kStep, .warmup = 4, .period = 2, .decay = 0.5};
   const double expected[] = {0.25, 0.5, 0.75, 1, 1, 1, 0.5, 0.5, 0.25};
   for (WorkerClock clock = 0; clock < 9; ++clock) {
     EXPECT_EQ(schedule.Factor(clock), expected[clock]) << clock;

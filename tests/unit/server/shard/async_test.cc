@@ -147,9 +147,9 @@ TEST_F(AsyncTest, PulledValuesMustBeThereFiniteAndOfAscendingKeys) {
 
 TEST_F(BspAsyncTest, PulledValuesAreRefusedWhereRoundsAre) {
   Alter([](TableConfig& table) { table.delay_compensation = 0.5f; });
-  auto push = h_.Push(
-      Step(100, 0, 1, wire::kFlagWithPulled | wire::kFlagEndOfClock),
-      {keys_[0]}, {1, 1, 1, 0, 0, 0});
+  auto push =
+      h_.Push(Step(100, 0, 1, wire::kFlagWithPulled | wire::kFlagEndOfClock),
+              {keys_[0]}, {1, 1, 1, 0, 0, 0});
   EXPECT_EQ(push->code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(push->reason(), Reason::kUnsupported);
   EXPECT_THAT(push->reply.message, HasSubstr("round"));

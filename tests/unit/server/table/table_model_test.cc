@@ -17,7 +17,8 @@ namespace {
 class Model {
  public:
   explicit Model(const TableConfig& config)
-      : config_(config), layout_(config.dim, config.rule->info().SlotFloats(config.dim)) {}
+      : config_(config),
+        layout_(config.dim, config.rule->info().SlotFloats(config.dim)) {}
 
   uint32_t Apply(const TestPush& push, Lsn lsn, uint32_t last_use) {
     std::map<Key, std::vector<float>> sums;

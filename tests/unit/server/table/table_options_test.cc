@@ -18,10 +18,8 @@ ApplyResult ApplyOnes(TableShard& table, const PushStamp& stamp) {
 
 TEST(TableSchedule, ScalesTheLearningRateByTheClockOfThePush) {
   TableConfig config = MakeConfig(1, "sgd", {{"lr", 1}});
-  config.schedule = {.kind = Schedule::Kind::kStep,
-                     .warmup = 2,
-                     .period = 3,
-                     .decay = 0.5};
+  config.schedule = {
+      .kind = Schedule::Kind::kStep, .warmup = 2, .period = 3, .decay = 0.5};
   TableShard table(config, 0);
   ApplyOnes(table, {.lsn = 1, .clock = 0});  // 1/2, also as a row is created
   EXPECT_THAT(Pull(table, {1}), ElementsAre(-0.5f));
@@ -67,7 +65,8 @@ TEST(TableCompensation, MeasuresAgainstTheRowAsItIs) {
   // Rows of gradient, then pulled value. A missing row is at its initial value:
   // g = 1 + 1 x (2 - 1.5) = 1.5; w = 2 - 1.5.
   const TestPush first{{1}, {{1, 1.5f}}};
-  table.Apply(first.keys, first.grads().data(), {.lsn = 1, .with_pulled = true});
+  table.Apply(first.keys, first.grads().data(),
+              {.lsn = 1, .with_pulled = true});
   EXPECT_THAT(Pull(table, {1}), ElementsAre(0.5f));
   // g = -2 + 4 x (0.5 - 1) = -4; and key 2: -1 + 1 x (2 - 2).
   const TestPush second{{1, 2}, {{-2, 1}, {-1, 2}}};
