@@ -30,8 +30,9 @@ void Shard::ApplyConfig(const ShardConfig& config) {
 }
 
 void Shard::ApplyTables(const ClusterView& view) {
-  for (const auto& [id, config] : view.tables) {
-    auto table = tables_.find(id);
+  for (const auto& entry : view.tables) {
+    const std::shared_ptr<const TableConfig>& config = entry.second;
+    auto table = tables_.find(config->id);
     if (table != tables_.end() &&
         table->second->config().version == config->version) {
       continue;

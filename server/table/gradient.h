@@ -26,8 +26,8 @@ bool PreparesGradients(const TableConfig& config, bool with_pulled);
 // A NaN or an infinity that is there after 1 and 2 stays there, so that the
 // rule leaves its row unchanged.
 //
-// Source: 2: Zheng et al. 2017 (DC-ASGD), eq. 10; 4: Pascanu, Mikolov, Bengio
-//         2013, Alg. 1, with the order of summation of server/rule/reduce.h.
+// Source: 2: Zheng et al. 2017 (DC-ASGD), with a constant lambda; 4: Pascanu,
+//         Mikolov, Bengio 2013, Alg. 1, norm by server/rule/reduce.h.
 void PrepareGradient(const TableConfig& config, const PushedGradient& pushed,
                      uint32_t dim, float* out);
 
