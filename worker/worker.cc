@@ -25,7 +25,7 @@ constexpr int kMembershipsMax = 10;
 JobSpec SpecOf(const JobFile& file, size_t examples) {
   JobSpec spec;
   spec.name = file.job;
-  spec.sync = file.sync == JobSync::kBsp ? Sync::kBsp : Sync::kAsync;
+  spec.sync = file.sync;
   spec.workers = static_cast<uint32_t>(file.workers);
   spec.epochs = static_cast<uint32_t>(file.epochs);
   spec.examples = examples;

@@ -132,8 +132,10 @@ int RunDemo(const Args& args) {
   config.OptionalPositional("job", options.job.name, "fashion (default)");
   config.Int("servers", options.cluster.servers, {1, 64}, "server processes");
   config.Int("workers", options.job.workers, {1, 64}, "worker processes");
-  config.Choice("sync", options.job.sync, {"bsp", "async"},
-                "when pushes are applied: per round, or at once");
+  config.Text("sync", options.job.sync,
+              "when pushes are applied: bsp (per round), bsp+1 (not waiting "
+              "for the last), ssp:2 (at most 2 steps apart), async")
+      .Unit("POLICY");
   config.Int("epochs", options.job.epochs, {1, 1000}, "passes over the data");
   config.Int("shards", options.cluster.shards, {1, kShardsMax},
              "shards of the cluster, a power of two");

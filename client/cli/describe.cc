@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/gradient_spec.h"
+#include "paramo/job.h"
 #include "paramo/v1/cluster.pb.h"
 #include "paramo/v1/control.pb.h"
 
@@ -55,7 +56,12 @@ std::string InitializerText(const v1::Initializer& initializer) {
 }
 
 std::string SyncText(const v1::Sync& sync) {
-  return absl::AsciiStrToLower(v1::Sync::Kind_Name(sync.kind()));
+  Sync policy(static_cast<Sync::Kind>(static_cast<int>(sync.kind())));
+  policy.staleness = sync.staleness();
+  policy.backup_workers = sync.backup_workers();
+  policy.quorum = sync.quorum();
+  policy.deadline = std::chrono::milliseconds(sync.deadline_ms());
+  return policy.ToString();
 }
 
 std::string PhaseText(int phase) {

@@ -87,8 +87,12 @@ void ToProto(const TableChanges& changes, v1::AlterTableRequest& out) {
 
 void ToProto(const JobSpec& spec, v1::JobSpec& out) {
   out.set_name(spec.name);
-  out.mutable_sync()->set_kind(
-      static_cast<v1::Sync::Kind>(static_cast<int>(spec.sync)));
+  v1::Sync& sync = *out.mutable_sync();
+  sync.set_kind(static_cast<v1::Sync::Kind>(static_cast<int>(spec.sync.kind)));
+  sync.set_staleness(spec.sync.staleness);
+  sync.set_backup_workers(spec.sync.backup_workers);
+  sync.set_quorum(spec.sync.quorum);
+  sync.set_deadline_ms(static_cast<uint32_t>(spec.sync.deadline.count()));
   out.set_workers(spec.workers);
   out.set_epochs(spec.epochs);
   out.set_examples(spec.examples);
@@ -151,7 +155,11 @@ TableInfo FromProto(const v1::Table& table) {
 JobSpec FromProto(const v1::JobSpec& in) {
   JobSpec spec;
   spec.name = in.name();
-  spec.sync = static_cast<Sync>(static_cast<int>(in.sync().kind()));
+  spec.sync = static_cast<Sync::Kind>(static_cast<int>(in.sync().kind()));
+  spec.sync.staleness = in.sync().staleness();
+  spec.sync.backup_workers = in.sync().backup_workers();
+  spec.sync.quorum = in.sync().quorum();
+  spec.sync.deadline = std::chrono::milliseconds(in.sync().deadline_ms());
   spec.workers = in.workers();
   spec.epochs = in.epochs();
   spec.examples = in.examples();

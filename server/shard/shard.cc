@@ -100,7 +100,7 @@ void Shard::Finish(SectionTask* task) {
   reply.history = config_.history;
   reply.replicas = replication_->replicas();
   if (Membership* member = FindMembership(task->header().session)) {
-    reply.clock = member->job->policy->SlowestClock();
+    reply.clock = member->job->policy->VisibleClock();
   }
   auto table = tables_.find(task->header().table);
   if (table != tables_.end()) {

@@ -67,13 +67,16 @@ class SyncPolicy {
   // Somebody has ended the open round: its deadline may close it.
   virtual bool RoundHasContributor() const { return false; }
 
-  // Steps that all live members have finished, and that the fastest has; what
-  // replies carry and what staleness is measured by.
+  // Steps that all live members have finished, and that the fastest has.
   WorkerClock SlowestClock() const;
   WorkerClock FastestClock() const;
 
   bool IsMember(WorkerId worker) const { return members_.contains(worker); }
   const std::map<WorkerId, Member>& members() const { return members_; }
+
+  // Steps whose contributions a pull here sees in full: rounds closed, or what
+  // the slowest has finished. Replies carry it.
+  virtual WorkerClock VisibleClock() const { return SlowestClock(); }
 
   // For saving and restoring the state of a shard.
   virtual WorkerClock open_round() const { return 0; }

@@ -28,6 +28,7 @@ class RoundPolicy final : public SyncPolicy {
   bool RoundHasContributor() const override;
 
   WorkerClock open_round() const override { return open_; }
+  WorkerClock VisibleClock() const override { return open_; }
   void Restore(const std::map<WorkerId, Member>& members,
                WorkerClock open_round) override;
 

@@ -124,7 +124,7 @@ absl::StatusOr<JobFile> ParseJobFile(absl::string_view text,
   map.Int("version", version, {1, 1}).Required();
   map.Text("job", job.job).Required();
   CheckName(map, "job", job.job, kTableNameBytesMax);
-  map.Choice("sync", sync, {"bsp", "async"});
+  map.Text("sync", sync);
   map.Int("epochs", job.epochs, {1, kEpochsMax}).Required();
   map.Int("seed", job.seed, {0, INT64_MAX});
   map.Int("workers", job.workers, {1, int64_t{kWorkersPerJobMax}}).Required();
@@ -135,7 +135,11 @@ absl::StatusOr<JobFile> ParseJobFile(absl::string_view text,
   map.Map("tables", [&](YamlMap& tables) { ReadTables(tables, job); });
   PARAMO_RETURN_IF_ERROR(map.Finish());
 
-  job.sync = sync == "bsp" ? JobSync::kBsp : JobSync::kAsync;
+  Result<Sync> parsed = Sync::Parse(sync);
+  if (!parsed.ok()) {
+    return root.Find("sync")->Error(parsed.status().message());
+  }
+  job.sync = *parsed;
   if (job.global_batch % job.workers != 0) {
     return root.Find("data")
         ->Find("global_batch")

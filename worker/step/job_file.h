@@ -10,15 +10,14 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "paramo/job.h"
 #include "worker/data/batch_plan.h"
 
 namespace paramo {
 
-enum class JobSync { kAsync, kBsp };
-
 struct JobFile {
   std::string job;
-  JobSync sync = JobSync::kBsp;
+  Sync sync;
   size_t epochs = 0;
   uint64_t seed = 1;
   size_t workers = 0;

@@ -171,10 +171,10 @@ absl::Status Trainer::Step(const DataFeed::Item& item) {
   return absl::OkStatus();
 }
 
-// Other workers hold all the data there is. Under bsp every round closed gets
-// an empty step, so that the next one can close; then look for data again.
+// Other workers hold all the data there is. Where they may wait for us, every
+// step that we may take is an empty one; then look for data again.
 absl::Status Trainer::StepWithoutData() {
-  if (file_.sync == JobSync::kAsync) {
+  if (file_.sync.kind == Sync::kAsync) {
     std::this_thread::sleep_for(kSlice);
     return absl::OkStatus();
   }

@@ -15,6 +15,7 @@ namespace paramo {
 namespace {
 
 constexpr std::chrono::milliseconds kAskAgain{50};
+constexpr uint64_t kFarAhead = uint64_t{1} << 40;
 constexpr absl::Duration kReportEvery = absl::Milliseconds(100);
 
 uint32_t LowestLive(const JobReport& report) {
@@ -43,7 +44,9 @@ absl::Status Trainer::Finish() {
   // A stopped job has no more data for anybody either.
   const Result<JobReport> report = job_.Describe();
   if (report.ok()) PARAMO_RETURN_IF_ERROR(CheckNotStopped(*report));
-  if (file_.sync == JobSync::kBsp) {
+  // Under ssp others may wait for our clock once more: it runs far ahead.
+  if (file_.sync.kind == Sync::kSsp) clock_ += kFarAhead;
+  if (file_.sync.kind != Sync::kAsync) {
     StartPush({}, /*examples=*/0, /*data_position=*/0);
     PARAMO_RETURN_IF_ERROR(SettlePush());
   }

@@ -28,16 +28,46 @@ class JobCore;
 
 inline namespace sdk {
 
-enum class Sync {
-  kAsync = 0,  // contributions are applied at once
-  kBsp = 1,    // per round, when every live worker has contributed
+// When contributions are applied and pulls answered. A clock is a worker's
+// count of finished steps.
+struct Sync {
+  enum Kind {
+    kAsync = 0,  // both at once
+    // Contributions per round, when every live worker has given its own; a
+    // pull at clock c waits until round c - 1 has closed.
+    kBsp = 1,
+    // Contributions at once; a pull at clock c waits until the slowest live
+    // worker has finished c - staleness steps.
+    kSsp = 2,
+    // As bsp, but a round closes at `quorum` contributions, or `deadline`
+    // after its first one with those it has.
+    kRound = 3,
+  };
+
+  Sync(Kind k = kBsp) : kind(k) {}  // implicit: Sync::kAsync is a Sync
+
+  // "async", "bsp", "bsp+1" (one backup worker: a round does not wait for the
+  // last one, whose contribution is dropped; not repeatable), "ssp:2",
+  // "round:3" (quorum 3), "round:3,500ms".
+  // Errors: INVALID_ARGUMENT, with the forms
+  static Result<Sync> Parse(const std::string& text);
+  std::string ToString() const;
+
+  // Whether contributions are kept for rounds.
+  bool has_rounds() const { return kind == kBsp || kind == kRound; }
+
+  Kind kind;
+  uint32_t staleness = 0;       // ssp
+  uint32_t backup_workers = 0;  // bsp; below the number of workers
+  uint32_t quorum = 0;          // round; at least 1
+  std::chrono::milliseconds deadline{0};  // round; 0 = none
 };
 
 // What a job is. Its data is cut into data shards, runs of consecutive batches
 // of each epoch's shuffled order, which are handed to workers as leases.
 struct JobSpec {
   std::string name;  // [a-z0-9][a-z0-9._-]{0,127}
-  Sync sync = Sync::kBsp;
+  Sync sync;
   uint32_t workers = 1;  // members to wait for before the first step
   uint32_t epochs = 1;
   uint64_t examples = 0;  // of one epoch

@@ -58,7 +58,7 @@ TEST(JobFile, ReadsEveryKey) {
   auto job = ParseJobFile(kGood, "job.yaml");
   ASSERT_TRUE(job.ok()) << job.status();
   EXPECT_EQ(job->job, "fashion");
-  EXPECT_EQ(job->sync, JobSync::kBsp);
+  EXPECT_EQ(job->sync.ToString(), "bsp");
   EXPECT_EQ(job->epochs, 5u);
   EXPECT_EQ(job->seed, 1u);
   EXPECT_EQ(job->workers, 2u);
@@ -93,7 +93,7 @@ TEST(JobFile, DefaultsAreThoseOfTheReference) {
       "optimizer: {rule: sgd, lr: 1}\n",
       "job.yaml");
   ASSERT_TRUE(job.ok()) << job.status();
-  EXPECT_EQ(job->sync, JobSync::kBsp);
+  EXPECT_EQ(job->sync.ToString(), "bsp");
   EXPECT_EQ(job->seed, 1u);
   EXPECT_EQ(job->batches_per_data_shard, 4u);
   EXPECT_EQ(job->table_prefix, "a");
@@ -103,7 +103,7 @@ TEST(JobFile, DefaultsAreThoseOfTheReference) {
 TEST(JobFile, ReadsAsyncAndHyperParameters) {
   auto job = ParseJobFile(With("sync: bsp", "sync: async"), "job.yaml");
   ASSERT_TRUE(job.ok());
-  EXPECT_EQ(job->sync, JobSync::kAsync);
+  EXPECT_EQ(job->sync.ToString(), "async");
   job = ParseJobFile(With("rule: momentum\n  lr: 0.05",
                           "{rule: adam, lr: 0.001, beta2: 0.99}"),
                      "job.yaml");
