@@ -1,6 +1,7 @@
 // Gradients and hyper-parameters that are no usable numbers (N1, N2). Whatever
 // arrives, every row stays finite.
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "paramo/v1/control.pb.h"
@@ -42,6 +43,14 @@ class ValueTest : public BadInputTest {
   }
 };
 
+// A section of keys of many shards with zeros for pulled values.
+v1::Section WithPulled(uint32_t table, const std::vector<uint64_t>& keys) {
+  v1::Section section =
+      SimpleSection(table, keys, std::vector<float>(keys.size() * 8, 0));
+  section.set_flags(v1::SECTION_FLAG_WITH_PULLED);
+  return section;
+}
+
 // ---- N1: gradients ----------------------------------------------------------
 
 TEST_F(ValueTest, N1_RejectRefusesTheWholeSectionForOneElement) {
@@ -63,24 +72,22 @@ TEST_F(ValueTest, N1_RejectRefusesTheWholeSectionForOneElement) {
 }
 
 TEST_F(ValueTest, N1_SkipLeavesTheRowAndCountsIt) {
-  const v1::Table table =
-      Create(Spec("skip", "sgd", v1::NonFinite::SKIP_ROW));
+  const v1::Table table = Create(Spec("skip", "sgd", v1::NonFinite::SKIP_ROW));
   const double before = server().Metric("paramo_rows_skipped_total");
   auto [answer, rows] = PushAndLook(
       table, {1, 2, 3}, {1, 1, 1, 1, 1, kNan, 1, 1, kInf, kInf, kInf, kInf});
   EXPECT_EQ(answer.code(), 0u) << answer.message();
   EXPECT_EQ(answer.rows_skipped(), 2u);
-  EXPECT_EQ(rows,
-            (std::vector<float>{-1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0}));
+  EXPECT_EQ(rows, (std::vector<float>{-1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0}));
   EXPECT_EQ(server().Metric("paramo_rows_skipped_total"), before + 2);
   ExpectServing();
 }
 
 TEST_F(ValueTest, N1_ClipMakesNaNZeroAndCutsTheRest) {
-  const v1::Table table =
-      Create(Spec("clip", "sgd", v1::NonFinite::CLIP, 2));
-  auto [answer, rows] = PushAndLook(table, {1, 2}, {kNan, kInf, -kInf, 1,  //
-                                                    5, -5, 1e38f, 2});
+  const v1::Table table = Create(Spec("clip", "sgd", v1::NonFinite::CLIP, 2));
+  auto [answer, rows] = PushAndLook(table, {1, 2},
+                                    {kNan, kInf, -kInf, 1,  //
+                                     5, -5, 1e38f, 2});
   EXPECT_EQ(answer.code(), 0u) << answer.message();
   EXPECT_EQ(rows, (std::vector<float>{0, -2, 2, -1, -2, 2, -2, -2}));
   ExpectServing();
@@ -124,6 +131,43 @@ TEST_F(ValueTest, N1_HugeGradientsNeverMakeARowInfinite) {
 
 // ---- N2: hyper-parameters ---------------------------------------------------
 
+TEST_F(ValueTest, N1_PulledValuesAreRefusedWholeOrApplied) {
+  const std::vector<uint64_t> keys = {1, 2, 3, 4, 5, 6, 7, 8};
+  ExpectPushRefused(WithPulled(victim_.id(), keys), Code::kInvalidArgument,
+                    v1::REASON_UNSUPPORTED);
+  ExpectUnharmed();
+
+  v1::TableSpec spec = CountingTable("compensated", 4);
+  spec.set_delay_compensation(0.5);
+  const v1::Table table = Create(spec);
+  SetUp();  // the new table is a record of its own
+  ExpectPushRefused(WithPulled(table.id(), {1, 2, 4, 3}),
+                    Code::kInvalidArgument, v1::REASON_KEYS);
+  ExpectPushRefused(WithPulled(table.id(), {1, 2, 2, 3}),
+                    Code::kInvalidArgument, v1::REASON_KEYS);
+  v1::Section lacking = WithPulled(table.id(), keys);
+  lacking.set_values(lacking.values().substr(4));
+  ExpectPushRefused(lacking, Code::kInvalidArgument, v1::REASON_DIMENSIONS);
+  v1::Section bad = WithPulled(table.id(), keys);
+  std::memcpy(bad.mutable_values()->data() + bad.values().size() - 4, &kNan, 4);
+  ExpectPushRefused(bad, Code::kInvalidArgument, v1::REASON_NON_FINITE);
+  ExpectUnharmed();
+
+  // Rows of 1 and 2 stand at -2; pulled at 0: g' = 2 + 0.5 x 4 x -2 = -2.
+  v1::Request request;
+  *request.add_push() =
+      SimpleSection(table.id(), {1, 2}, {2, 2, 2, 2, 2, 2, 2, 2});
+  v1::Section& section = *request.add_push();
+  section = SimpleSection(table.id(), {1, 2},
+                          {2, 2, 2, 2, 0, 0, 0, 0, 2, 2, 2, 2, 0, 0, 0, 0});
+  section.set_flags(v1::SECTION_FLAG_WITH_PULLED);
+  *request.add_pull() = SimpleSection(table.id(), {1, 2});
+  auto reply = server().PushPull(request);
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(reply->push(1).code(), 0u) << reply->push(1).message();
+  EXPECT_EQ(Floats(reply->pull(0).values()), std::vector<float>(8, 0));
+}
+
 struct BadParam {
   const char* rule;
   const char* name;
@@ -133,18 +177,25 @@ struct BadParam {
 TEST_F(ValueTest, N2_HyperParametersOutOfRangeAreRefused) {
   std::vector<BadParam> bad;
   for (const double value : {kNanD, kInfD, -kInfD, -0.1, 1e39}) {
-    for (const char* rule : {"sgd", "momentum", "adagrad", "adam"}) {
+    for (const char* rule : {"sgd", "momentum", "adagrad", "adam", "ftrl"}) {
       bad.push_back({rule, "lr", value});
     }
   }
   for (const double value : {kNanD, -0.1, 1.0, 1.5, kInfD}) {
     bad.push_back({"momentum", "momentum", value});
+    bad.push_back({"nesterov", "momentum", value});
+    bad.push_back({"rmsprop", "rho", value});
+    bad.push_back({"adamw", "weight_decay", value});
     bad.push_back({"adam", "beta1", value});
     bad.push_back({"adam", "beta2", value});
   }
   for (const double value : {kNanD, -1e-8, kInfD}) {
     bad.push_back({"adam", "eps", value});
     bad.push_back({"adagrad", "eps", value});
+    bad.push_back({"rowwise_adagrad", "eps", value});
+    bad.push_back({"ftrl", "beta", value});
+    bad.push_back({"ftrl", "l1", value});
+    bad.push_back({"ftrl", "l2", value});
   }
   bad.push_back({"sgd", "beta1", 0.5});  // of another rule
   bad.push_back({"sgd", "", 0.5});
@@ -199,6 +250,18 @@ TEST_F(ValueTest, N2_PolicyAndInitializerOutOfRangeAreRefused) {
   v1::TableSpec spec = CountingTable("bad", 4);
   spec.mutable_initializer()->set_kind(v1::Initializer::XAVIER);  // no fans
   EXPECT_EQ(coordinator().CreateTable(spec).status().code(),
+            Code::kInvalidArgument);
+  v1::TableSpec clipped = CountingTable("bad", 4);
+  clipped.mutable_clipping()->set_norm(kNanD);
+  EXPECT_EQ(coordinator().CreateTable(clipped).status().code(),
+            Code::kInvalidArgument);
+  v1::TableSpec scheduled = CountingTable("bad", 4);
+  scheduled.mutable_schedule()->set_kind(v1::Schedule::COSINE);  // no period
+  EXPECT_EQ(coordinator().CreateTable(scheduled).status().code(),
+            Code::kInvalidArgument);
+  v1::TableSpec compensated = CountingTable("bad", 4);
+  compensated.set_delay_compensation(kInfD);
+  EXPECT_EQ(coordinator().CreateTable(compensated).status().code(),
             Code::kInvalidArgument);
   spec.mutable_initializer()->set_kind(static_cast<v1::Initializer::Kind>(99));
   EXPECT_EQ(coordinator().CreateTable(spec).status().code(),
