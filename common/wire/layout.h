@@ -207,4 +207,60 @@ class Cursor {
   size_t left_;
 };
 
+// Field numbers that Request and Reply share.
+inline constexpr int kPushField = 6;
+inline constexpr int kPullField = 7;
+
+// Walks a canonical message: fixed fields in ascending order, each once, then
+// push sections, then pull sections. Calls take_field(tag, cursor) for a fixed
+// field and take_section(is_pull, cursor) behind a section's tag. False when
+// the message is not canonical, or when either says so.
+template <typename TakeField, typename TakeSection>
+bool WalkCanonical(const Rope& rope, TakeField take_field,
+                   TakeSection take_section) {
+  Cursor cursor(rope);
+  int last_field = 0;
+  while (cursor.left() > 0) {
+    uint64_t tag;
+    if (!cursor.TakeVarint(tag)) return false;
+    int field = static_cast<int>(tag >> 3);
+    bool repeats = field >= kPushField;
+    if (repeats ? field < last_field : field <= last_field) return false;
+    last_field = field;
+    bool is_section = tag == BytesTag(kPushField) || tag == BytesTag(kPullField);
+    bool taken = is_section ? take_section(field == kPullField, cursor)
+                            : take_field(tag, cursor);
+    if (!taken) return false;
+  }
+  return true;
+}
+
+// Takes the length of a section, which ends at `end`, and its header of
+// kHeaderBytes: the fields that `visit` goes through.
+template <size_t kHeaderBytes, typename Header, typename Visit>
+bool TakeHeader(Cursor& cursor, size_t& end, Header& header, Visit visit) {
+  uint64_t size;
+  if (!cursor.TakeVarint(size) || size > cursor.left()) return false;
+  end = cursor.offset() + size;
+  uint8_t bytes[kHeaderBytes];
+  if (size < sizeof(bytes) || !cursor.Take(sizeof(bytes), bytes)) return false;
+  const uint8_t* in = bytes;
+  bool canonical = true;
+  visit(header, [&](int number, auto& field) {
+    canonical &= TakeFixed(in, number, field);
+  });
+  return canonical;
+}
+
+// Takes "tag, length" of block `field` and moves over its bytes; false when
+// something else is there.
+inline bool TakeBlock(Cursor& cursor, int field, ByteRange& block) {
+  uint64_t tag;
+  uint64_t size;
+  if (!cursor.TakeVarint(tag) || tag != BytesTag(field)) return false;
+  if (!cursor.TakeVarint(size)) return false;
+  block = {cursor.offset(), static_cast<size_t>(size)};
+  return cursor.Skip(size);
+}
+
 }  // namespace paramo::wire

@@ -16,61 +16,39 @@
 namespace paramo::wire {
 namespace {
 
-constexpr int kPushField = 6;
-constexpr int kPullField = 7;
 constexpr int kMessageField = 17;
 constexpr int kValuesField = 18;
 constexpr int kRedirectsField = 19;
 
 bool TakeSectionReply(Cursor& cursor, SectionReplyView& section) {
-  uint64_t size;
-  if (!cursor.TakeVarint(size) || size > cursor.left()) return false;
-  size_t end = cursor.offset() + size;
-
-  uint8_t bytes[kSectionReplyHeaderBytes];
-  if (size < sizeof(bytes) || !cursor.Take(sizeof(bytes), bytes)) return false;
-  const uint8_t* in = bytes;
-  bool canonical = true;
-  VisitSectionReply(section.header, [&](int number, auto& field) {
-    canonical &= TakeFixed(in, number, field);
-  });
-  if (!canonical) return false;
-
-  if (cursor.offset() < end) {
-    uint64_t tag;
-    uint64_t block;
-    if (!cursor.TakeVarint(tag) || tag != BytesTag(kValuesField)) return false;
-    if (!cursor.TakeVarint(block)) return false;
-    section.values = {cursor.offset(), static_cast<size_t>(block)};
-    if (!cursor.Skip(block)) return false;
+  size_t end;
+  if (!TakeHeader<kSectionReplyHeaderBytes>(
+          cursor, end, section.header,
+          [](auto& header, auto visit) { VisitSectionReply(header, visit); })) {
+    return false;
+  }
+  if (cursor.offset() < end &&
+      !TakeBlock(cursor, kValuesField, section.values)) {
+    return false;
   }
   return cursor.offset() == end;
 }
 
+// False for refusals and hellos, which are rare, and for what is not canonical.
 bool ParseCanonical(const Rope& rope, ReplyView& view) {
-  Cursor cursor(rope);
-  int last_field = 0;
-  while (cursor.left() > 0) {
-    uint64_t tag;
-    if (!cursor.TakeVarint(tag)) return false;
-    int field = static_cast<int>(tag >> 3);
-    bool repeats = field >= kPushField;
-    if (repeats ? field < last_field : field <= last_field) return false;
-    last_field = field;
-    if (tag == FixedTag<uint64_t>(1)) {
-      if (!cursor.Take(8, &view.id)) return false;
-    } else if (tag == FixedTag<uint64_t>(4)) {
-      if (!cursor.Take(8, &view.state_version)) return false;
-    } else if (tag == BytesTag(kPushField) || tag == BytesTag(kPullField)) {
-      if (view.push.size() + view.pull.size() > kSectionsMax) return false;
-      auto& sections = field == kPushField ? view.push : view.pull;
-      sections.emplace_back();
-      if (!TakeSectionReply(cursor, sections.back())) return false;
-    } else {
-      return false;  // a refusal or a hello: rare
-    }
-  }
-  return true;
+  return WalkCanonical(
+      rope,
+      [&view](uint64_t tag, Cursor& cursor) {
+        if (tag == FixedTag<uint64_t>(1)) return cursor.Take(8, &view.id);
+        return tag == FixedTag<uint64_t>(4) &&
+               cursor.Take(8, &view.state_version);
+      },
+      [&view](bool is_pull, Cursor& cursor) {
+        if (view.push.size() + view.pull.size() >= kSectionsMax) return false;
+        auto& sections = is_pull ? view.pull : view.push;
+        sections.emplace_back();
+        return TakeSectionReply(cursor, sections.back());
+      });
 }
 
 // Bytes of a block field with tag and length; 17 to 19 all take a 2-byte tag.

@@ -15,35 +15,16 @@
 namespace paramo::wire {
 namespace {
 
-constexpr int kPushField = 6;
-constexpr int kPullField = 7;
 constexpr int kKeysField = 20;
 constexpr int kValuesField = 21;
 
-// Takes "tag, length" of block `field`; false when something else is there.
-bool TakeBlock(Cursor& cursor, int field, ByteRange& block) {
-  uint64_t tag;
-  uint64_t size;
-  if (!cursor.TakeVarint(tag) || tag != BytesTag(field)) return false;
-  if (!cursor.TakeVarint(size)) return false;
-  block = {cursor.offset(), static_cast<size_t>(size)};
-  return cursor.Skip(size);
-}
-
 bool TakeSection(Cursor& cursor, SectionView& section) {
-  uint64_t size;
-  if (!cursor.TakeVarint(size) || size > cursor.left()) return false;
-  size_t end = cursor.offset() + size;
-
-  uint8_t bytes[kSectionHeaderBytes];
-  if (size < sizeof(bytes) || !cursor.Take(sizeof(bytes), bytes)) return false;
-  const uint8_t* in = bytes;
-  bool canonical = true;
-  VisitSection(section.header, [&](int number, auto& field) {
-    canonical &= TakeFixed(in, number, field);
-  });
-  if (!canonical) return false;
-
+  size_t end;
+  if (!TakeHeader<kSectionHeaderBytes>(
+          cursor, end, section.header,
+          [](auto& header, auto visit) { VisitSection(header, visit); })) {
+    return false;
+  }
   if (!TakeBlock(cursor, kKeysField, section.keys)) return false;
   if (cursor.offset() < end &&
       !TakeBlock(cursor, kValuesField, section.values)) {
@@ -52,33 +33,23 @@ bool TakeSection(Cursor& cursor, SectionView& section) {
   return cursor.offset() == end;
 }
 
-// False when the message is not canonical; `view` is then half filled.
+// False when the message is not canonical (or has too many sections, which
+// the slow road refuses); `view` is then half filled.
 bool ParseCanonical(const Rope& rope, RequestView& view) {
-  Cursor cursor(rope);
-  int last_field = 0;
-  while (cursor.left() > 0) {
-    uint64_t tag;
-    if (!cursor.TakeVarint(tag)) return false;
-    int field = static_cast<int>(tag >> 3);
-    bool repeats = field >= kPushField;
-    if (repeats ? field < last_field : field <= last_field) return false;
-    last_field = field;
-    if (tag == FixedTag<uint64_t>(1)) {
-      if (!cursor.Take(8, &view.id)) return false;
-    } else if (tag == FixedTag<uint64_t>(2)) {
-      if (!cursor.Take(8, &view.cluster)) return false;
-    } else if (tag == FixedTag<uint32_t>(3)) {
-      if (!cursor.Take(4, &view.deadline_ms)) return false;
-    } else if (tag == BytesTag(kPushField) || tag == BytesTag(kPullField)) {
-      if (view.push.size() + view.pull.size() > kSectionsMax) return true;
-      auto& sections = field == kPushField ? view.push : view.pull;
-      sections.emplace_back();
-      if (!TakeSection(cursor, sections.back())) return false;
-    } else {
-      return false;
-    }
-  }
-  return true;
+  return WalkCanonical(
+      rope,
+      [&view](uint64_t tag, Cursor& cursor) {
+        if (tag == FixedTag<uint64_t>(1)) return cursor.Take(8, &view.id);
+        if (tag == FixedTag<uint64_t>(2)) return cursor.Take(8, &view.cluster);
+        return tag == FixedTag<uint32_t>(3) &&
+               cursor.Take(4, &view.deadline_ms);
+      },
+      [&view](bool is_pull, Cursor& cursor) {
+        if (view.push.size() + view.pull.size() >= kSectionsMax) return false;
+        auto& sections = is_pull ? view.pull : view.push;
+        sections.emplace_back();
+        return TakeSection(cursor, sections.back());
+      });
 }
 
 absl::Status CheckLimits(const RequestView& view) {
