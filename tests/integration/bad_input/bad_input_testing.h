@@ -51,7 +51,8 @@ class BadInputTest : public ::testing::Test {
     return server().address().substr(0, server().address().rfind(':'));
   }
   static int port() {
-    return std::stoi(server().address().substr(server().address().rfind(':') + 1));
+    return std::stoi(
+        server().address().substr(server().address().rfind(':') + 1));
   }
 
   void SetUp() override {
@@ -62,7 +63,8 @@ class BadInputTest : public ::testing::Test {
     ForgetPeak(pid());
   }
 
-  // ---- The proof --------------------------------------------------------------
+  // ---- The proof
+  // --------------------------------------------------------------
 
   // Not one row changed, not one record was appended, and at no time did the
   // server hold more than `bytes_more` on top of what it held before.
@@ -85,7 +87,8 @@ class BadInputTest : public ::testing::Test {
     EXPECT_EQ(GoodRow(), before - 1);
   }
 
-  // ---- Refusals ---------------------------------------------------------------
+  // ---- Refusals
+  // ---------------------------------------------------------------
 
   // Pushes the section alone. It must be refused with this code and reason,
   // and counted under the reason, once.

@@ -33,8 +33,7 @@ std::vector<Command> Commands() {
   return {{"paramo-server",
            {"--data-dir", Nowhere(), "--coordinator", "127.0.0.1:1"}},
           {"paramo-coordinator", {"--data-dir", Nowhere()}},
-          {"paramo-worker",
-           {"--job", Nowhere(), "--address", "127.0.0.1:1"}},
+          {"paramo-worker", {"--job", Nowhere(), "--address", "127.0.0.1:1"}},
           {"paramo", {"dev"}}};
 }
 
@@ -77,8 +76,8 @@ TEST(Config, C1_MistakesAreConfigErrorsWithTheLine) {
       SCOPED_TRACE(absl::StrCat(command.binary, ": ", c.what));
       const Ran ran = Check(command, dir.Write("config.yaml", c.text));
       EXPECT_EQ(ran.outcome, kConfigError) << ran.output;
-      EXPECT_THAT(ran.output, AllOf(HasSubstr("config.yaml:2"),
-                                    HasSubstr(c.says)));
+      EXPECT_THAT(ran.output,
+                  AllOf(HasSubstr("config.yaml:2"), HasSubstr(c.says)));
       EXPECT_LT(ran.output.size(), 1000u) << ran.output;
     }
   }
@@ -87,15 +86,28 @@ TEST(Config, C1_MistakesAreConfigErrorsWithTheLine) {
 TEST(Config, C1_NumbersOutOfRangeAreConfigErrors) {
   const TempDir dir;
   const Command server = Commands()[0];
-  for (const char* text :
-       {"threads: .nan", "threads: -1", "threads: 0", "threads: 2.5",
-        "threads: 99999999999999999999999", "threads: two", "threads: 1e3",
-        "held-bytes: -1MiB", "held-bytes: .inf", "held-bytes: 1MiB2",
-        "held-bytes: 99999999999TiB", "flush-interval: -2s",
-        "flush-interval: nan", "flush-interval: 2", "listen: 127.0.0.1",
-        "listen: 127.0.0.1:99999", "listen: ':0'", "listen: $HOST:0",
-        "coordinator: ''", "insecure-listen: maybe"}) {
-    const Ran ran = Check(server, dir.Write("c.yaml", absl::StrCat(text, "\n")));
+  for (const char* text : {"threads: .nan",
+                           "threads: -1",
+                           "threads: 0",
+                           "threads: 2.5",
+                           "threads: 99999999999999999999999",
+                           "threads: two",
+                           "threads: 1e3",
+                           "held-bytes: -1MiB",
+                           "held-bytes: .inf",
+                           "held-bytes: 1MiB2",
+                           "held-bytes: 99999999999TiB",
+                           "flush-interval: -2s",
+                           "flush-interval: nan",
+                           "flush-interval: 2",
+                           "listen: 127.0.0.1",
+                           "listen: 127.0.0.1:99999",
+                           "listen: ':0'",
+                           "listen: $HOST:0",
+                           "coordinator: ''",
+                           "insecure-listen: maybe"}) {
+    const Ran ran =
+        Check(server, dir.Write("c.yaml", absl::StrCat(text, "\n")));
     EXPECT_EQ(ran.outcome, kConfigError) << text << "\n" << ran.output;
     EXPECT_THAT(ran.output, HasSubstr("c.yaml:1")) << text;
   }
@@ -121,8 +133,8 @@ TEST(Config, C1_FilesThatWouldFillTheMemoryAreRefusedAtOnce) {
   }
   const std::vector<std::string> files = {
       dir.Write("anchors.yaml", bomb),
-      dir.Write("large.yaml", Repeat("# 100 MB of comments follow here\n",
-                                     (100 << 20) / 33)),
+      dir.Write("large.yaml",
+                Repeat("# 100 MB of comments follow here\n", (100 << 20) / 33)),
       dir.Write("deep.yaml", "a: " + Repeat("[", 100000)),
       dir.Write("wide.yaml", "a: [" + Repeat("1,", 200000) + "1]\n"),
       "/dev/zero",
@@ -160,8 +172,8 @@ TEST(Config, C1_HostileJobFilesNameTheirLine) {
         "optimizer: {rule: adam, lr: 1, beta1: 1}", "optimizer: {rule: magic}",
         "model: {kind: mlp, layers: [784, 99999999999]}",
         "data: {format: idx, dir: /tmp, global_batch: 0}"}) {
-    std::string text = absl::StrCat("version: 1\nsync: bsp\nseed: 1\n", line,
-                                    "\n");
+    std::string text =
+        absl::StrCat("version: 1\nsync: bsp\nseed: 1\n", line, "\n");
     const std::string key(line, std::string(line).find(':'));
     for (const char* rest :
          {"job: fine", "epochs: 1", "workers: 1",
@@ -171,9 +183,8 @@ TEST(Config, C1_HostileJobFilesNameTheirLine) {
       if (std::string(rest).rfind(key + ":", 0) == 0) continue;
       text += absl::StrCat(rest, "\n");
     }
-    const Ran ran =
-        RunBinary("paramo-worker",
-                  {"--job", dir.Write("bad.yaml", text), "--reference"});
+    const Ran ran = RunBinary(
+        "paramo-worker", {"--job", dir.Write("bad.yaml", text), "--reference"});
     EXPECT_EQ(ran.outcome, "exit status 1") << text << ran.output;
     EXPECT_THAT(ran.output, Not(HasSubstr("\nI 00:00 forged")));
     // The first one is fine, but for the data.
@@ -190,15 +201,15 @@ TEST(Arguments, C2_MistakesNameTheFlag) {
     std::vector<std::string> args;
     const char* says;
   };
-  for (const Case& c : std::vector<Case>{
-           {{"--thraeds", "2"}, "--threads"},
-           {{"--threads"}, "--threads"},
-           {{"--threads", "0"}, "--threads"},
-           {{"--threads=nan"}, "--threads"},
-           {{"--threads", "2", "--threads", "2"}, "--threads"},
-           {{"--listen", "nowhere"}, "--listen"},
-           {{"stray"}, "stray"},
-           {{"-x"}, "-x"}}) {
+  for (const Case& c :
+       std::vector<Case>{{{"--thraeds", "2"}, "--threads"},
+                         {{"--threads"}, "--threads"},
+                         {{"--threads", "0"}, "--threads"},
+                         {{"--threads=nan"}, "--threads"},
+                         {{"--threads", "2", "--threads", "2"}, "--threads"},
+                         {{"--listen", "nowhere"}, "--listen"},
+                         {{"stray"}, "stray"},
+                         {{"-x"}, "-x"}}) {
     std::vector<std::string> args = Commands()[0].args;
     args.insert(args.end(), c.args.begin(), c.args.end());
     const Ran ran = RunBinary("paramo-server", args);
@@ -269,9 +280,9 @@ TEST(Arguments, C2_HostileNamesForgeNoLogLine) {
   EXPECT_THAT(ReadWholeFile(cluster.dir() + "/coordinator.log"),
               Not(HasSubstr("\nI 12:00:00.000 coord")));
   // The command line shows the same refusals.
-  const Ran ran = RunBinary(
-      "paramo", {"table", "create", forged, "--dim", "1", "--address",
-                 cluster.coordinator().address()});
+  const Ran ran =
+      RunBinary("paramo", {"table", "create", forged, "--dim", "1", "--address",
+                           cluster.coordinator().address()});
   EXPECT_NE(ran.outcome, "exit status 0");
   EXPECT_THAT(ran.output, Not(HasSubstr("\nI 12:00")));
 }

@@ -47,14 +47,13 @@ TEST_F(ConnectionTest, W1_ForeignProtocolsAreHungUpOn) {
 
 TEST_F(ConnectionTest, W1_SilentPeersAreHungUpOnWithinTheHandshakeTimeout) {
   std::vector<std::unique_ptr<RawSocket>> peers;
-  for (const std::string& bytes : {std::string(), std::string("PRI * HT"),
-                                   std::string(kHttp2Preface)}) {
+  for (const std::string& bytes :
+       {std::string(), std::string("PRI * HT"), std::string(kHttp2Preface)}) {
     peers.push_back(std::make_unique<RawSocket>(port()));
     peers.back()->Send(bytes);
   }
-  const absl::Time end = absl::Now() +
-                         absl::Milliseconds(kHandshakeTimeoutMs) +
-                         absl::Seconds(5);
+  const absl::Time end =
+      absl::Now() + absl::Milliseconds(kHandshakeTimeoutMs) + absl::Seconds(5);
   for (auto& peer : peers) {
     EXPECT_TRUE(peer->ClosedWithin(end - absl::Now()));
   }
@@ -93,9 +92,9 @@ TEST_F(ConnectionTest, W3_ClaimedTwoGigabytesAllocateNothing) {
   std::vector<std::unique_ptr<RawSocket>> peers;
   for (int i = 0; i < 20; ++i) {
     peers.push_back(std::make_unique<RawSocket>(port()));
-    peers.back()->Send(Http2Call("/paramo.v1.Data/Stream") +
-                       Http2Frame(kDataFrame, 0, 1,
-                                  claim + std::string(1000, 'x')));
+    peers.back()->Send(
+        Http2Call("/paramo.v1.Data/Stream") +
+        Http2Frame(kDataFrame, 0, 1, claim + std::string(1000, 'x')));
   }
   EXPECT_TRUE(WaitUntil([] { return Streams() == 20; }));
   ExpectUnharmed();
@@ -107,13 +106,12 @@ TEST_F(ConnectionTest, W3_TruncatedMessageAndFrameEndTheirCallOnly) {
   {
     RawSocket peer(port());
     // A message that claims 100 bytes; 10 come, then the stream ends.
-    peer.Send(Http2Call("/paramo.v1.Data/Push") +
-              Http2Frame(kDataFrame, kEndStreamFlag, 1,
-                         std::string("\0\0\0\0\x64", 5) +
-                             std::string(10, 'x')));
-    // A frame that claims more than it holds, then the connection ends.
     peer.Send(
-        Http2Frame(kDataFrame, 0, 3, std::string(50, 'x')).substr(0, 20));
+        Http2Call("/paramo.v1.Data/Push") +
+        Http2Frame(kDataFrame, kEndStreamFlag, 1,
+                   std::string("\0\0\0\0\x64", 5) + std::string(10, 'x')));
+    // A frame that claims more than it holds, then the connection ends.
+    peer.Send(Http2Frame(kDataFrame, 0, 3, std::string(50, 'x')).substr(0, 20));
   }
   EXPECT_TRUE(WaitUntil([] { return Streams() == 0; }));
   ExpectUnharmed();
@@ -146,12 +144,13 @@ TEST_P(CompressedTest, W4_CompressedMessageIsUnimplemented) {
   ExpectUnharmed(16 * kMiB);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Both, CompressedTest,
-    ::testing::Values(GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE),
-    [](const auto& info) {
-      return info.param == GRPC_COMPRESS_GZIP ? "Gzip" : "Deflate";
-    });
+INSTANTIATE_TEST_SUITE_P(Both, CompressedTest,
+                         ::testing::Values(GRPC_COMPRESS_GZIP,
+                                           GRPC_COMPRESS_DEFLATE),
+                         [](const auto& info) {
+                           return info.param == GRPC_COMPRESS_GZIP ? "Gzip"
+                                                                   : "Deflate";
+                         });
 
 }  // namespace
 }  // namespace paramo::test

@@ -46,13 +46,12 @@ inline std::string GrpcMessage(const std::string& message) {
 inline std::string Http2Call(const std::string& path,
                              const std::string& more_headers = "") {
   return kHttp2Preface + Http2Frame(kSettingsFrame, 0, 0, "") +
-         Http2Frame(kHeadersFrame, kEndHeadersFlag, 1,
-                    Http2Header(":method", "POST") +
-                        Http2Header(":scheme", "http") +
-                        Http2Header(":path", path) +
-                        Http2Header(":authority", "x") +
-                        Http2Header("content-type", "application/grpc") +
-                        Http2Header("te", "trailers") + more_headers);
+         Http2Frame(
+             kHeadersFrame, kEndHeadersFlag, 1,
+             Http2Header(":method", "POST") + Http2Header(":scheme", "http") +
+                 Http2Header(":path", path) + Http2Header(":authority", "x") +
+                 Http2Header("content-type", "application/grpc") +
+                 Http2Header("te", "trailers") + more_headers);
 }
 
 }  // namespace paramo::test

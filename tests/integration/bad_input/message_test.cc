@@ -49,13 +49,12 @@ TEST_F(MessageTest, W3_BytesThatAreNoRequestAreMalformed) {
   const std::string good = Bytes(kPullField, section);
   for (const std::string& bytes : {
            std::string("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 11),
-           std::string(101, 'x'),
-           good.substr(0, good.size() - 1),              // cut short
-           Tag(kPullField, 2) + Varint(1ull << 62),      // longer than it is
+           std::string(101, 'x'), good.substr(0, good.size() - 1),  // cut short
+           Tag(kPullField, 2) + Varint(1ull << 62),  // longer than it is
            Tag(kPullField, 2) + Varint(0xffffffffull) + section,
-           good + Tag(4, 4),                             // an end of no group
-           Tag(1, 6),                                    // wire type 6
-           Tag(0, 0) + Varint(1),                        // field 0
+           good + Tag(4, 4),       // an end of no group
+           Tag(1, 6),              // wire type 6
+           Tag(0, 0) + Varint(1),  // field 0
        }) {
     SCOPED_TRACE(absl::CHexEscape(bytes));
     ExpectCallRefused("Pull", bytes, Code::kInvalidArgument,
@@ -69,8 +68,7 @@ TEST_F(MessageTest, W3_DeepNestingIsMalformed) {
   std::string deep;
   for (int i = 0; i < 100000; ++i) deep += Tag(1000, 3);
   for (int i = 0; i < 100000; ++i) deep += Tag(1000, 4);
-  ExpectCallRefused("Pull", deep, Code::kInvalidArgument,
-                    v1::REASON_MALFORMED);
+  ExpectCallRefused("Pull", deep, Code::kInvalidArgument, v1::REASON_MALFORMED);
   ExpectUnharmed();
 }
 
@@ -90,22 +88,22 @@ TEST_F(MessageTest, W3_UnknownFieldsAreSkipped) {
 
 TEST_F(MessageTest, W3_WrongWireTypeCountsAsAbsent) {
   // `keys` as a varint is an unknown field: a section without keys.
-  const std::string section = Tag(kTableField, 5) +
-                              std::string(reinterpret_cast<const char*>(
-                                              "\x01\x00\x00\x00"), 4) +
-                              Tag(kKeysField, 0) + Varint(5);
-  EXPECT_THAT(Pulled(server().Raw("/paramo.v1.Data/Pull",
-                                  Bytes(kPullField, section))),
-              ::testing::HasSubstr("no keys"));
+  const std::string section =
+      Tag(kTableField, 5) +
+      std::string(reinterpret_cast<const char*>("\x01\x00\x00\x00"), 4) +
+      Tag(kKeysField, 0) + Varint(5);
+  EXPECT_THAT(
+      Pulled(server().Raw("/paramo.v1.Data/Pull", Bytes(kPullField, section))),
+      ::testing::HasSubstr("no keys"));
   ExpectUnharmed();
 }
 
 TEST_F(MessageTest, W3_OfDuplicateSingularFieldsTheLastCounts) {
   std::string section = SimpleSection(good_.id(), {1, 2}).SerializeAsString() +
                         SimpleSection(victim_.id(), {1}).SerializeAsString();
-  EXPECT_EQ(Pulled(server().Raw("/paramo.v1.Data/Pull",
-                                Bytes(kPullField, section))),
-            Minus(1));
+  EXPECT_EQ(
+      Pulled(server().Raw("/paramo.v1.Data/Pull", Bytes(kPullField, section))),
+      Minus(1));
   ExpectUnharmed();
 }
 

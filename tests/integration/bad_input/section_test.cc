@@ -149,8 +149,8 @@ TEST_F(SectionTest, K2_TableDroppedInMidFlightIsNotFoundFromThenOn) {
   bool gone = false;
   std::thread pusher([&] {
     v1::Request request;
-    *request.add_push() = SimpleSection(
-        table.id(), {1, 2, 3, 4, 5, 6, 7, 8}, std::vector<float>(32, 1));
+    *request.add_push() = SimpleSection(table.id(), {1, 2, 3, 4, 5, 6, 7, 8},
+                                        std::vector<float>(32, 1));
     while (!gone && answered < 100000) {
       auto reply = server().Push(request);
       ASSERT_TRUE(reply.ok()) << reply.status();
@@ -208,8 +208,7 @@ TEST_F(SectionTest, K3_UnknownCodecIsRefused) {
   v1::Section section = SimpleSection(victim_.id(), {1}, {1, 1, 1, 1});
   for (const uint32_t codec : {200u, 0xffffffffu}) {
     section.set_codec(codec);
-    ExpectBothPushesRefused(section, Code::kInvalidArgument,
-                            v1::REASON_CODEC);
+    ExpectBothPushesRefused(section, Code::kInvalidArgument, v1::REASON_CODEC);
   }
   ExpectUnharmed();
 }

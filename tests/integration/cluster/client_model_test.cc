@@ -133,13 +133,15 @@ class ClientModelTest : public ::testing::Test {
 };
 
 TEST_F(ClientModelTest, ManyThreadsAgreeWithTheModel) {
-  Run(4, [](int step) { return step == 400; }, [] {});
+  Run(
+      4, [](int step) { return step == 400; }, [] {});
   EXPECT_EQ(client_->stats().retries, 0u);
 }
 
 TEST_F(ClientModelTest, NoPushIsLostOrDoubledWhileServersRestart) {
   std::atomic<bool> done{false};
-  Run(3, [&](int) { return done.load(); },
+  Run(
+      3, [&](int) { return done.load(); },
       [&] {
         for (int server = 0; server < 3; ++server) {
           EXPECT_EQ(cluster_.StopServer(server, SIGTERM), "exit status 0");
@@ -159,7 +161,8 @@ TEST_F(ClientModelTest, NoPushIsLostOrDoubledWhileServersRestart) {
 // was frozen are unknown; what it does afterwards it does once.
 TEST_F(ClientModelTest, NoPushIsDoubledByAServerThatFreezes) {
   std::atomic<bool> done{false};
-  Run(3, [&](int) { return done.load(); },
+  Run(
+      3, [&](int) { return done.load(); },
       [&] {
         for (int round = 0; round < 3; ++round) {
           const double before =

@@ -153,9 +153,10 @@ TEST_F(ControlPlaneTest, PushesAndPullsGoOnWhileTheCoordinatorIsDead) {
   ASSERT_TRUE(created.ok()) << created.status().ToString();
   auto member = Job::Join(*client, "after");
   ASSERT_TRUE(member.ok()) << member.status().ToString();
-  auto step = (*member)->Push(
-      std::vector<PushPart>{PushPart(*later, keys_, std::vector<float>(400, 1))},
-      {.clock = (*member)->first_clock(), .examples = 10});
+  auto step =
+      (*member)->Push(std::vector<PushPart>{PushPart(
+                          *later, keys_, std::vector<float>(400, 1))},
+                      {.clock = (*member)->first_clock(), .examples = 10});
   EXPECT_TRUE(step.ok()) << step.status().ToString();
   EXPECT_TRUE((*member)->Leave().ok());
   const Status dropped = client->DropTable("later");

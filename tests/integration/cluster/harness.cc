@@ -38,14 +38,26 @@ size_t StatusBytes(pid_t pid, const std::string& field) {
   return 0;
 }
 
+// Whether every thread has stopped (state T, behind the name in parentheses).
+bool Frozen(pid_t pid) {
+  const std::string tasks = absl::StrCat("/proc/", pid, "/task");
+  for (const auto& task : std::filesystem::directory_iterator(tasks)) {
+    const std::string stat = ReadWholeFile(task.path() / "stat");
+    const size_t name_end = stat.rfind(") ");
+    if (name_end == std::string::npos || stat[name_end + 2] != 'T') {
+      return false;
+    }
+  }
+  return true;
+}
+
 std::string LogFile(const std::string& dir, const std::string& name) {
   return absl::StrCat(dir, "/", name, ".log");
 }
 
 }  // namespace
 
-bool WaitUntil(const std::function<bool()>& condition,
-               absl::Duration timeout) {
+bool WaitUntil(const std::function<bool()>& condition, absl::Duration timeout) {
   const absl::Time end = absl::Now() + timeout;
   while (!condition()) {
     if (absl::Now() > end) return false;
@@ -229,8 +241,8 @@ void TestCluster::StartCoordinator() {
                                   ? "127.0.0.1:0"
                                   : coordinator_.peer->address();
   Launch(coordinator_, "paramo-coordinator",
-         {"--listen", address, "--servers", absl::StrCat(servers()),
-          "--shards", absl::StrCat(options_.shards)});
+         {"--listen", address, "--servers", absl::StrCat(servers()), "--shards",
+          absl::StrCat(options_.shards)});
   Await(coordinator_);
 }
 
@@ -286,6 +298,9 @@ std::unique_ptr<Cluster> TestCluster::Connect(std::string addresses) {
 
 void TestCluster::Signal(int server, int signal) {
   servers_[server].process->Signal(signal);
+  if (signal != SIGSTOP) return;
+  // Until one thread has taken the signal, the others go on.
+  if (!WaitUntil([&] { return Frozen(pid(server)); })) Die("not stopped");
 }
 
 std::string TestCluster::StopServer(int server, int signal) {

@@ -164,6 +164,7 @@ class TestCluster {
   // Sends the signal; returns the outcome when the process has ended.
   std::string StopServer(int server, int signal);
   std::string StopCoordinator(int signal);
+  // Returns from SIGSTOP when the server stands still.
   void Signal(int server, int signal);
   // The same data directory; a server gets another port, the coordinator the
   // same one. Return when it is ready.

@@ -41,8 +41,8 @@ std::shared_ptr<grpc::Channel> Channel(const std::string& address) {
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 200);
-  return grpc::CreateCustomChannel(
-      address, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(),
+                                   arguments);
 }
 
 }  // namespace
@@ -65,8 +65,7 @@ struct Peer::Stubs {
 };
 
 Peer::Peer(std::string address)
-    : address_(std::move(address)),
-      stubs_(std::make_unique<Stubs>(address_)) {}
+    : address_(std::move(address)), stubs_(std::make_unique<Stubs>(address_)) {}
 Peer::~Peer() = default;
 
 absl::StatusOr<v1::Reply> Peer::Push(const v1::Request& request) const {

@@ -35,8 +35,7 @@ class SimpleClientTest : public ::testing::Test {
   static void TearDownTestSuite() { cluster_.reset(); }
 
   static v1::Table Create(const std::string& name, uint32_t dim) {
-    auto table =
-        cluster_->coordinator().CreateTable(CountingTable(name, dim));
+    auto table = cluster_->coordinator().CreateTable(CountingTable(name, dim));
     EXPECT_TRUE(table.ok()) << table.status();
     return *table;
   }
@@ -284,7 +283,8 @@ TEST_F(SimpleClientTest, AStreamStartsWithAHello) {
     EXPECT_NE(replies[0].hello().server_incarnation(), 0u);
     EXPECT_NE(replies[0].hello().build(), "");
     EXPECT_EQ(replies[1].id(), 9u);
-    EXPECT_EQ(replies[1].pull(0).code(), static_cast<uint32_t>(Code::kNotFound));
+    EXPECT_EQ(replies[1].pull(0).code(),
+              static_cast<uint32_t>(Code::kNotFound));
   }
 }
 

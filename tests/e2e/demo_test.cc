@@ -1,0 +1,189 @@
+// Real training on real data, as the README promises it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "nlohmann/json.hpp"
+#include "tests/integration/cluster/harness.h"
+
+namespace paramo::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::vector<nlohmann::json> JsonLines(const std::string& file) {
+  std::vector<nlohmann::json> lines;
+  for (absl::string_view line :
+       absl::StrSplit(ReadWholeFile(file), '\n', absl::SkipEmpty())) {
+    lines.push_back(nlohmann::json::parse(std::string(line), nullptr,
+                                          /*allow_exceptions=*/false));
+    EXPECT_TRUE(lines.back().is_object()) << line;
+  }
+  return lines;
+}
+
+// `paramo demo`, with its output and its JSON Lines in a directory.
+class Demo {
+ public:
+  explicit Demo(const std::vector<std::string>& args) {
+    std::vector<std::string> all = {"demo", "fashion", "--json", json()};
+    all.insert(all.end(), args.begin(), args.end());
+    process_ = StartBinary("paramo", all, log(), {"TMPDIR=" + dir_.path()});
+  }
+  std::string json() const { return dir_.path() + "/demo.json"; }
+  std::string log() const { return dir_.path() + "/demo.log"; }
+  std::string output() const { return ReadWholeFile(log()); }
+  nlohmann::json last() const {
+    const auto lines = JsonLines(json());
+    return lines.empty() ? nlohmann::json() : lines.back();
+  }
+  std::string Finish() {
+    if (!process_->WaitFor(absl::Seconds(100))) return "did not finish";
+    return process_->Outcome();
+  }
+  // Kills the named worker once the job is `epochs` on its way.
+  void KillWorker(const std::string& name, double epochs) {
+    ASSERT_TRUE(WaitUntil(
+        [&] {
+          const auto now = last();
+          return now.contains("epoch") && now["epoch"] > epochs;
+        },
+        absl::Seconds(60)))
+        << output();
+    const std::string text = output();
+    const std::string mark = name + " (pid ";
+    const size_t at = text.find(mark);
+    ASSERT_NE(at, std::string::npos) << text;
+    const pid_t pid = std::stoi(text.substr(at + mark.size()));
+    ASSERT_EQ(kill(pid, SIGKILL), 0);
+  }
+
+ private:
+  TempDir dir_;
+  std::unique_ptr<cli::Process> process_;
+};
+
+void ExpectFlatResult(const nlohmann::json& result) {
+  for (const char* key :
+       {"job", "sync", "servers", "workers", "epochs", "seconds",
+        "examples_per_second", "metric_name", "metric", "reference_metric",
+        "tolerance", "pushes", "pulls", "push_bytes", "pull_bytes", "pass",
+        "error"}) {
+    ASSERT_TRUE(result.contains(key)) << key;
+    EXPECT_TRUE(result[key].is_primitive()) << key;
+  }
+}
+
+TEST(Demo, BspTrainsLikeOneProcess) {
+  Demo demo({"--epochs", "2"});
+  EXPECT_EQ(demo.Finish(), "exit status 0") << demo.output();
+  const auto lines = JsonLines(demo.json());
+  EXPECT_GT(lines.size(), 2u);
+  ExpectFlatResult(lines.back());
+  const auto& result = lines.back();
+  EXPECT_EQ(result["job"], "fashion");
+  EXPECT_EQ(result["sync"], "bsp");
+  EXPECT_EQ(result["servers"], 3);
+  EXPECT_EQ(result["workers"], 2);
+  EXPECT_EQ(result["epochs"], 2);
+  EXPECT_EQ(result["pass"], true);
+  EXPECT_EQ(result["error"], "");
+  EXPECT_GT(result["metric"], 0.84);
+  EXPECT_NEAR(result["metric"], result["reference_metric"].get<double>(), 0.01);
+  // 60,000 examples in batches of 64, twice; and a push has all the weights.
+  EXPECT_NEAR(result["pushes"].get<double>(), 2 * 938, 20);
+  EXPECT_GT(result["push_bytes"].get<double>(),
+            result["pushes"].get<double>() * 4 * 235146);
+  EXPECT_THAT(demo.output(), HasSubstr("PASS"));
+}
+
+// The job came to its end. Whether the verdict passes is another question: a
+// death changes the batches, so the model is another one than the reference's.
+void ExpectFinishedInSpiteOfADeath(Demo& demo) {
+  EXPECT_THAT(demo.Finish(), ::testing::AnyOf("exit status 0", "exit status 1"))
+      << demo.output();
+  const auto result = demo.last();
+  ExpectFlatResult(result);
+  EXPECT_EQ(result["error"], "") << demo.output();
+  EXPECT_GT(result["metric"], 0.80);
+  EXPECT_THAT(demo.output(), HasSubstr("deaths: 1"));
+  EXPECT_THAT(demo.output(), HasSubstr("killed by signal 9"));
+}
+
+TEST(Demo, AsyncSurvivesAWorkerKilledInMidRun) {
+  Demo demo({"--epochs", "2", "--sync", "async"});
+  demo.KillWorker("worker-2", 0.3);
+  ExpectFinishedInSpiteOfADeath(demo);
+}
+
+TEST(Demo, BspSurvivesAWorkerKilledInMidRun) {
+  Demo demo({"--epochs", "1"});
+  demo.KillWorker("worker-1", 0.2);
+  ExpectFinishedInSpiteOfADeath(demo);
+}
+
+TEST(Demo, AFailureIsInTheJsonToo) {
+  Demo demo({"--data", "/proc/none"});
+  EXPECT_EQ(demo.Finish(), "exit status 1");
+  const auto result = demo.last();
+  ExpectFlatResult(result);
+  EXPECT_EQ(result["pass"], false);
+  EXPECT_THAT(result["error"].get<std::string>(), HasSubstr("/proc/none"));
+}
+
+TEST(Training, BspWeightsEqualTheReferences) {
+  const TempDir dir;
+  TestCluster cluster;
+  const std::string job = dir.Write(
+      "job.yaml",
+      "version: 1\njob: exact\nsync: bsp\nepochs: 1\nseed: 3\nworkers: 2\n"
+      "data: {format: idx, dir: /usr/share/datasets/fashion-mnist, "
+      "global_batch: 256, batches_per_data_shard: 7}\n"
+      "model: {kind: mlp, layers: [784, 64, 10]}\n"
+      "optimizer: {rule: adam, lr: 0.001}\n");
+  std::vector<std::unique_ptr<cli::Process>> workers;
+  for (int i = 0; i < 2; ++i) {
+    workers.push_back(
+        StartBinary("paramo-worker",
+                    {"--job", job, "--address", cluster.coordinator().address(),
+                     "--save-weights", dir.path() + "/trained.npz"},
+                    absl::StrCat(dir.path(), "/worker-", i)));
+  }
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(workers[i]->WaitFor(absl::Seconds(60)));
+    EXPECT_TRUE(workers[i]->succeeded())
+        << workers[i]->Outcome() << "\n"
+        << ReadWholeFile(absl::StrCat(dir.path(), "/worker-", i));
+  }
+  const Ran reference =
+      RunBinary("paramo-worker",
+                {"--reference", "--job", job, "--save-weights",
+                 dir.path() + "/reference.npz"},
+                {}, absl::Seconds(60));
+  ASSERT_EQ(reference.outcome, "exit status 0") << reference.output;
+  cli::ProcessOptions compare;
+  compare.name = "compare";
+  compare.argv = {
+      "/usr/bin/python3", PARAMO_SOURCE_DIR "/tests/e2e/compare_weights.py",
+      dir.path() + "/trained.npz", dir.path() + "/reference.npz", "1e-4"};
+  compare.log_file = dir.path() + "/compare.log";
+  auto python = cli::Process::Start(compare);
+  ASSERT_TRUE(python.ok()) << python.status();
+  ASSERT_TRUE((*python)->WaitFor(absl::Seconds(30)));
+  EXPECT_TRUE((*python)->succeeded()) << ReadWholeFile(compare.log_file);
+  EXPECT_THAT(ReadWholeFile(compare.log_file), HasSubstr("w1 (64, 10)"));
+
+  // What a user exports is what the worker saved.
+  const Ran exported = RunBinary(
+      "paramo", {"table", "export", "exact.w1", dir.path() + "/w1.npz",
+                 "--address", cluster.coordinator().address()});
+  EXPECT_EQ(exported.outcome, "exit status 0") << exported.output;
+  EXPECT_GT(ReadWholeFile(dir.path() + "/w1.npz").size(), 64u * 10 * 4);
+}
+
+}  // namespace
+}  // namespace paramo::test
