@@ -100,12 +100,15 @@ inline constexpr size_t kInboxMax = 65536;  // requests a coordinator has waitin
 // Bytes of one file of a data set that a worker holds in memory.
 inline constexpr size_t kDatasetBytesMax = size_t{2} << 30;
 
+// One line of a text data set: the longest of the archive's package lists has
+// 20 KB, a LIBSVM example with a million features 16 MB.
+inline constexpr size_t kDataLineBytesMax = size_t{16} << 20;
+
 // ---- Connections ------------------------------------------------------------
 
 inline constexpr int kHandshakeTimeoutMs = 10'000;
 inline constexpr int kMetadataBytesMax = 16 << 10;
 inline constexpr int kConcurrentStreamsMax = 1024;
-inline constexpr int kConnectionsPerPeerMax = 256;
 
 // Replies of one stream that wait for the peer to read them. Above the first
 // the server reads no more requests of the stream; above the second, or when

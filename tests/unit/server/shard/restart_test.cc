@@ -104,6 +104,21 @@ TEST_F(RestartTest, RowsOfAFailedFlushAreDirtyAgain) {
   EXPECT_EQ(h_.shard().DirtyRows(), 0u);
 }
 
+TEST_F(RestartTest, OneFlushCopiesNoMoreThanItsShare) {
+  h_.Apply();
+  const size_t record = 32 + 3 * 4;
+  std::vector<Key> keys = KeysOf(2, kFlushShardBytesMax / record + 1000);
+  h_.Push(h_.Header(), keys, std::vector<float>(keys.size() * 3, 1));
+  ShardFlush flush;
+  h_.shard().Collect(keys.size(), [&flush](ShardFlush f) {
+    flush = std::move(f);
+  });
+  EXPECT_LT(flush.rows.size(), keys.size());
+  EXPECT_LE(flush.arena.size(), kFlushShardBytesMax + record);
+  h_.shard().Flushed(flush, absl::OkStatus());
+  EXPECT_EQ(flush.rows.size() + Flush().rows.size(), keys.size());
+}
+
 TEST_F(RestartTest, StateOfAnotherShardIsRefused) {
   v1::ShardState state;
   state.set_format(1);

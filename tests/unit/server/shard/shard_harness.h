@@ -166,6 +166,7 @@ class ShardHarness {
   std::vector<float> Row(Key key) { return Pull(Header(), {key})->rows_out; }
 
   size_t parked() const { return parked_.load(); }
+  void Park(size_t others) { parked_ += others; }
 
  private:
   std::unique_ptr<Sent> Parse(Message message, size_t piece) {

@@ -76,6 +76,21 @@ TEST_F(SyncGateTest, ParkedPullNamesWhomItWaitedFor) {
   EXPECT_EQ(h_.parked(), 0u);
 }
 
+TEST_F(SyncGateTest, NoMoreParkedPullsThanTheLimit) {
+  h_.Park(kParkedPullsMax - 1);  // by other shards of the server
+  auto last = h_.Pull(At(100, 1), {key_});
+  EXPECT_FALSE(last->done());
+  auto refused = h_.Pull(At(100, 1), {key_});
+  ASSERT_TRUE(refused->done());
+  EXPECT_EQ(refused->code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(refused->reply.header.retry_after_ms, kRetryAfterMs);
+  // Pushes go through all the same: they are what frees the parked.
+  EXPECT_EQ(h_.Push(Step(100, 0, 1), {key_}, {2, 2, 2})->code(),
+            absl::StatusCode::kOk);
+  h_.Push(Step(101, 0, 1), {key_}, {2, 2, 2});
+  EXPECT_TRUE(last->done());
+}
+
 TEST_F(SyncGateTest, DeathOfOneReleasesTheOthers) {
   h_.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
   wire::SectionHeader half = Step(101, 0, 1);

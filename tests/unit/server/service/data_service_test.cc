@@ -1,0 +1,250 @@
+// Requests as a whole: hello, cluster, deadline, budget, splitting. The shards
+// behind are real; only the transport is not there.
+#include "server/service/data_service.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/limits.h"
+#include "common/routing/routing.h"
+#include "common/wire/reply.h"
+#include "server/shard/shard.h"
+
+namespace paramo {
+namespace {
+
+using ::testing::Each;
+using ::testing::HasSubstr;
+using wire::Reason;
+
+constexpr uint32_t kShards = 4;
+constexpr TableId kTable = 1;
+constexpr uint32_t kDim = 2;
+
+// Keeps what the service answers.
+struct Answer : ReplySink {
+  void Reply(Message message) override {
+    ++times;
+    std::string bytes;
+    for (const Buffer& buffer : message) {
+      bytes.append(reinterpret_cast<const char*>(buffer.data()),
+                   buffer.size());
+    }
+    reply = *wire::ParseReply(Rope::FromString(bytes));
+  }
+  void Fail(const absl::Status& status) override {
+    ++times;
+    failed = status;
+  }
+  bool cancelled() const override { return false; }
+  std::string peer() const override { return "test"; }
+
+  int times = 0;
+  std::optional<wire::ReplyView> reply;
+  absl::Status failed;
+};
+
+class DataServiceTest : public ::testing::Test {
+ protected:
+  DataServiceTest() {
+    auto table = std::make_shared<TableConfig>();
+    table->id = kTable;
+    table->version = 1;
+    table->name = "t";
+    table->dim = kDim;
+    table->rule = *MakeRule("sgd", {{"lr", 1.0}});
+    auto view = std::make_shared<ClusterView>();
+    view->version = 5;
+    view->tables[kTable] = table;
+    auto wide = std::make_shared<TableConfig>(*table);
+    wide->id = 2;
+    wide->name = "wide";
+    wide->dim = kDimMax;
+    view->tables[2] = wide;
+    for (ShardId id = 0; id < kShards; ++id) {
+      // Shard 3 is another server's.
+      view->shards.push_back({1, 7, id == 3 ? 2u : 1u,
+                              id == 3 ? "other:1" : "here:1"});
+    }
+    std::vector<Shard*> shards;
+    for (ShardId id = 0; id < kShards; ++id) {
+      Shard::Options options;
+      options.id = id;
+      options.shard_count = kShards;
+      options.server_id = 1;
+      options.clock = &clock_;
+      options.counters = &counters_;
+      options.parked = &parked_;
+      options.rounds = &rounds_;
+      shards_.push_back(std::make_unique<Shard>(options));
+      shards.push_back(shards_.back().get());
+      shards_.back()->Post([&, id] { shards_[id]->ApplyView(*view); });
+    }
+    service_.SetIdentity({77, 78, 1, 99});
+    service_.SetView(view, shards);
+  }
+
+  std::shared_ptr<Answer> Send(Message message,
+                               DataMethod method = DataMethod::kStream,
+                               bool first = false,
+                               absl::Duration timeout =
+                                   absl::InfiniteDuration()) {
+    auto answer = std::make_shared<Answer>();
+    std::string bytes(reinterpret_cast<char*>(message[0].data()),
+                      message[0].size());
+    service_.Handle(std::make_unique<IncomingCall>(
+        answer, Rope::FromString(bytes), method, first, timeout));
+    EXPECT_EQ(answer->times, 1);
+    return answer;
+  }
+
+  static Message Push(const std::vector<Key>& keys, float value,
+                      uint64_t cluster = 0, TableId table = kTable,
+                      uint32_t dim = kDim) {
+    return Write(keys, value, cluster, table, dim, /*is_pull=*/false);
+  }
+  static Message Pull(const std::vector<Key>& keys, TableId table = kTable) {
+    return Write(keys, 0, 0, table, 0, /*is_pull=*/true);
+  }
+  static Message Write(const std::vector<Key>& keys, float value,
+                       uint64_t cluster, TableId table, uint32_t dim,
+                       bool is_pull) {
+    wire::RequestWriter writer(/*id=*/3, cluster, 0);
+    wire::SectionHeader header;
+    header.shard = ShardOf(table, keys[0], kShards);
+    header.epoch = 1;
+    header.history = 7;
+    header.table = table;
+    std::vector<float> values(keys.size() * dim, value);
+    if (is_pull) {
+      writer.AddPull(header, keys.size());
+    } else {
+      writer.AddPush(header, keys.size(), values.size() * 4);
+    }
+    writer.Allocate();
+    memcpy(writer.keys(0), keys.data(), keys.size() * 8);
+    if (!is_pull) memcpy(writer.values(0), values.data(), values.size() * 4);
+    writer.Seal(0);
+    return writer.Take();
+  }
+
+  static Key KeyOn(ShardId shard) {
+    Key key = 0;
+    while (ShardOf(kTable, key, kShards) != shard) ++key;
+    return key;
+  }
+  uint64_t Refused(Reason reason) {
+    return counters_.refused[static_cast<size_t>(reason)]->Value();
+  }
+
+  FakeClock clock_;
+  MetricsRegistry metrics_;
+  ShardCounters counters_{metrics_};
+  Budget budget_{size_t{1} << 20};
+  std::atomic<size_t> parked_{0};
+  RoundBoard rounds_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+  DataService service_{clock_, budget_, metrics_, counters_};
+};
+
+TEST_F(DataServiceTest, PushAndPullGoToTheirShard) {
+  auto push = Send(Push({KeyOn(0)}, 2));
+  ASSERT_TRUE(push->reply.has_value());
+  EXPECT_EQ(push->reply->id, 3u);
+  EXPECT_EQ(push->reply->state_version, 5u);
+  EXPECT_EQ(push->reply->push[0].header.code, 0u);
+  auto pull = Send(Pull({KeyOn(0)}));
+  float row[kDim];
+  pull->reply->rope.Copy(pull->reply->pull[0].values.offset, sizeof(row), row);
+  EXPECT_THAT(row, Each(-2));
+  EXPECT_EQ(service_.in_flight(), 0u);
+  EXPECT_EQ(budget_.held(), 0u);
+}
+
+TEST_F(DataServiceTest, BeyondTheBudgetIsRefusedAndNothingIsHeld) {
+  std::vector<Key> keys;
+  for (Key key = 0; keys.size() < 100'000; ++key) {
+    if (ShardOf(kTable, key, kShards) == 0) keys.push_back(key);
+  }
+  auto push = Send(Push(keys, 1));  // 1.6 MB against a budget of 1 MiB
+  EXPECT_EQ(push->reply->code,
+            static_cast<uint32_t>(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(push->reply->message, HasSubstr("try again"));
+  EXPECT_EQ(Refused(Reason::kOverloaded), 1u);
+  EXPECT_EQ(budget_.held(), 0u);
+  EXPECT_EQ(Send(Push({KeyOn(0)}, 1))->reply->push[0].header.code, 0u);
+}
+
+TEST_F(DataServiceTest, APullThatWouldNotFitAReplyIsRefused) {
+  // 300 keys of 256 KiB each: 8 bytes in, 75 MiB out.
+  std::vector<Key> keys;
+  for (Key key = 0; keys.size() < 300; ++key) {
+    if (ShardOf(2, key, kShards) == 0) keys.push_back(key);
+  }
+  auto pull = Send(Pull(keys, /*table=*/2));
+  EXPECT_EQ(pull->reply->reason, static_cast<uint32_t>(Reason::kTooLarge));
+}
+
+TEST_F(DataServiceTest, ARequestForAnotherClusterIsRefused) {
+  EXPECT_EQ(Send(Push({KeyOn(0)}, 1, /*cluster=*/77))->reply->code, 0u);
+  auto other = Send(Push({KeyOn(0)}, 1, /*cluster=*/76));
+  EXPECT_EQ(other->reply->reason, static_cast<uint32_t>(Reason::kWrongCluster));
+}
+
+TEST_F(DataServiceTest, ADeadlineThatHasPassedDoesNoWork) {
+  auto push = Send(Push({KeyOn(0)}, 1), DataMethod::kPush, false,
+                   absl::ZeroDuration());
+  EXPECT_EQ(push->failed.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(counters_.push_rows.Value(), 0u);
+}
+
+TEST_F(DataServiceTest, UnaryMethodsTakeTheirOwnSectionsOnly) {
+  EXPECT_EQ(Send(Pull({KeyOn(0)}), DataMethod::kPush)->failed.code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Send(Push({KeyOn(0)}, 1), DataMethod::kPull)->failed.code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(Send(Push({KeyOn(0)}, 1), DataMethod::kPushPull)
+                  ->reply.has_value());
+}
+
+TEST_F(DataServiceTest, HelloTellsWhoIsWho) {
+  wire::Hello hello;
+  hello.cluster_id = 77;
+  auto answer = Send(wire::WriteHelloRequest(1, hello), DataMethod::kStream,
+                     /*first=*/true);
+  ASSERT_TRUE(answer->reply.has_value());
+  EXPECT_EQ(answer->reply->hello->server_id, 1u);
+  EXPECT_EQ(answer->reply->hello->server_incarnation, 99u);
+
+  hello.cluster_id = 76;
+  EXPECT_EQ(Send(wire::WriteHelloRequest(1, hello), DataMethod::kStream, true)
+                ->failed.code(),
+            absl::StatusCode::kFailedPrecondition);
+  hello.cluster_id = 0;
+  hello.protocol_min = 2;
+  hello.protocol_max = 3;
+  auto newer =
+      Send(wire::WriteHelloRequest(1, hello), DataMethod::kStream, true);
+  EXPECT_THAT(std::string(newer->failed.message()), HasSubstr("upgrade"));
+  EXPECT_EQ(Send(Push({KeyOn(0)}, 1), DataMethod::kStream, true)->failed.code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(DataServiceTest, BytesThatAreNoRequestEndTheStream) {
+  Buffer garbage(32);
+  memset(garbage.data(), 0xff, 32);
+  Message message;
+  message.push_back(std::move(garbage));
+  EXPECT_EQ(Send(std::move(message))->failed.code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Refused(Reason::kMalformed), 1u);
+}
+
+}  // namespace
+}  // namespace paramo
