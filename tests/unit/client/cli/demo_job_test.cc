@@ -35,7 +35,7 @@ TEST(DemoJob, WritesAFileThatReadsBack) {
   job.workers = 3;
   job.epochs = 7;
   job.sync = "async";
-  job.data_dir = data.dir_;
+  job.data = data.dir_;
   auto text = DemoJobFile(job);
   ASSERT_TRUE(text.ok()) << text.status();
   auto root = ParseYaml(*text, "job.yaml");
@@ -49,7 +49,7 @@ TEST(DemoJob, WritesAFileThatReadsBack) {
 
 TEST(DemoJob, SaysHowToGetTheData) {
   DemoJob job;
-  job.data_dir = "/nonexistent";
+  job.data = "/nonexistent";
   auto text = DemoJobFile(job);
   EXPECT_THAT(std::string(text.status().message()),
               HasSubstr("apt-get install dataset-fashion-mnist"));
@@ -60,6 +60,23 @@ TEST(DemoJob, SuggestsAKnownJob) {
   job.name = "fasion";
   EXPECT_THAT(std::string(DemoJobFile(job).status().message()),
               HasSubstr("did you mean `fashion`?"));
+}
+
+TEST(DemoJob, GraphIsAsyncAndReadsAFile) {
+  FakeData data;
+  auto job = FindDemoJob("debgraph");
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->sync, "async");
+  job->workers = 3;
+  job->data = data.dir_ + "/train-labels-idx1-ubyte";
+  auto text = DemoJobFile(*job);
+  ASSERT_TRUE(text.ok()) << text.status();
+  auto root = ParseYaml(*text, "job.yaml");
+  ASSERT_TRUE(root.ok()) << root.status();
+  EXPECT_EQ(root->Find("data")->Find("file")->text, job->data);
+  EXPECT_EQ(root->Find("data")->Find("global_batch")->text, "1026");
+  job->data = "/nonexistent";
+  EXPECT_EQ(DemoJobFile(*job).status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST(DemoJob, PassesOnlyNearTheReference) {

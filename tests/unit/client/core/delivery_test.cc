@@ -18,6 +18,8 @@ const absl::Duration kStart = absl::Seconds(100);
 class DeliveryTest : public testing::Test {
  protected:
   DeliveryTest() { SetMap(1, 1); }
+  // As the Cluster does: a queued push and its session hold each other.
+  ~DeliveryTest() override { delivery_.Shutdown(effects_); }
 
   void SetMap(uint64_t version, uint64_t epoch) {
     delivery_.OnMap(MakeMap(MakeState(version, kShards, epoch)), now_,

@@ -131,8 +131,10 @@ class ShardHarness {
     wire::RequestWriter writer(1, 0, 0);
     writer.AddPush(header, keys.size(), grads.size() * 4);
     writer.Allocate();
-    memcpy(writer.keys(0), keys.data(), keys.size() * 8);
-    memcpy(writer.values(0), grads.data(), grads.size() * 4);
+    if (!keys.empty()) memcpy(writer.keys(0), keys.data(), keys.size() * 8);
+    if (!grads.empty()) {
+      memcpy(writer.values(0), grads.data(), grads.size() * 4);
+    }
     writer.Seal(0);
     auto sent = Parse(writer.Take(), piece);
     sent->section = view_of_.push[0];
@@ -148,7 +150,7 @@ class ShardHarness {
     wire::RequestWriter writer(1, 0, 0);
     writer.AddPull(header, keys.size());
     writer.Allocate();
-    memcpy(writer.keys(0), keys.data(), keys.size() * 8);
+    if (!keys.empty()) memcpy(writer.keys(0), keys.data(), keys.size() * 8);
     writer.Seal(0);
     auto sent = Parse(writer.Take(), 0);
     sent->section = view_of_.pull[0];
