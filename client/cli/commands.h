@@ -23,6 +23,7 @@ int RunTableDescribe(const Args& args);
 int RunTableAlter(const Args& args);
 int RunTableDrop(const Args& args);
 int RunTableExport(const Args& args);
+int RunTableNeighbours(const Args& args);
 int RunJobList(const Args& args);
 int RunJobDescribe(const Args& args);
 int RunJobStop(const Args& args);

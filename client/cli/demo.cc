@@ -7,8 +7,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "client/cli/commands.h"
+#include "client/cli/demo_graph.h"
 #include "client/cli/demo_job.h"
 #include "client/cli/demo_run.h"
 #include "client/cli/interrupt.h"
@@ -21,10 +23,15 @@
 namespace paramo::cli {
 namespace {
 
+// Known to many, and needed by enough others to have been learned well.
+constexpr char kPackages[] =
+    "firefox-esr,vim,libgtk-3-0,r-base-core,texlive-latex-base";
+
 struct DemoOptions {
   DemoJob job;
   LocalClusterOptions cluster;
-  std::string json;  // file, "-" for stdout, or empty
+  std::vector<std::string> neighbours;  // of which packages; debgraph
+  std::string json;                     // file, "-" for stdout, or empty
 };
 
 // Where the JSON Lines go. Opened before anything starts, so that a bad name
@@ -108,18 +115,56 @@ absl::Status Demo(const DemoOptions& options, ProgressPrinter& printer,
                      "empty folder"));
   }
   Interrupt interrupt;
-  PARAMO_ASSIGN_OR_RETURN(std::string job_file, DemoJobFile(options.job));
   PARAMO_ASSIGN_OR_RETURN(auto workplace, Workplace::Make());
+  DemoJob job = options.job;
+  const bool graph = job.name == "debgraph";
+  if (graph && job.data.empty()) {
+    printer.Note("writing what `apt-cache dumpavail` knows to a file");
+    job.data = workplace->directory() + "/dumpavail";
+    PARAMO_RETURN_IF_ERROR(DumpPackages(job.data));
+  }
+  PARAMO_ASSIGN_OR_RETURN(std::string job_file, DemoJobFile(job));
   printer.Note(absl::StrFormat("starting %d servers", options.cluster.servers));
   PARAMO_ASSIGN_OR_RETURN(
       auto cluster,
       LocalCluster::Start(options.cluster, *workplace, interrupt));
   printer.Note(cluster->Processes().Table());
-  DemoRun run(options.job, *workplace, *cluster, interrupt, printer,
+  DemoRun run(job, *workplace, *cluster, interrupt, printer,
               [&](const std::string& line) { json.Write(line); });
   PARAMO_RETURN_IF_ERROR(run.Train(job_file, result));
   PARAMO_RETURN_IF_ERROR(run.Reference(result));
-  result.pass = Passes(options.job, result.metric, result.reference_metric);
+  result.pass = Passes(job, result.metric, result.reference_metric);
+  if (graph) {
+    PARAMO_ASSIGN_OR_RETURN(
+        result.neighbours,
+        NeighboursOf({cluster->address()}, job.name + ".target", job.data,
+                     options.neighbours));
+  }
+  return absl::OkStatus();
+}
+
+// The settings as they are typed; what is not given is the job's own.
+struct DemoFlags {
+  std::string name = "fashion";
+  std::string sync;
+  uint32_t epochs = 0;
+  std::string neighbours;
+};
+
+absl::Status Complete(const DemoFlags& flags, DemoOptions& options) {
+  PARAMO_ASSIGN_OR_RETURN(DemoJob job, FindDemoJob(flags.name));
+  job.workers = options.job.workers;
+  job.data = options.job.data;
+  if (!flags.sync.empty()) job.sync = flags.sync;
+  if (flags.epochs > 0) job.epochs = flags.epochs;
+  options.job = job;
+  if (!flags.neighbours.empty() && job.name != "debgraph") {
+    return absl::InvalidArgumentError(
+        "--neighbours are of packages: it goes with `paramo demo debgraph`");
+  }
+  options.neighbours =
+      absl::StrSplit(flags.neighbours.empty() ? kPackages : flags.neighbours,
+                     ',', absl::SkipEmpty());
   return absl::OkStatus();
 }
 
@@ -127,29 +172,44 @@ absl::Status Demo(const DemoOptions& options, ProgressPrinter& printer,
 
 int RunDemo(const Args& args) {
   DemoOptions options;
+  DemoFlags flags;
   Config config("paramo demo",
                 "a local cluster, a real training job on it, and a verdict");
-  config.OptionalPositional("job", options.job.name, "fashion (default)");
+  config.OptionalPositional("job", flags.name,
+                            "fashion (images, the default) or debgraph "
+                            "(which Debian package needs which)");
   config.Int("servers", options.cluster.servers, {1, 64}, "server processes");
   config.Int("workers", options.job.workers, {1, 64}, "worker processes");
-  config.Text("sync", options.job.sync,
-              "when pushes are applied: bsp (per round), bsp+1 (not waiting "
-              "for the last), ssp:2 (at most 2 steps apart), async")
+  config
+      .Text("sync", flags.sync,
+            "when pushes are applied: bsp (per round), bsp+1 (not waiting "
+            "for the last), ssp:2 (at most 2 steps apart), async; "
+            "default: bsp for fashion, async for debgraph")
       .Unit("POLICY");
-  config.Int("epochs", options.job.epochs, {1, 1000}, "passes over the data");
+  config.Int("epochs", flags.epochs, {0, 1000},
+             "passes over the data; 0: 5 for fashion, 10 for debgraph");
   config.Int("shards", options.cluster.shards, {1, kShardsMax},
              "shards of the cluster, a power of two");
   config
       .Text("json", options.json,
             "write JSON Lines here, the result last; - is stdout")
       .Unit("FILE");
-  config.Text("data", options.job.data_dir, "folder of the data set")
-      .Unit("DIR");
+  config
+      .Text("data", options.job.data,
+            "fashion: folder of the data set; debgraph: a file of what "
+            "`apt-cache dumpavail` prints")
+      .Unit("PATH");
+  config
+      .Text("neighbours", flags.neighbours,
+            "debgraph: packages whose neighbours to show, comma-separated")
+      .Unit("NAMES");
   config.Text("dir", options.cluster.dir, "keep data and logs in this folder")
       .Unit("DIR");
   config.Check([&] { return options.cluster.Check(); });
+  config.Check([&] { return Complete(flags, options); });
   config.Example("paramo demo");
   config.Example("paramo demo fashion --servers 5 --workers 4 --sync async");
+  config.Example("paramo demo debgraph --neighbours python3,git,gimp");
   config.Example("paramo demo --epochs 2 --json - | tail -1");
   if (auto status = config.ParseMain(args)) return *status;
 
@@ -162,7 +222,10 @@ int RunDemo(const Args& args) {
   DemoResult result;
   const absl::Status status = Demo(options, printer, json, result);
   result.error = std::string(status.message());
-  if (status.ok()) std::fputs(Verdict(options, result).c_str(), out);
+  if (status.ok()) {
+    std::fputs(result.neighbours.c_str(), out);
+    std::fputs(Verdict(options, result).c_str(), out);
+  }
   std::fflush(out);
   json.Write(ResultJson(options, result));
   if (!status.ok()) return Fail(status);

@@ -13,12 +13,17 @@ struct DemoJob {
   std::string sync = "bsp";
   uint32_t workers = 2;
   uint32_t epochs = 5;
-  std::string data_dir;  // empty: where the distribution installs it
+  // Folder or file; empty: where the distribution installs it.
+  std::string data;
 
   // How far the metric may be from that of one process. Two runs of the same
   // model with other rounding differ by about 0.003 in accuracy.
   double tolerance = 0.01;
 };
+
+// The job of that name with its own sync and epochs.
+// Errors: INVALID_ARGUMENT  no such job, with a suggestion
+absl::StatusOr<DemoJob> FindDemoJob(const std::string& name);
 
 // Checks that the data is there, and gives the text of the job file
 // (docs/job_file.md).

@@ -33,6 +33,7 @@ struct DemoResult {
   uint64_t pull_bytes = 0;
   uint32_t deaths = 0;
   std::map<uint32_t, uint32_t> shards_per_server;  // by server id
+  std::string neighbours;                          // debgraph: text for people
   bool pass = false;
   std::string error;
 };

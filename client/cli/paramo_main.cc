@@ -36,6 +36,8 @@ constexpr Command kCommands[] = {
     {"table", "alter", "change hyper-parameters of a table", RunTableAlter},
     {"table", "drop", "remove a table and its rows", RunTableDrop},
     {"table", "export", "write a table to a NumPy .npz file", RunTableExport},
+    {"table", "neighbours", "rows that point the same way as one",
+     RunTableNeighbours},
     {"job", "list", "list jobs", RunJobList},
     {"job", "describe", "show one job and its workers", RunJobDescribe},
     {"job", "stop", "stop a job after the current step", RunJobStop},

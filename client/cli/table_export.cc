@@ -1,60 +1,20 @@
 // `paramo table export TABLE FILE.npz`: a dense tensor as one array `value` of
 // its shape; a sparse table as `keys` u64 [n] and `values` f32 [n, dim].
 #include <algorithm>
-#include <cstring>
-#include <map>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
 #include "client/cli/npz.h"
+#include "client/cli/table_rows.h"
 #include "client/core/control.h"
 #include "common/base/status.h"
 #include "paramo/cluster.h"
-#include "paramo/v1/admin.pb.h"
 #include "paramo/v1/cluster.pb.h"
 
 namespace paramo::cli {
 namespace {
-
-// Floats pulled at once: 4 MiB, one message to each server.
-constexpr size_t kPullFloats = size_t{1} << 20;
-
-absl::Status FromClient(const Status& status) {
-  if (status.ok()) return absl::OkStatus();
-  return absl::Status(static_cast<absl::StatusCode>(status.code()),
-                      status.ToString());
-}
-
-// Keys of every row of `table`, ascending. 8 bytes each.
-absl::StatusOr<std::vector<uint64_t>> ListKeys(client::Control& control,
-                                               uint32_t table,
-                                               absl::Duration timeout) {
-  PARAMO_ASSIGN_OR_RETURN(auto state, control.State(timeout));
-  std::map<uint32_t, std::string> addresses;
-  for (const v1::Server& server : state->servers()) {
-    addresses[server.id()] = server.address();
-  }
-  std::vector<uint64_t> keys;
-  for (const v1::Shard& shard : state->shards()) {
-    uint64_t from = 0;
-    for (bool more = true; more;) {
-      PARAMO_ASSIGN_OR_RETURN(
-          auto reply, control.ListKeys(addresses[shard.primary()], table,
-                                       shard.id(), from, /*limit=*/0, timeout));
-      const size_t count = reply->keys().size() / sizeof(uint64_t);
-      const size_t old = keys.size();
-      keys.resize(old + count);
-      std::memcpy(keys.data() + old, reply->keys().data(),
-                  count * sizeof(uint64_t));
-      more = reply->more() && count > 0;
-      from = more ? keys.back() + 1 : 0;
-    }
-  }
-  std::sort(keys.begin(), keys.end());
-  return keys;
-}
 
 absl::Status ExportTensor(Cluster& cluster, const TableInfo& info,
                           NpzWriter& out) {

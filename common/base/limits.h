@@ -50,8 +50,11 @@ inline constexpr size_t kStreamInFlightMax = 256;
 // queued, parked or part of an open round. Beyond it: RESOURCE_EXHAUSTED.
 inline constexpr size_t kHeldBytesDefault = size_t{1} << 30;
 
-// Parked pulls have a budget of their own, so that they never stand in the way
-// of the push that would free them.
+// Bytes of replies that a server has begun and not handed over: those of
+// parked pulls above all. A budget apart from the one before, so that waiting
+// pulls never stand in the way of the push that would free them.
+inline constexpr size_t kReplyBytesDefault = size_t{1} << 30;
+
 inline constexpr size_t kParkedPullsMax = 65536;
 
 // What a refused client is told to wait before it tries again.

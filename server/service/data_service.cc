@@ -11,10 +11,11 @@
 
 namespace paramo {
 
-DataService::DataService(const Clock& clock, Budget& budget,
+DataService::DataService(const Clock& clock, Budget& held, Budget& replies,
                          MetricsRegistry& metrics, ShardCounters& counters)
     : clock_(clock),
-      budget_(budget),
+      held_(held),
+      replies_(replies),
       counters_(counters),
       requests_(metrics.AddCounter("paramo_requests_total",
                                    "Data requests received")),
@@ -81,11 +82,15 @@ void DataService::Handle(std::unique_ptr<IncomingCall> call) {
   wire::Reason reason = wire::Reason::kNone;
   absl::Status status = CheckRequest(*call, request, routing, reason);
   auto data = std::make_shared<RequestData>();
-  if (status.ok()) status = Admit(request, routing, *data, reason);
+  BudgetCharge reply_charge;
+  if (status.ok()) {
+    status = Admit(request, routing, *data, reply_charge, reason);
+  }
   if (!status.ok()) {
     return RefuseAll(*call, request.id, routing.version(), reason, status);
   }
-  Dispatch(std::move(call), std::move(request), routing, std::move(data));
+  Dispatch(std::move(call), std::move(request), routing, std::move(data),
+           std::move(reply_charge));
 }
 
 // A client and a server that do not belong together part here.
@@ -165,6 +170,7 @@ absl::Status DataService::CheckRequest(const IncomingCall& call,
 // Bounds what the request holds and what its answer takes.
 absl::Status DataService::Admit(const wire::RequestView& request,
                                 const Routing& routing, RequestData& data,
+                                BudgetCharge& reply_charge,
                                 wire::Reason& reason) {
   size_t answer = PulledBytes(request, *routing.view);
   if (answer > kMessageBytesMax - (size_t{1} << 20)) {
@@ -173,18 +179,25 @@ absl::Status DataService::Admit(const wire::RequestView& request,
         "the rows pulled take ", answer, " bytes; one reply holds ",
         kMessageBytesMax - (size_t{1} << 20), ": pull fewer at a time"));
   }
-  if (!budget_.TryCharge(request.rope.pinned_bytes() + answer, data.charge)) {
+  auto overloaded = [&reason](const char* what, const Budget& budget) {
     reason = wire::Reason::kOverloaded;
     return absl::ResourceExhaustedError(absl::StrCat(
-        "the server holds ", budget_.held(), " bytes of requests, of ",
-        budget_.bytes_max(), "; try again in ", kRetryAfterMs, " ms"));
+        "the server holds ", budget.held(), " bytes of ", what, ", of ",
+        budget.bytes_max(), "; try again in ", kRetryAfterMs, " ms"));
+  };
+  if (!held_.TryCharge(request.rope.pinned_bytes(), data.charge)) {
+    return overloaded("requests", held_);
+  }
+  if (!replies_.TryCharge(answer, reply_charge)) {
+    return overloaded("replies", replies_);
   }
   return absl::OkStatus();
 }
 
 void DataService::Dispatch(std::unique_ptr<IncomingCall> call,
                            wire::RequestView request, const Routing& routing,
-                           std::shared_ptr<RequestData> data) {
+                           std::shared_ptr<RequestData> data,
+                           BudgetCharge reply_charge) {
   size_t push_keys = 0;
   size_t pull_keys = 0;
   for (const auto& section : request.push) push_keys += section.keys.size / 8;
@@ -204,6 +217,7 @@ void DataService::Dispatch(std::unique_ptr<IncomingCall> call,
   auto* served =
       new ServedRequest(std::move(call), request.id, routing.version());
   served->started = now;
+  served->reply_charge = std::move(reply_charge);
   in_flight_.Add(1);
   served->on_done = [this](const ServedRequest& done, size_t reply_bytes) {
     in_flight_.Add(-1);

@@ -33,8 +33,9 @@ struct ServerIdentity {
 // Owned by the server. Threads: any.
 class DataService {
  public:
-  DataService(const Clock& clock, Budget& budget, MetricsRegistry& metrics,
-              ShardCounters& counters);
+  // `held` bounds received bytes, `replies` the blocks of answers.
+  DataService(const Clock& clock, Budget& held, Budget& replies,
+              MetricsRegistry& metrics, ShardCounters& counters);
 
   // The handler of the transport. Never blocks.
   void Handle(std::unique_ptr<IncomingCall> call);
@@ -64,16 +65,19 @@ class DataService {
                             const wire::RequestView& request,
                             const Routing& routing, wire::Reason& reason) const;
   absl::Status Admit(const wire::RequestView& request, const Routing& routing,
-                     RequestData& data, wire::Reason& reason);
+                     RequestData& data, BudgetCharge& reply_charge,
+                     wire::Reason& reason);
   void Dispatch(std::unique_ptr<IncomingCall> call, wire::RequestView request,
-                const Routing& routing, std::shared_ptr<RequestData> data);
+                const Routing& routing, std::shared_ptr<RequestData> data,
+                BudgetCharge reply_charge);
   void RefuseAll(IncomingCall& call, uint64_t id, uint64_t version,
                  wire::Reason reason, const absl::Status& status);
   Routing CurrentRouting() const;
 
   // Fixed at construction.
   const Clock& clock_;
-  Budget& budget_;
+  Budget& held_;
+  Budget& replies_;
   ShardCounters& counters_;
   Counter& requests_;
   Counter& received_bytes_;

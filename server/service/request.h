@@ -47,6 +47,7 @@ class ServedRequest {
   std::vector<ServedSection> tasks;  // reserved up front: they do not move
   std::vector<size_t> pull_bytes;    // value bytes of each pull section
   std::unique_ptr<wire::ReplyWriter> writer;
+  BudgetCharge reply_charge;  // of the reply's block, until it is handed over
   absl::Duration started;
   OnDone on_done;
 

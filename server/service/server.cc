@@ -51,7 +51,8 @@ struct Server::Parts {
   SteadyClock clock;
   MetricsRegistry metrics;
   ShardCounters counters{metrics};
-  Budget budget{options.held_bytes_max};
+  Budget held{options.held_bytes_max};
+  Budget replies{kReplyBytesDefault};
   std::unique_ptr<DataDir> data_dir;
   std::unique_ptr<MetaStore> meta;
   std::unique_ptr<RowStore> rows;
@@ -91,7 +92,7 @@ absl::Status Server::Parts::OpenStores() {
 
 absl::Status Server::Parts::Listen() {
   data_service =
-      std::make_unique<DataService>(clock, budget, metrics, counters);
+      std::make_unique<DataService>(clock, held, replies, metrics, counters);
   admin = MakeAdminService(metrics, [this](const auto& read) {
     shards->ForEachShard(read);
   });
@@ -134,7 +135,9 @@ void Server::Parts::ExportGauges() {
         metrics.AddGaugeFunction(name, help, {}, std::move(read)));
   };
   gauge("paramo_held_bytes", "Memory held by requests, by backing slice",
-        [this] { return static_cast<double>(budget.held()); });
+        [this] { return static_cast<double>(held.held()); });
+  gauge("paramo_reply_bytes", "Memory of replies begun and not handed over",
+        [this] { return static_cast<double>(replies.held()); });
   gauge("paramo_dirty_rows", "Rows that the store does not have yet",
         [this] { return static_cast<double>(write_behind->Stats().dirty_rows); });
   gauge("paramo_flush_failures", "Rounds of write-behind that failed",

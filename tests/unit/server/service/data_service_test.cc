@@ -146,11 +146,12 @@ class DataServiceTest : public ::testing::Test {
   FakeClock clock_;
   MetricsRegistry metrics_;
   ShardCounters counters_{metrics_};
-  Budget budget_{size_t{1} << 20};
+  Budget held_{size_t{1} << 20};
+  Budget replies_{size_t{1} << 20};
   std::atomic<size_t> parked_{0};
   RoundBoard rounds_;
   std::vector<std::unique_ptr<Shard>> shards_;
-  DataService service_{clock_, budget_, metrics_, counters_};
+  DataService service_{clock_, held_, replies_, metrics_, counters_};
 };
 
 TEST_F(DataServiceTest, PushAndPullGoToTheirShard) {
@@ -164,7 +165,17 @@ TEST_F(DataServiceTest, PushAndPullGoToTheirShard) {
   pull->reply->rope.Copy(pull->reply->pull[0].values.offset, sizeof(row), row);
   EXPECT_THAT(row, Each(-2));
   EXPECT_EQ(service_.in_flight(), 0u);
-  EXPECT_EQ(budget_.held(), 0u);
+  EXPECT_EQ(held_.held(), 0u);
+  EXPECT_EQ(replies_.held(), 0u);
+}
+
+TEST_F(DataServiceTest, RepliesHaveABudgetOfTheirOwn) {
+  BudgetCharge others;  // pulls that are parked elsewhere
+  ASSERT_TRUE(replies_.TryCharge((size_t{1} << 20) - 4, others));
+  auto pull = Send(Pull({KeyOn(0)}));
+  EXPECT_EQ(pull->reply->reason, static_cast<uint32_t>(Reason::kOverloaded));
+  EXPECT_THAT(pull->reply->message, HasSubstr("replies"));
+  EXPECT_EQ(Send(Push({KeyOn(0)}, 1))->reply->push[0].header.code, 0u);
 }
 
 TEST_F(DataServiceTest, BeyondTheBudgetIsRefusedAndNothingIsHeld) {
@@ -177,7 +188,7 @@ TEST_F(DataServiceTest, BeyondTheBudgetIsRefusedAndNothingIsHeld) {
             static_cast<uint32_t>(absl::StatusCode::kResourceExhausted));
   EXPECT_THAT(push->reply->message, HasSubstr("try again"));
   EXPECT_EQ(Refused(Reason::kOverloaded), 1u);
-  EXPECT_EQ(budget_.held(), 0u);
+  EXPECT_EQ(held_.held(), 0u);
   EXPECT_EQ(Send(Push({KeyOn(0)}, 1))->reply->push[0].header.code, 0u);
 }
 
