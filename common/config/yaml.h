@@ -129,7 +129,8 @@ class YamlMap {
 
   const YamlNode& node_;
   std::vector<std::string> asked_;
-  absl::Status status_;
+  absl::Status status_;   // the first error
+  absl::Status missing_;  // the first required key that is not there
 };
 
 }  // namespace paramo

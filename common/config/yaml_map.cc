@@ -209,8 +209,9 @@ YamlMap& YamlMap::Entries(
 }
 
 YamlMap& YamlMap::Required() {
-  if (status_.ok() && node_.Find(asked_.back()) == nullptr) {
-    Fail(node_.Error(absl::StrCat("`", asked_.back(), "` is missing; add it")));
+  if (missing_.ok() && node_.Find(asked_.back()) == nullptr) {
+    missing_ =
+        node_.Error(absl::StrCat("`", asked_.back(), "` is missing; add it"));
   }
   return *this;
 }
@@ -227,6 +228,8 @@ absl::Status YamlMap::Finish() {
         absl::StrCat("unknown key", suggestion.empty() ? known : suggestion)));
     break;
   }
+  // Last: a key that is missing may be there under a misspelt name.
+  Fail(missing_);
   return status_;
 }
 
