@@ -16,15 +16,18 @@ namespace paramo {
 namespace {
 
 // Figures go to `file` as JSON Lines; the last line is the result.
-std::string EpochJson(const ReferenceEpoch& epoch, double seconds) {
+std::string EpochJson(const char* metric_name, const ReferenceEpoch& epoch,
+                      double seconds) {
   return absl::StrCat("{\"event\": \"epoch\", \"epoch\": ", epoch.epoch,
                       ", \"loss\": ", JsonNumber(epoch.loss), ", \"",
-                      kMetricName, "\": ", JsonNumber(epoch.metric),
+                      metric_name, "\": ", JsonNumber(epoch.metric),
                       ", \"seconds\": ", JsonNumber(seconds), "}\n");
 }
 
-std::string ResultJson(const JobFile& job, const ReferenceResult& result,
-                       size_t examples, double seconds) {
+std::string ResultJson(const Workload& work, const ReferenceResult& result,
+                       double seconds) {
+  const JobFile& job = work.job;
+  const size_t examples = work.train->examples();
   return absl::StrCat(
       "{\"event\": \"result\", \"job\": ", JsonString(job.job),
       ", \"reference\": true, \"workers\": ", job.workers,
@@ -32,7 +35,25 @@ std::string ResultJson(const JobFile& job, const ReferenceResult& result,
       ", \"seconds\": ", JsonNumber(seconds), ", \"examples_per_second\": ",
       JsonNumber(static_cast<double>(examples * job.epochs) / seconds),
       ", \"loss\": ", JsonNumber(result.loss), ", \"metric_name\": \"",
-      kMetricName, "\", \"metric\": ", JsonNumber(result.metric), "}\n");
+      work.metric_name, "\", \"metric\": ", JsonNumber(result.metric), "}\n");
+}
+
+absl::StatusOr<ReferenceResult> Train(
+    const Workload& work,
+    const std::function<void(const ReferenceEpoch&)>& on_epoch) {
+  return work.sparse != nullptr
+             ? TrainSparseReference(work.job, *work.sparse, *work.train,
+                                    on_epoch)
+             : TrainReference(work.job, *work.model, *work.train, *work.test,
+                              on_epoch);
+}
+
+absl::Status Save(const std::string& file, const Workload& work,
+                  const ReferenceResult& result) {
+  const std::vector<absl::Span<const float>> weights(result.weights.begin(),
+                                                     result.weights.end());
+  return work.sparse != nullptr ? SaveRows(file, *work.sparse, weights)
+                                : SaveWeights(file, *work.model, weights);
 }
 
 }  // namespace
@@ -57,28 +78,21 @@ absl::Status RunReference(const WorkerOptions& options) {
   auto on_epoch = [&](const ReferenceEpoch& epoch) {
     if (!json_to_stdout) {
       std::printf("epoch %zu/%zu  loss %.4f  %s %.4f  %.1f s\n", epoch.epoch,
-                  work.job.epochs, epoch.loss, kMetricName, epoch.metric,
+                  work.job.epochs, epoch.loss, work.metric_name, epoch.metric,
                   seconds());
       std::fflush(stdout);
     }
     if (json != nullptr) {
-      std::fputs(EpochJson(epoch, seconds()).c_str(), json);
+      std::fputs(EpochJson(work.metric_name, epoch, seconds()).c_str(), json);
       std::fflush(json);
     }
   };
-  PARAMO_ASSIGN_OR_RETURN(
-      const ReferenceResult result,
-      TrainReference(work.job, *work.model, *work.train, *work.test, on_epoch));
+  PARAMO_ASSIGN_OR_RETURN(const ReferenceResult result, Train(work, on_epoch));
   if (!options.weights_file.empty()) {
-    const std::vector<absl::Span<const float>> weights(result.weights.begin(),
-                                                       result.weights.end());
-    PARAMO_RETURN_IF_ERROR(
-        SaveWeights(options.weights_file, *work.model, weights));
+    PARAMO_RETURN_IF_ERROR(Save(options.weights_file, work, result));
   }
   if (json != nullptr) {
-    std::fputs(
-        ResultJson(work.job, result, work.train->examples(), seconds()).c_str(),
-        json);
+    std::fputs(ResultJson(work, result, seconds()).c_str(), json);
     if (std::fflush(json) != 0) return ErrnoStatus(errno, options.json_file);
   }
   return absl::OkStatus();

@@ -13,6 +13,7 @@
 #include "paramo/cluster.h"
 #include "paramo/job.h"
 #include "worker/step/client_status.h"
+#include "worker/step/step_work.h"
 #include "worker/step/trainer.h"
 #include "worker/step/workload.h"
 
@@ -34,35 +35,6 @@ JobSpec SpecOf(const JobFile& file, size_t examples) {
       static_cast<uint32_t>(file.batches_per_data_shard);
   spec.definition = file.text;
   return spec;
-}
-
-TableSpec TensorSpecOf(const JobFile& file, const TensorInfo& tensor,
-                       size_t index) {
-  TableSpec spec;
-  spec.name = absl::StrCat(file.table_prefix, ".", tensor.name);
-  spec.dim = static_cast<uint32_t>(file.table_block);
-  spec.shape = tensor.shape;
-  spec.rule.name = file.rule;
-  spec.rule.params = file.rule_params;
-  if (tensor.init == TensorInfo::Init::kXavier) {
-    spec.initializer.kind = Initializer::Kind::kXavier;
-    spec.initializer.fan_in = tensor.fan_in;
-    spec.initializer.fan_out = tensor.fan_out;
-  }
-  spec.seed = file.TensorSeed(index);
-  return spec;
-}
-
-absl::StatusOr<std::vector<Tensor>> OpenTensors(Cluster& cluster,
-                                                const Workload& work) {
-  std::vector<Tensor> tensors;
-  for (const TensorInfo& info : work.model->tensors()) {
-    Result<Tensor> tensor =
-        cluster.CreateTensor(TensorSpecOf(work.job, info, tensors.size()));
-    if (!tensor.ok()) return FromClient(tensor.status());
-    tensors.push_back(*std::move(tensor));
-  }
-  return tensors;
 }
 
 absl::StatusOr<Trainer::Ending> TrainAsMember(const TrainerOptions& common) {
@@ -101,7 +73,7 @@ absl::StatusOr<Trainer::Ending> TrainAsMember(const TrainerOptions& common) {
 absl::Status RunWorker(const WorkerOptions& options,
                        const std::atomic<bool>& stop) {
   PARAMO_ASSIGN_OR_RETURN(Workload work, OpenWorkload(options.job_file));
-  TrainingBuffers buffers(*work.model);  // outlives the cluster
+  std::unique_ptr<StepWork> step = MakeStepWork(work);  // outlives the cluster
 
   ConnectOptions connect;
   connect.addresses = absl::StrJoin(options.addresses, ",");
@@ -114,11 +86,11 @@ absl::Status RunWorker(const WorkerOptions& options,
   if (!created.ok()) return FromClient(created.status());
   TrainerOptions common;
   common.work = &work;
-  common.buffers = &buffers;
+  common.step = step.get();
   common.cluster = cluster.get();
   common.stop = &stop;
   common.weights_file = options.weights_file;
-  PARAMO_ASSIGN_OR_RETURN(common.tensors, OpenTensors(*cluster, work));
+  PARAMO_RETURN_IF_ERROR(step->Open(*cluster));
 
   for (int membership = 1; !stop; ++membership) {
     PARAMO_ASSIGN_OR_RETURN(const Trainer::Ending ending,

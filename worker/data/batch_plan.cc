@@ -1,9 +1,9 @@
 #include "worker/data/batch_plan.h"
 
-#include <utility>
+#include <numeric>
 
 #include "common/base/check.h"
-#include "common/base/random.h"
+#include "common/base/status.h"
 
 namespace paramo {
 
@@ -22,32 +22,42 @@ BatchPlan::Range BatchPlan::RangeOf(BatchId id) const {
   return {begin, std::min(batch_examples, examples - begin)};
 }
 
-std::vector<uint32_t> EpochOrder(uint64_t seed, uint64_t epoch,
-                                 size_t examples) {
-  std::vector<uint32_t> order(examples);
-  for (size_t i = 0; i < examples; ++i) order[i] = static_cast<uint32_t>(i);
-  BitGen random(Mix64(Mix64(seed) ^ epoch));
-  for (size_t i = examples; i > 1; --i) {
-    std::swap(order[i - 1], order[random.Below(i)]);
+// Makes order_ that of `epoch`.
+absl::Status BatchReader::SortOut(uint64_t epoch) {
+  if (!order_.empty() && order_epoch_ == epoch) return absl::OkStatus();
+  switch (plan_.partition) {
+    case Partition::kRandom:
+      order_ = EpochOrder(plan_.seed, epoch, plan_.examples);
+      break;
+    case Partition::kStratified:
+      if (labels_.empty()) {
+        PARAMO_ASSIGN_OR_RETURN(labels_, LabelsOf(dataset_));
+      }
+      order_ = StratifiedOrder(plan_.seed, epoch, labels_);
+      break;
+    case Partition::kContiguous:
+      order_.resize(plan_.examples);
+      std::iota(order_.begin(), order_.end(), 0u);
+      break;
   }
-  return order;
+  order_epoch_ = epoch;
+  return absl::OkStatus();
 }
 
 absl::Status BatchReader::Read(BatchId id, Batch& out) {
   PARAMO_CHECK(id.data_shard < plan_.data_shards());
   PARAMO_CHECK(id.batch < plan_.BatchesIn(id.data_shard));
-  const uint64_t epoch = plan_.EpochOf(id.data_shard);
-  if (order_.empty() || order_epoch_ != epoch) {
-    order_ = EpochOrder(plan_.seed, epoch, plan_.examples);
-    order_epoch_ = epoch;
-  }
+  PARAMO_RETURN_IF_ERROR(SortOut(plan_.EpochOf(id.data_shard)));
   const BatchPlan::Range range = plan_.RangeOf(id);
+  const auto indices =
+      absl::MakeConstSpan(order_).subspan(range.begin, range.size);
   out.size = range.size;
+  out.number = id.data_shard << 32 | id.batch;
+  out.indices.assign(indices.begin(), indices.end());
   out.features.resize(range.size * dataset_.features());
   out.labels.resize(range.size);
-  return dataset_.Read(
-      absl::MakeConstSpan(order_).subspan(range.begin, range.size),
-      absl::MakeSpan(out.features), absl::MakeSpan(out.labels));
+  return dataset_.Read(indices, absl::MakeSpan(out.features),
+                       absl::MakeSpan(out.labels));
 }
 
 }  // namespace paramo

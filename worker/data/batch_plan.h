@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "worker/data/dataset.h"
+#include "worker/data/partition.h"
 
 namespace paramo {
 
@@ -32,6 +33,7 @@ struct BatchPlan {
   size_t batch_examples = 0;  // of one step of one worker
   size_t batches_per_data_shard = 0;
   size_t epochs = 0;
+  Partition partition = Partition::kRandom;
 
   size_t batches_per_epoch() const {
     return (examples + batch_examples - 1) / batch_examples;
@@ -54,11 +56,6 @@ struct BatchPlan {
   Range RangeOf(BatchId id) const;
 };
 
-// The order of one epoch: a permutation of [0, examples), the same on every
-// machine. Fisher-Yates (Durstenfeld 1964) driven by common/base/random.h.
-std::vector<uint32_t> EpochOrder(uint64_t seed, uint64_t epoch,
-                                 size_t examples);
-
 // Reads batches by name. Keeps the order of the epoch it read last.
 // Threads: one at a time; borrows the data set.
 class BatchReader {
@@ -70,8 +67,11 @@ class BatchReader {
   absl::Status Read(BatchId id, Batch& out);
 
  private:
+  absl::Status SortOut(uint64_t epoch);
+
   const Dataset& dataset_;
   const BatchPlan plan_;
+  std::vector<int32_t> labels_;  // of all examples, when the order needs them
   std::vector<uint32_t> order_;
   uint64_t order_epoch_ = 0;
 };

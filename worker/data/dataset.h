@@ -17,8 +17,9 @@ class Dataset {
   virtual ~Dataset() = default;
 
   virtual size_t examples() const = 0;
-  virtual size_t features() const = 0;  // floats of one example
-  virtual size_t classes() const = 0;   // labels are in [0, classes)
+  // Floats of one example; 0 where sparse models look it up by its index.
+  virtual size_t features() const = 0;
+  virtual size_t classes() const = 0;  // labels are in [0, classes)
 
   // Copies the examples `indices` in that order.
   //
@@ -33,8 +34,10 @@ class Dataset {
 // The examples of one step.
 struct Batch {
   size_t size = 0;
-  std::vector<float> features;  // [size, features]
-  std::vector<int32_t> labels;  // [size]
+  uint64_t number = 0;  // no other batch of the job has it; seeds draws
+  std::vector<uint32_t> indices;  // [size], in the data set
+  std::vector<float> features;    // [size, features]
+  std::vector<int32_t> labels;    // [size]
 };
 
 }  // namespace paramo

@@ -54,6 +54,20 @@ absl::Status GzipFile::Read(size_t bytes, std::vector<uint8_t>& out) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<size_t> GzipFile::ReadSome(size_t bytes, char* out) {
+  const size_t step = std::min(bytes, kStepBytes);
+  const int got = gzread(Handle(file_), out, static_cast<unsigned>(step));
+  if (got < 0) return Damaged("is damaged");
+  offset_ += static_cast<uint64_t>(got);
+  if (static_cast<size_t>(got) < step) {
+    // A gzip stream that stops in the middle is no error of gzread's.
+    int code = Z_OK;
+    gzerror(Handle(file_), &code);
+    if (code == Z_BUF_ERROR) return Damaged("ends too early");
+  }
+  return static_cast<size_t>(got);
+}
+
 absl::Status GzipFile::ExpectEnd() {
   char extra;
   const int got = gzread(Handle(file_), &extra, 1);

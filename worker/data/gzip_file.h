@@ -25,6 +25,10 @@ class GzipFile {
   // Errors: DATA_LOSS  the file ends first, or is damaged
   absl::Status Read(size_t bytes, std::vector<uint8_t>& out);
 
+  // Up to `bytes` into `out`; 0 at the end.
+  // Errors: DATA_LOSS  the file is damaged or cut off
+  absl::StatusOr<size_t> ReadSome(size_t bytes, char* out);
+
   // DATA_LOSS when anything follows.
   absl::Status ExpectEnd();
 

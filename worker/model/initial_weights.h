@@ -15,4 +15,8 @@ namespace paramo {
 std::vector<float> InitialWeights(const TensorInfo& tensor, uint64_t seed,
                                   size_t block);
 
+// One row uniform in [-width, width), for a table with that seed.
+void UniformRow(float width, uint64_t seed, uint64_t key,
+                absl::Span<float> row);
+
 }  // namespace paramo

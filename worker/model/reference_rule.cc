@@ -37,53 +37,66 @@ ReferenceRule::ReferenceRule(const std::string& rule,
   }
   if (rule != "sgd") first_.resize(elements);
   if (rule == "adam") second_.resize(elements);
+  lr_ = Parameter("lr");
+  if (rule == "momentum") keep_ = Parameter("momentum");
+  if (rule == "adagrad" || rule == "adam") eps_ = Parameter("eps");
 }
 
 float ReferenceRule::Parameter(const char* name) const {
   return static_cast<float>(parameters_.at(name));
 }
 
-// Every fma below is one rounding, where the papers write a product and a sum.
 void ReferenceRule::Apply(absl::Span<const float> gradient,
                           absl::Span<float> values) {
+  Step(0, ++step_, gradient, values);
+}
+
+void ReferenceRule::ApplyRow(size_t row, absl::Span<const float> gradient,
+                             absl::Span<float> values) {
+  if (row >= row_steps_.size()) row_steps_.resize(row + 1);
+  Step(row * values.size(), ++row_steps_[row], gradient, values);
+}
+
+// Every fma below is one rounding, where the papers write a product and a sum.
+void ReferenceRule::Step(size_t begin, uint32_t step,
+                         absl::Span<const float> gradient,
+                         absl::Span<float> values) {
   PARAMO_CHECK(gradient.size() == values.size());
+  PARAMO_CHECK(rule_ == "sgd" || begin + values.size() <= first_.size());
   const size_t n = values.size();
-  const float lr = Parameter("lr");
-  ++step_;
+  float* first = first_.data() + begin;
   if (rule_ == "sgd") {
     for (size_t i = 0; i < n; ++i) {
-      values[i] = std::fma(-lr, gradient[i], values[i]);
+      values[i] = std::fma(-lr_, gradient[i], values[i]);
     }
   } else if (rule_ == "momentum") {  // Sutskever et al. 2013
-    const float keep = Parameter("momentum");
     for (size_t i = 0; i < n; ++i) {
-      first_[i] = std::fma(keep, first_[i], gradient[i]);
-      values[i] = std::fma(-lr, first_[i], values[i]);
+      first[i] = std::fma(keep_, first[i], gradient[i]);
+      values[i] = std::fma(-lr_, first[i], values[i]);
     }
   } else if (rule_ == "adagrad") {  // Duchi, Hazan, Singer 2011
-    const float eps = Parameter("eps");
     for (size_t i = 0; i < n; ++i) {
-      first_[i] = std::fma(gradient[i], gradient[i], first_[i]);
-      const float step = gradient[i] / (std::sqrt(first_[i]) + eps);
-      values[i] = std::fma(-lr, step, values[i]);
+      first[i] = std::fma(gradient[i], gradient[i], first[i]);
+      const float ratio = gradient[i] / (std::sqrt(first[i]) + eps_);
+      values[i] = std::fma(-lr_, ratio, values[i]);
     }
   } else {  // adam: Kingma, Ba 2015, Alg. 1
     const double beta1 = parameters_.at("beta1");
     const double beta2 = parameters_.at("beta2");
     const float rate =
-        static_cast<float>(parameters_.at("lr") / (1 - std::pow(beta1, step_)));
-    const float scale = static_cast<float>(1 / (1 - std::pow(beta2, step_)));
+        static_cast<float>(parameters_.at("lr") / (1 - std::pow(beta1, step)));
+    const float scale = static_cast<float>(1 / (1 - std::pow(beta2, step)));
     const float keep1 = static_cast<float>(beta1);
     const float keep2 = static_cast<float>(beta2);
     const float add1 = static_cast<float>(1 - beta1);
     const float add2 = static_cast<float>(1 - beta2);
-    const float eps = Parameter("eps");
+    float* second = second_.data() + begin;
     for (size_t i = 0; i < n; ++i) {
       const float g = gradient[i];
-      first_[i] = std::fma(keep1, first_[i], add1 * g);
-      second_[i] = std::fma(keep2, second_[i], add2 * g * g);
-      const float root = std::sqrt(second_[i] * scale) + eps;
-      values[i] = std::fma(-rate, first_[i] / root, values[i]);
+      first[i] = std::fma(keep1, first[i], add1 * g);
+      second[i] = std::fma(keep2, second[i], add2 * g * g);
+      const float root = std::sqrt(second[i] * scale) + eps_;
+      values[i] = std::fma(-rate, first[i] / root, values[i]);
     }
   }
 }

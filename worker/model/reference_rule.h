@@ -39,14 +39,26 @@ class ReferenceRule {
   // One step. Shapes: gradient and values [elements].
   void Apply(absl::Span<const float> gradient, absl::Span<float> values);
 
+  // One step of row `row` alone; adam counts the steps of each row.
+  // Shapes: gradient and values [dim]; elements is a multiple of dim.
+  void ApplyRow(size_t row, absl::Span<const float> gradient,
+                absl::Span<float> values);
+
  private:
   float Parameter(const char* name) const;
+  // Elements [begin, begin + values.size()) of the memory; `step` from 1.
+  void Step(size_t begin, uint32_t step, absl::Span<const float> gradient,
+            absl::Span<float> values);
 
   std::string rule_;
   std::map<std::string, double> parameters_;
   std::vector<float> first_;   // momentum's velocity, adagrad's sum, adam's m
   std::vector<float> second_;  // adam's v
+  float lr_ = 0;
+  float keep_ = 0;  // momentum's
+  float eps_ = 0;
   uint32_t step_ = 0;
+  std::vector<uint32_t> row_steps_;
 };
 
 }  // namespace paramo

@@ -18,6 +18,7 @@ constexpr size_t kLayersMax = 64;
 constexpr int64_t kLayerMax = 65536;
 constexpr int64_t kBatchMax = 65536;
 constexpr int64_t kEpochsMax = 1'000'000;
+constexpr int64_t kNegativesMax = 1000;
 // Leaves room for ".w0" and the like behind it.
 constexpr size_t kPrefixBytesMax = kTableNameBytesMax - 28;
 
@@ -40,17 +41,24 @@ void CheckName(YamlMap& map, const char* key, const std::string& name,
 }
 
 void ReadData(YamlMap& data, JobFile& job) {
-  std::string format;
-  data.Choice("format", format, {"idx"}).Required();
-  data.Text("dir", job.data_dir).Required();
+  data.Choice("format", job.data_format, {"idx", "libsvm", "debgraph"})
+      .Required();
+  if (job.data_format == "idx") {
+    data.Text("dir", job.data_dir).Required();
+  } else {
+    data.Text("file", job.data_file).Required();
+  }
+  std::string partition = "random";
+  data.Choice("partition", partition, {"random", "stratified", "contiguous"});
+  job.partition = partition == "stratified"   ? Partition::kStratified
+                  : partition == "contiguous" ? Partition::kContiguous
+                                              : Partition::kRandom;
   data.Int("global_batch", job.global_batch, {1, kBatchMax}).Required();
   data.Int("batches_per_data_shard", job.batches_per_data_shard,
            {1, kBatchMax});
 }
 
-void ReadModel(YamlMap& model, JobFile& job) {
-  std::string kind;
-  model.Choice("kind", kind, {"mlp", "softmax"}).Required();
+void ReadLayers(YamlMap& model, JobFile& job) {
   model
       .List("layers",
             [&](const YamlNode& node) -> absl::Status {
@@ -66,10 +74,27 @@ void ReadModel(YamlMap& model, JobFile& job) {
     model.Fail(layers->Error(
         absl::StrCat("give 2 to ", kLayersMax,
                      " sizes, from inputs to classes, such as [784, 10]")));
-  } else if (kind == "softmax" && job.layers.size() != 2) {
+  } else if (job.model_kind == "softmax" && job.layers.size() != 2) {
     model.Fail(layers->Error(
         "softmax has no hidden layers: give [inputs, classes], or set "
         "model.kind to mlp"));
+  }
+}
+
+// The kinds that learn from data of the job's format.
+std::vector<std::string> KindsFor(const JobFile& job) {
+  if (job.data_format == "libsvm") return {"logistic"};
+  if (job.data_format == "debgraph") return {"link"};
+  return {"mlp", "softmax"};
+}
+
+void ReadModel(YamlMap& model, JobFile& job) {
+  model.Choice("kind", job.model_kind, KindsFor(job)).Required();
+  if (job.dense()) {
+    ReadLayers(model, job);
+  } else if (job.model_kind == "link") {
+    model.Int("dim", job.dim, {1, int64_t{kDimMax}});
+    model.Int("negatives", job.negatives, {1, kNegativesMax});
   }
 }
 
@@ -93,7 +118,7 @@ void ReadOptimizer(YamlMap& optimizer, JobFile& job) {
 void ReadTables(YamlMap& tables, JobFile& job) {
   tables.Text("prefix", job.table_prefix);
   CheckName(tables, "prefix", job.table_prefix, kPrefixBytesMax);
-  tables.Int("block", job.table_block, {1, int64_t{kDimMax}});
+  if (job.dense()) tables.Int("block", job.table_block, {1, int64_t{kDimMax}});
 }
 
 }  // namespace
@@ -105,6 +130,7 @@ BatchPlan JobFile::Plan(size_t examples) const {
   plan.batch_examples = worker_batch();
   plan.batches_per_data_shard = batches_per_data_shard;
   plan.epochs = epochs;
+  plan.partition = partition;
   return plan;
 }
 

@@ -22,11 +22,17 @@ struct JobFile {
   uint64_t seed = 1;
   size_t workers = 0;
 
-  std::string data_dir;
+  std::string data_format;  // "idx", "libsvm" or "debgraph"
+  std::string data_dir;     // of idx
+  std::string data_file;    // of the others
+  Partition partition = Partition::kRandom;
   size_t global_batch = 0;  // examples of one round, over all workers
   size_t batches_per_data_shard = 4;
 
-  std::vector<size_t> layers;  // inputs, hidden layers, classes
+  std::string model_kind;      // "mlp" or "softmax"; "logistic"; "link"
+  std::vector<size_t> layers;  // dense: inputs, hidden layers, classes
+  size_t dim = 32;             // link: floats of a row
+  size_t negatives = 5;        // link: per edge
 
   std::string rule;
   std::map<std::string, double> rule_params;  // what the file sets
@@ -36,10 +42,13 @@ struct JobFile {
 
   std::string text;  // the file itself
 
+  // Whether the model's parameters are whole tensors.
+  bool dense() const { return data_format.empty() || data_format == "idx"; }
   size_t worker_batch() const { return global_batch / workers; }
   BatchPlan Plan(size_t examples) const;
 
-  // Seed of the initializer of tensor `index`; never 0, which would mean "any".
+  // Seed of the initializer of tensor or table `index`; never 0, which would
+  // mean "any".
   uint64_t TensorSeed(size_t index) const;
 };
 

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "worker/data/dataset.h"
 #include "worker/model/model.h"
+#include "worker/model/sparse_model.h"
 #include "worker/step/job_file.h"
 
 namespace paramo {
@@ -21,10 +22,10 @@ struct ReferenceEpoch {
 };
 
 struct ReferenceResult {
-  double metric = 0;  // accuracy of the final weights on the test data
+  double metric = 0;  // of the final weights on held-out data
   double loss = 0;    // mean over the last epoch's rounds
   size_t rounds = 0;
-  std::vector<std::vector<float>> weights;  // as Model::tensors()
+  std::vector<std::vector<float>> weights;  // by tensor, or by table
 };
 
 // Trains by the rounds of bsp, whatever the job's sync is. Rank r of `workers`
@@ -40,6 +41,12 @@ struct ReferenceResult {
 // Threads: one; borrows everything.
 absl::StatusOr<ReferenceResult> TrainReference(
     const JobFile& job, Model& model, const Dataset& train, const Dataset& test,
+    const std::function<void(const ReferenceEpoch&)>& on_epoch);
+
+// The same for a sparse model; a round changes the rows that it touches. An
+// async run, which has no rounds, is held against this too.
+absl::StatusOr<ReferenceResult> TrainSparseReference(
+    const JobFile& job, SparseModel& model, const Dataset& train,
     const std::function<void(const ReferenceEpoch&)>& on_epoch);
 
 }  // namespace paramo

@@ -43,37 +43,14 @@ DataFeed::LeaseCall LeaseFrom(Job& job) {
 
 }  // namespace
 
-TrainingBuffers::TrainingBuffers(const Model& model) {
-  for (const TensorInfo& tensor : model.tensors()) {
-    values.emplace_back(tensor.elements());
-    gradients[0].emplace_back(tensor.elements());
-    gradients[1].emplace_back(tensor.elements());
-  }
-  probe = values.back();
-}
-
 Trainer::Trainer(const TrainerOptions& options)
     : options_(options),
       file_(options.work->job),
+      work_(*options.step),
       job_(*options.job),
       stats_at_start_(options.cluster->stats()),
       clock_(options.job->first_clock()),
-      last_step_at_(time_.Now()) {
-  TrainingBuffers& buffers = *options.buffers;
-  PARAMO_CHECK(options_.tensors.size() == buffers.values.size());
-  for (size_t t = 0; t < options_.tensors.size(); ++t) {
-    const Tensor& tensor = options_.tensors[t];
-    pull_parts_.emplace_back(tensor, std::span<float>(buffers.values[t]));
-    values_.push_back(buffers.values[t]);
-    for (int side = 0; side < 2; ++side) {
-      std::vector<float>& gradient = buffers.gradients[side][t];
-      push_parts_[side].emplace_back(tensor, std::span<const float>(gradient));
-      gradients_[side].push_back(absl::MakeSpan(gradient));
-    }
-  }
-  probe_parts_.emplace_back(options_.tensors.back(),
-                            std::span<float>(buffers.probe));
-}
+      last_step_at_(time_.Now()) {}
 
 Trainer::~Trainer() {
   feed_.reset();
@@ -107,7 +84,7 @@ absl::Status Trainer::Loop() {
   feed_ = std::make_unique<DataFeed>(
       *options_.work->train, file_.Plan(options_.work->train->examples()),
       LeaseFrom(job_));
-  StartPull(clock_, PullKind::kAll);
+  if (work_.pulls_ahead()) StartPull(clock_, PullKind::kAll);
   DataFeed::Item item;
   last_step_at_ = time_.Now();
   while (!stopping()) {
@@ -138,7 +115,10 @@ absl::Status Trainer::Loop() {
 
 absl::Status Trainer::Step(const DataFeed::Item& item) {
   PARAMO_RETURN_IF_ERROR(AwaitPull());
-  if (pull_kind_ == PullKind::kProbe) {  // there is data again
+  // Without a pull made ahead there is only a probe, or none.
+  const bool pulled = pull_kind_ == PullKind::kAll && work_.pulls_ahead();
+  work_.Prepare(item.batch, side_);
+  if (!pulled) {
     StartPull(clock_, PullKind::kAll);
     PARAMO_RETURN_IF_ERROR(AwaitPull());
   }
@@ -148,9 +128,7 @@ absl::Status Trainer::Step(const DataFeed::Item& item) {
     PARAMO_RETURN_IF_ERROR(EvaluateIfLowest(epoch));
   }
   epoch_ = epoch;
-  const int side = clock_ % 2;
-  const double loss =
-      options_.work->model->Gradients(values_, item.batch, gradients_[side]);
+  const double loss = work_.Gradients(item.batch, side_);
   if (!std::isfinite(loss)) {
     return absl::OutOfRangeError(
         absl::StrCat("the loss is not finite at step ", clock_,
@@ -158,16 +136,17 @@ absl::Status Trainer::Step(const DataFeed::Item& item) {
   }
   PARAMO_RETURN_IF_ERROR(SettlePush());
   const auto examples = static_cast<uint32_t>(item.batch.size);
-  StartPush(push_parts_[side], examples,
+  StartPush(work_.PushParts(side_), examples,
             MakeDataPosition(item.id.data_shard, item.id.batch + 1));
   push_has_batch_ = true;
   pushed_ = item.id;
+  side_ = 1 - side_;
 
   progress_.examples += examples;
   const absl::Duration now = time_.Now();
   meter_.Add(now, loss, now - last_step_at_);
   last_step_at_ = now;
-  StartPull(clock_, PullKind::kAll);
+  if (work_.pulls_ahead()) StartPull(clock_, PullKind::kAll);
   return absl::OkStatus();
 }
 
@@ -190,8 +169,9 @@ void Trainer::StartPull(uint64_t clock, PullKind kind) {
   PARAMO_CHECK(!pull_.valid());
   pull_clock_ = clock;
   pull_kind_ = kind;
-  pull_ = job_.PullAsync(kind == PullKind::kAll ? pull_parts_ : probe_parts_,
-                         clock);
+  pull_ = job_.PullAsync(
+      kind == PullKind::kAll ? work_.PullParts(side_) : work_.ProbeParts(),
+      clock);
 }
 
 // What was pulled is in the buffers after this. A pull that fails for the

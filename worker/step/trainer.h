@@ -6,6 +6,9 @@
 //   at
 //            |      pull t+1 |      pull t+2 |       the servers for round t
 //
+// A sparse model knows what to pull only when it has the batch: its pull of t+1
+// comes before compute t+1, and the push of t is on its way meanwhile.
+//
 // Under bsp a worker without data contributes empty steps, so that nobody
 // waits for it and it is there to take over the data of one that dies.
 #pragma once
@@ -23,26 +26,16 @@
 #include "paramo/job.h"
 #include "worker/step/data_feed.h"
 #include "worker/step/step_meter.h"
+#include "worker/step/step_work.h"
 #include "worker/step/workload.h"
 
 namespace paramo {
 
-// What pulls write and pushes read. Both may go on after a failure, so the
-// buffers must outlive the Cluster.
-struct TrainingBuffers {
-  explicit TrainingBuffers(const Model& model);
-
-  std::vector<std::vector<float>> values;        // as Model::tensors()
-  std::vector<std::vector<float>> gradients[2];  // of this step, of the last
-  std::vector<float> probe;                      // the last tensor, unused
-};
-
 struct TrainerOptions {
-  Workload* work = nullptr;
-  TrainingBuffers* buffers = nullptr;
+  const Workload* work = nullptr;
+  StepWork* step = nullptr;  // opened on `cluster`
   Cluster* cluster = nullptr;
   Job* job = nullptr;
-  std::vector<Tensor> tensors;              // as Model::tensors()
   const std::atomic<bool>* stop = nullptr;  // set: end after this step
   std::string weights_file;                 // of the final weights, or empty
 };
@@ -69,7 +62,7 @@ class Trainer {
   absl::Status StepWithoutData();
   absl::Status Finish();
 
-  // A probe brings one small tensor, only to learn that a round has closed.
+  // A probe brings one small part, only to learn that a round has closed.
   enum class PullKind { kAll, kProbe };
   void StartPull(uint64_t clock, PullKind kind);
   absl::Status AwaitPull();
@@ -88,16 +81,13 @@ class Trainer {
   // Fixed at construction.
   const TrainerOptions options_;
   const JobFile& file_;
+  StepWork& work_;
   Job& job_;
   const SteadyClock time_;
   const ClusterStats stats_at_start_;
-  std::vector<PullPart> pull_parts_;
-  std::vector<PullPart> probe_parts_;
-  std::vector<PushPart> push_parts_[2];
-  std::vector<absl::Span<const float>> values_;
-  std::vector<absl::Span<float>> gradients_[2];
 
   uint64_t clock_;       // of the step being worked on
+  int side_ = 0;         // its buffers: the other ones are being pushed
   Future<Status> pull_;  // of pull_clock_; invalid once its values are here
   uint64_t pull_clock_ = 0;
   PullKind pull_kind_ = PullKind::kAll;

@@ -7,9 +7,7 @@
 #include "common/base/log.h"
 #include "common/base/status.h"
 #include "worker/step/client_status.h"
-#include "worker/step/evaluate.h"
 #include "worker/step/trainer.h"
-#include "worker/step/weights_file.h"
 
 namespace paramo {
 namespace {
@@ -80,12 +78,11 @@ absl::StatusOr<bool> Trainer::TryToEnd() {
   if (report->metric_epoch >= static_cast<double>(file_.epochs)) return true;
   if (LowestLive(*report) != job_.rank()) return false;
   // At a clock that nobody holds up any more.
-  StartPull(0, PullKind::kAll);
+  if (work_.pulls_ahead()) StartPull(0, PullKind::kAll);
   PARAMO_RETURN_IF_ERROR(AwaitPull());
   PARAMO_RETURN_IF_ERROR(Evaluate(file_.epochs));
   if (!options_.weights_file.empty()) {
-    PARAMO_RETURN_IF_ERROR(
-        SaveWeights(options_.weights_file, *options_.work->model, values_));
+    PARAMO_RETURN_IF_ERROR(work_.Save(options_.weights_file));
   }
   return true;  // Leave() takes the figure along
 }
@@ -102,13 +99,11 @@ absl::Status Trainer::EvaluateIfLowest(uint64_t epochs_done) {
 }
 
 absl::Status Trainer::Evaluate(uint64_t epochs_done) {
-  PARAMO_ASSIGN_OR_RETURN(
-      progress_.metric,
-      Accuracy(*options_.work->model, values_, *options_.work->test));
-  progress_.metric_name = kMetricName;
+  PARAMO_ASSIGN_OR_RETURN(progress_.metric, work_.Evaluate());
+  progress_.metric_name = options_.work->metric_name;
   progress_.metric_epoch = static_cast<double>(epochs_done);
   LogInfo("after epoch %d of %d: %s %.4f", epochs_done, file_.epochs,
-          kMetricName, progress_.metric);
+          progress_.metric_name, progress_.metric);
   last_report_at_ = -absl::InfiniteDuration();
   ReportProgress();
   return absl::OkStatus();

@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "worker/model/model.h"
+#include "worker/model/sparse_model.h"
 
 namespace paramo {
 
@@ -13,5 +14,11 @@ namespace paramo {
 // Errors: those of the file system, with the file's name.
 absl::Status SaveWeights(const std::string& file, const Model& model,
                          ConstTensors weights);
+
+// The same for a sparse model: two arrays per table, NAME_keys u64 [n] and
+// NAME_values f32 [n, dim].
+// Shapes: rows as whole tables.
+absl::Status SaveRows(const std::string& file, const SparseModel& model,
+                      ConstRows rows);
 
 }  // namespace paramo

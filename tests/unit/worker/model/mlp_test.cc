@@ -82,7 +82,10 @@ TEST_F(MlpTest, SoftmaxRegressionByHand) {
   auto model = MakeMlp({2, 2}, *compute_);
   Buffers buffers(*model);
   buffers.values = {{1, 0, 0, 1}, {0, 1}};
-  Batch batch{1, {1, 2}, {0}};
+  Batch batch;
+  batch.size = 1;
+  batch.features = {1, 2};
+  batch.labels = {0};
   double loss = model->Gradients(buffers.Values(), batch, buffers.Gradients());
   const double p1 = std::exp(2.0) / (1 + std::exp(2.0));
   EXPECT_NEAR(loss, std::log(1 + std::exp(2.0)), 1e-6);

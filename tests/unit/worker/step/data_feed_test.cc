@@ -70,9 +70,9 @@ class Leases {
     }
     return done_[data_shard] == batches;
   }
-  uint32_t max_want() {
+  uint32_t first_want() {
     MutexLock lock(mu_);
-    return max_want_;
+    return first_want_;
   }
   std::vector<uint64_t> finished() {
     MutexLock lock(mu_);
@@ -85,7 +85,7 @@ class Leases {
     MutexLock lock(mu_);
     called_.NotifyAll();
     if (!failure_.ok()) return failure_;
-    max_want_ = std::max(max_want_, want);
+    if (first_want_ == 0) first_want_ = want;
     size_t open = 0;
     for (const DataLease& lease : held) {
       done_[lease.data_shard] = lease.batches_done;
@@ -106,7 +106,7 @@ class Leases {
   std::vector<DataLease> offered_;
   bool exhausted_ = false;
   absl::Status failure_;
-  uint32_t max_want_ = 0;
+  uint32_t first_want_ = 0;
   std::map<uint64_t, uint32_t> done_;
   std::vector<uint64_t> finished_;
 };
@@ -160,7 +160,7 @@ TEST(DataFeed, HoldsTwoLeasesAheadOfTheOneBeingRead) {
   DataFeed feed(numbers, Plan(), leases.Call());
   DataFeed::Item item;
   ASSERT_EQ(*feed.Next(kLong, item), State::kBatch);
-  EXPECT_EQ(leases.max_want(), 3u);
+  EXPECT_EQ(leases.first_want(), 3u);
 }
 
 TEST(DataFeed, ResumesWhereTheDeadWorkerStood) {

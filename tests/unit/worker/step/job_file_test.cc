@@ -113,7 +113,8 @@ TEST(JobFile, ReadsAsyncAndHyperParameters) {
 }
 
 TEST(JobFile, ErrorsNameLineAndSuggestion) {
-  EXPECT_THAT(ErrorOf(With("epochs:", "epoch:")), HasSubstr("epoch"));
+  EXPECT_THAT(ErrorOf(With("epochs:", "epoch:")),
+              HasSubstr("did you mean `epochs`"));
   EXPECT_THAT(ErrorOf(With("seed:", "sede:")),
               AllOf(HasSubstr("job.yaml:5:"), HasSubstr("seed")));
   EXPECT_THAT(ErrorOf(With("  block:", "  blok:")),
@@ -168,6 +169,54 @@ TEST(JobFile, RefusesWhatIsNotAMap) {
   EXPECT_THAT(ErrorOf(With("optimizer:\n  rule: momentum\n  lr: 0.05",
                            "optimizer: sgd")),
               HasSubstr("job.yaml:15"));
+}
+
+const char kLink[] =
+    "version: 1\njob: g\nsync: async\nepochs: 1\nworkers: 1\n"
+    "data: {format: debgraph, file: /d, global_batch: 8, partition: "
+    "contiguous}\n"
+    "model: {kind: link, dim: 16, negatives: 3}\n"
+    "optimizer: {rule: adagrad, lr: 0.1}\n";
+
+TEST(JobFile, ReadsSparseJobs) {
+  auto job = ParseJobFile(kLink, "job.yaml");
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_FALSE(job->dense());
+  EXPECT_EQ(job->data_format, "debgraph");
+  EXPECT_EQ(job->data_file, "/d");
+  EXPECT_EQ(job->partition, Partition::kContiguous);
+  EXPECT_EQ(job->Plan(10).partition, Partition::kContiguous);
+  EXPECT_EQ(job->model_kind, "link");
+  EXPECT_EQ(job->dim, 16u);
+  EXPECT_EQ(job->negatives, 3u);
+  job = ParseJobFile(
+      absl::StrReplaceAll(kLink, {{"debgraph", "libsvm"},
+                                  {"link, dim: 16, negatives: 3", "logistic"},
+                                  {"contiguous", "stratified"}}),
+      "job.yaml");
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->partition, Partition::kStratified);
+  EXPECT_EQ(job->model_kind, "logistic");
+}
+
+TEST(JobFile, RefusesKeysOfOtherFormatsAndKinds) {
+  for (const auto& [from, to] :
+       std::vector<std::pair<std::string, std::string>>{
+           {"file: /d", "dir: /d"},
+           {"kind: link", "kind: logistic"},
+           {"kind: link", "kind: mlp"},
+           {"dim: 16", "layers: [1, 2]"},
+           {"dim: 16", "dim: 0"},
+           {"dim: 16", "dim: 65537"},
+           {"negatives: 3", "negatives: 0"},
+           {"negatives: 3", "negatives: 1001"},
+           {"contiguous", "sorted"},
+           {"debgraph", "libsvm"},  // whose model is not link
+           {"lr: 0.1}\n", "lr: 0.1}\ntables: {block: 8}\n"}}) {
+    const std::string text = absl::StrReplaceAll(kLink, {{from, to}});
+    ASSERT_NE(text, kLink) << from;
+    EXPECT_THAT(ErrorOf(text), HasSubstr("job.yaml:")) << to;
+  }
 }
 
 TEST(JobFile, MissingFileIsNotFound) {
