@@ -1,6 +1,10 @@
 #include "client/cli/describe.h"
 
+#include <algorithm>
+#include <iterator>
 #include <map>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -118,16 +122,68 @@ Records JobRecords(const v1::ListJobsReply& jobs) {
 
 Records WorkerRecords(const v1::JobReport& job) {
   Records records({"worker", "host", "pid", "state", "clock", "examples",
-                   "loss", "step_ms_p50", "step_ms_p99", "silent_ms"});
+                   "loss", "step_ms_p50", "step_ms_p99", "input_ms", "pull_ms",
+                   "compute_ms", "push_ms", "silent_ms"});
   for (const v1::WorkerReport& worker : job.workers()) {
     const v1::WorkerProgress& progress = worker.progress();
     records.Add({worker.worker(), worker.host(), worker.pid(),
                  worker.live() ? "live" : worker.left_because(),
                  progress.clock(), progress.examples(), progress.loss(),
                  progress.step_ms_p50(), progress.step_ms_p99(),
+                 progress.input_ms(), progress.pull_ms(),
+                 progress.compute_ms(), progress.push_ms(),
                  worker.silent_ms()});
   }
   return records;
+}
+
+namespace {
+
+// What a worker spends its own time on; waiting for others is in its pulls.
+double OwnMs(const v1::WorkerProgress& progress) {
+  return progress.input_ms() + progress.compute_ms();
+}
+
+std::string LargestPart(const v1::WorkerProgress& progress) {
+  const std::pair<double, const char*> parts[] = {
+      {progress.input_ms(), "reading its data"},
+      {progress.pull_ms(), "waiting for parameters"},
+      {progress.compute_ms(), "computing"},
+      {progress.push_ms(), "waiting for pushes to be answered"}};
+  return std::max_element(std::begin(parts), std::end(parts))->second;
+}
+
+}  // namespace
+
+// A worker counts as slow when its own time is half again the median's.
+std::string StepVerdict(const v1::JobReport& job) {
+  std::vector<const v1::WorkerReport*> live;
+  for (const v1::WorkerReport& worker : job.workers()) {
+    if (worker.live() && worker.progress().step_ms_p50() > 0) {
+      live.push_back(&worker);
+    }
+  }
+  if (live.empty()) return "";
+  std::sort(live.begin(), live.end(), [](const auto* a, const auto* b) {
+    return OwnMs(a->progress()) < OwnMs(b->progress());
+  });
+  const v1::WorkerReport& median = *live[(live.size() - 1) / 2];
+  const v1::WorkerReport& slowest = *live.back();
+  std::string text = absl::StrFormat(
+      "a step takes %.1f ms, most of it %s", median.progress().step_ms_p50(),
+      LargestPart(median.progress()));
+  if (live.size() > 1 &&
+      OwnMs(slowest.progress()) > 1.5 * OwnMs(median.progress())) {
+    absl::StrAppendFormat(
+        &text, "; worker %d is slow: %.1f ms of its own per step against %.1f",
+        slowest.worker(), OwnMs(slowest.progress()),
+        OwnMs(median.progress()));
+    const auto kind = job.spec().sync().kind();
+    if (kind == v1::Sync::BSP || kind == v1::Sync::SSP) {
+      absl::StrAppend(&text, ", and the others wait for it");
+    }
+  }
+  return text;
 }
 
 }  // namespace paramo::cli

@@ -29,5 +29,7 @@ void AddTable(const v1::Table& table, Records& records);
 Records EmptyTableRecords();
 Records JobRecords(const v1::ListJobsReply& jobs);
 Records WorkerRecords(const v1::JobReport& job);
+// Who is slow and what bounds the step, in words; empty while nobody steps.
+std::string StepVerdict(const v1::JobReport& job);
 
 }  // namespace paramo::cli

@@ -65,12 +65,15 @@ absl::StatusOr<std::string> JobText(const ClusterFlags& flags,
   if (flags.json()) {
     return absl::StrCat(
         "{\"job\": ", JobRecords(one).Json(), ", \"workers\": ", workers.Json(),
+        ", \"verdict\": ", JsonString(StepVerdict(*job)),
         ", \"batches_repeated\": ", job->batches_repeated(),
         ", \"error\": ", JsonString(job->error()),
         ", \"definition\": ", JsonString(job->spec().definition()), "}\n");
   }
+  const std::string verdict = StepVerdict(*job);
   return absl::StrCat(
       JobRecords(one).Table(), Section("workers", workers),
+      verdict.empty() ? "" : absl::StrCat("\n", verdict, "\n"),
       "\nbatches repeated ", job->batches_repeated(),
       job->error().empty()
           ? ""

@@ -16,6 +16,10 @@ WorkerProgress FromProto(const v1::WorkerProgress& in) {
   out.pull_bytes = in.pull_bytes();
   out.step_ms_p50 = in.step_ms_p50();
   out.step_ms_p99 = in.step_ms_p99();
+  out.input_ms = in.input_ms();
+  out.pull_ms = in.pull_ms();
+  out.compute_ms = in.compute_ms();
+  out.push_ms = in.push_ms();
   out.metric_name = in.metric_name();
   out.metric = in.metric();
   out.metric_epoch = in.metric_epoch();
@@ -112,6 +116,10 @@ void ToProto(const WorkerProgress& progress, v1::WorkerProgress& out) {
   out.set_pull_bytes(progress.pull_bytes);
   out.set_step_ms_p50(progress.step_ms_p50);
   out.set_step_ms_p99(progress.step_ms_p99);
+  out.set_input_ms(progress.input_ms);
+  out.set_pull_ms(progress.pull_ms);
+  out.set_compute_ms(progress.compute_ms);
+  out.set_push_ms(progress.push_ms);
   out.set_metric_name(progress.metric_name);
   out.set_metric(progress.metric);
   out.set_metric_epoch(progress.metric_epoch);

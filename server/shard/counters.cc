@@ -26,12 +26,21 @@ ShardCounters::ShardCounters(MetricsRegistry& r)
       held_pushes(r.AddGauge("paramo_held_pushes",
                              "Pushes waiting for an earlier number")),
       round_deadlines(r.AddGauge("paramo_round_deadlines",
-                                 "Open rounds that a deadline will close")) {
+                                 "Open rounds that a deadline will close")),
+      registry_(r) {
   for (size_t i = 0; i < refused.size(); ++i) {
     refused[i] = &r.AddCounter(
         "paramo_refused_total", "Sections and requests refused, by reason",
         {{"reason", wire::ReasonName(static_cast<wire::Reason>(i))}});
   }
+}
+
+Histogram& ShardCounters::StalenessOf(const std::string& job) {
+  return registry_.AddHistogram(
+      "paramo_push_staleness_clocks",
+      "Clocks that pushes ending a step are behind the fastest worker, counted "
+      "per shard",
+      /*unit=*/1, {{"job", job}});
 }
 
 }  // namespace paramo

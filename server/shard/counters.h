@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <string>
 
 #include "common/metrics/metrics.h"
 #include "common/wire/section.h"
@@ -11,6 +12,9 @@ namespace paramo {
 
 struct ShardCounters {
   explicit ShardCounters(MetricsRegistry& registry);
+
+  // How many clocks behind the fastest worker the pushes of a job are.
+  Histogram& StalenessOf(const std::string& job);
 
   Counter& push_rows;
   Counter& pull_rows;
@@ -28,6 +32,9 @@ struct ShardCounters {
   void CountRefusal(wire::Reason reason) {
     refused[static_cast<size_t>(reason)]->Add();
   }
+
+ private:
+  MetricsRegistry& registry_;
 };
 
 }  // namespace paramo

@@ -141,6 +141,8 @@ class Shard final : public CommitListener, public FlushSource {
     SyncSpec sync;
     std::unique_ptr<SyncPolicy> policy;
     RoundBuffer rounds;
+    // Of the pushes that end a step; null until a view names the job.
+    Histogram* staleness = nullptr;
     bool closing = false;  // a round's close record is under way
     // When the open round closes with what it has; infinite: no deadline runs.
     absl::Duration deadline = absl::InfiniteDuration();

@@ -74,6 +74,7 @@ void Shard::ApplyJob(const JobView& view) {
     job->policy = MakeSyncPolicy(view.sync);
   }
   job->name = view.name;
+  job->staleness = &options_.counters->StalenessOf(view.name);
   for (const MemberView& member : view.members) ApplyMember(*job, member);
 }
 

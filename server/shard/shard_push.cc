@@ -195,6 +195,11 @@ void Shard::ApplyPush(SectionTask* task, Session* session, Lsn lsn) {
   if (job != nullptr && header.end_of_clock()) {
     job->rounds.End(header.clock, membership->worker,
                     header.has(wire::kExamples) ? header.examples : 1);
+    const WorkerClock fastest = job->policy->FastestClock();
+    if (job->staleness != nullptr) {
+      job->staleness->Record(fastest > header.clock ? fastest - header.clock
+                                                    : 0);
+    }
     job->policy->EndClock(membership->worker, header.clock);
   }
   if (session != nullptr) session->Record(header, reply);

@@ -18,8 +18,9 @@ double Percentile(const std::vector<double>& sorted, double share) {
 
 }  // namespace
 
-void StepMeter::Add(absl::Duration now, double loss, absl::Duration step) {
-  steps_.push_back({now, loss, absl::ToDoubleMilliseconds(step)});
+void StepMeter::Add(absl::Duration now, double loss, absl::Duration step,
+                    const StepTimes& times) {
+  steps_.push_back({now, loss, absl::ToDoubleMilliseconds(step), times});
   if (steps_.size() > kStepsMax) steps_.pop_front();
 }
 
@@ -30,11 +31,21 @@ StepMeter::Summary StepMeter::Summarize(absl::Duration now) {
   if (steps_.empty()) return {};
   Summary summary;
   std::vector<double> ms;
+  StepTimes sum;
   for (const Step& step : steps_) {
     summary.loss += step.loss;
     ms.push_back(step.ms);
+    sum.input += step.times.input;
+    sum.pull += step.times.pull;
+    sum.compute += step.times.compute;
+    sum.push += step.times.push;
   }
-  summary.loss /= static_cast<double>(steps_.size());
+  const auto count = static_cast<double>(steps_.size());
+  summary.loss /= count;
+  summary.input_ms = absl::ToDoubleMilliseconds(sum.input) / count;
+  summary.pull_ms = absl::ToDoubleMilliseconds(sum.pull) / count;
+  summary.compute_ms = absl::ToDoubleMilliseconds(sum.compute) / count;
+  summary.push_ms = absl::ToDoubleMilliseconds(sum.push) / count;
   std::sort(ms.begin(), ms.end());
   summary.step_ms_p50 = Percentile(ms, 0.50);
   summary.step_ms_p99 = Percentile(ms, 0.99);

@@ -9,16 +9,30 @@
 
 namespace paramo {
 
+// Where the time of one step went. Computing hides what overlaps with it, so
+// the parts need not add up to the step.
+struct StepTimes {
+  absl::Duration input;    // waiting for the batch
+  absl::Duration pull;     // waiting for parameters
+  absl::Duration compute;
+  absl::Duration push;     // waiting for the answer to the last push
+};
+
 // Pure: time is an argument. Threads: one.
 class StepMeter {
  public:
   struct Summary {
-    double loss = 0;  // mean over the window
+    double loss = 0;  // mean over the window, as are the parts of the step
+    double input_ms = 0;
+    double pull_ms = 0;
+    double compute_ms = 0;
+    double push_ms = 0;
     double step_ms_p50 = 0;
     double step_ms_p99 = 0;
   };
 
-  void Add(absl::Duration now, double loss, absl::Duration step);
+  void Add(absl::Duration now, double loss, absl::Duration step,
+           const StepTimes& times);
 
   // Over the steps of the last second, at most the newest 1,024; when there
   // are none, over the newest one.
@@ -29,6 +43,7 @@ class StepMeter {
     absl::Duration at;
     double loss;
     double ms;
+    StepTimes times;
   };
   std::deque<Step> steps_;  // oldest first
 };

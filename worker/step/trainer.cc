@@ -89,7 +89,9 @@ absl::Status Trainer::Loop() {
   last_step_at_ = time_.Now();
   while (!stopping()) {
     ReportProgress();
+    const absl::Duration asked = time_.Now();
     auto state = feed_->Next(absl::FromChrono(kSlice), item);
+    times_.input += time_.Now() - asked;
     if (absl::IsNotFound(state.status())) {
       return absl::AbortedError(state.status().message());
     }
@@ -128,7 +130,9 @@ absl::Status Trainer::Step(const DataFeed::Item& item) {
     PARAMO_RETURN_IF_ERROR(EvaluateIfLowest(epoch));
   }
   epoch_ = epoch;
+  const absl::Duration computing = time_.Now();
   const double loss = work_.Gradients(item.batch, side_);
+  times_.compute += time_.Now() - computing;
   if (!std::isfinite(loss)) {
     return absl::OutOfRangeError(
         absl::StrCat("the loss is not finite at step ", clock_,
@@ -144,7 +148,7 @@ absl::Status Trainer::Step(const DataFeed::Item& item) {
 
   progress_.examples += examples;
   const absl::Duration now = time_.Now();
-  meter_.Add(now, loss, now - last_step_at_);
+  meter_.Add(now, loss, now - last_step_at_, std::exchange(times_, {}));
   last_step_at_ = now;
   if (work_.pulls_ahead()) StartPull(clock_, PullKind::kAll);
   return absl::OkStatus();
@@ -179,9 +183,11 @@ void Trainer::StartPull(uint64_t clock, PullKind kind) {
 absl::Status Trainer::AwaitPull() {
   for (;;) {
     if (!pull_.valid()) return absl::OkStatus();
+    const absl::Duration waiting = time_.Now();
     while (!pull_.wait_for(kSlice)) {
       if (stopping()) return absl::CancelledError("asked to stop");
     }
+    times_.pull += time_.Now() - waiting;
     const absl::Status status = FromClient(pull_.get());
     if (status.ok()) return absl::OkStatus();
     const bool may_pass =
@@ -210,9 +216,11 @@ void Trainer::StartPush(const std::vector<PushPart>& parts, uint32_t examples,
 // Waits for the answer of the push in flight, if there is one.
 absl::Status Trainer::SettlePush() {
   if (!push_.valid()) return absl::OkStatus();
+  const absl::Duration waiting = time_.Now();
   while (!push_.wait_for(kSlice)) {
     if (stopping()) return absl::CancelledError("asked to stop");
   }
+  times_.push += time_.Now() - waiting;
   const Result<PushAck> ack = push_.get();
   if (!ack.ok()) return FromClient(ack.status());
   if (push_has_batch_) feed_->Acknowledged(pushed_);

@@ -117,6 +117,10 @@ void Trainer::ReportProgress() {
   progress_.loss = steps.loss;
   progress_.step_ms_p50 = steps.step_ms_p50;
   progress_.step_ms_p99 = steps.step_ms_p99;
+  progress_.input_ms = steps.input_ms;
+  progress_.pull_ms = steps.pull_ms;
+  progress_.compute_ms = steps.compute_ms;
+  progress_.push_ms = steps.push_ms;
   // Pushes are most of what is sent and pulls of what is received: the other
   // half of each is headers.
   const ClusterStats stats = options_.cluster->stats();
