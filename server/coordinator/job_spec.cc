@@ -114,7 +114,7 @@ std::string DescribeDifference(const v1::JobSpec& there,
           asked.batches_per_data_shard());
   compare("lease_ms", there.lease_ms(), asked.lease_ms());
   if (there.definition() != asked.definition()) {
-    found.push_back("the definitions differ");
+    found.push_back(absl::StrCat("definition", ": the two differ"));
   }
   return absl::StrJoin(found, "; ");
 }
