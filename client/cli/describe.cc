@@ -130,9 +130,8 @@ Records WorkerRecords(const v1::JobReport& job) {
                  worker.live() ? "live" : worker.left_because(),
                  progress.clock(), progress.examples(), progress.loss(),
                  progress.step_ms_p50(), progress.step_ms_p99(),
-                 progress.input_ms(), progress.pull_ms(),
-                 progress.compute_ms(), progress.push_ms(),
-                 worker.silent_ms()});
+                 progress.input_ms(), progress.pull_ms(), progress.compute_ms(),
+                 progress.push_ms(), worker.silent_ms()});
   }
   return records;
 }
@@ -169,15 +168,14 @@ std::string StepVerdict(const v1::JobReport& job) {
   });
   const v1::WorkerReport& median = *live[(live.size() - 1) / 2];
   const v1::WorkerReport& slowest = *live.back();
-  std::string text = absl::StrFormat(
-      "a step takes %.1f ms, most of it %s", median.progress().step_ms_p50(),
-      LargestPart(median.progress()));
+  std::string text = absl::StrFormat("a step takes %.1f ms, most of it %s",
+                                     median.progress().step_ms_p50(),
+                                     LargestPart(median.progress()));
   if (live.size() > 1 &&
       OwnMs(slowest.progress()) > 1.5 * OwnMs(median.progress())) {
     absl::StrAppendFormat(
         &text, "; worker %d is slow: %.1f ms of its own per step against %.1f",
-        slowest.worker(), OwnMs(slowest.progress()),
-        OwnMs(median.progress()));
+        slowest.worker(), OwnMs(slowest.progress()), OwnMs(median.progress()));
     const auto kind = job.spec().sync().kind();
     if (kind == v1::Sync::BSP || kind == v1::Sync::SSP) {
       absl::StrAppend(&text, ", and the others wait for it");

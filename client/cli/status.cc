@@ -33,8 +33,7 @@ absl::StatusOr<std::string> StatusText(const ClusterFlags& flags) {
         ", \"shards\": ", state->shard_count(), ", \"unplaced\": ", unplaced,
         ", \"servers\": ", ServerRecords(*state).Json(),
         ", \"tables\": ", TableRecords(*state).Json(),
-        ", \"jobs\": ", jobs.ok() ? JobRecords(**jobs).Json() : "null",
-        "}\n");
+        ", \"jobs\": ", jobs.ok() ? JobRecords(**jobs).Json() : "null", "}\n");
   }
   return absl::StrCat(
       "cluster ", id, "  shards ", state->shard_count(),
@@ -42,9 +41,9 @@ absl::StatusOr<std::string> StatusText(const ClusterFlags& flags) {
       "  state version ", state->version(), "\n",
       Section("servers", ServerRecords(*state)),
       Section("tables", TableRecords(*state)),
-      jobs.ok() ? Section("jobs", JobRecords(**jobs))
-                : absl::StrCat("\njobs unknown: ", jobs.status().message(),
-                               "\n"));
+      jobs.ok()
+          ? Section("jobs", JobRecords(**jobs))
+          : absl::StrCat("\njobs unknown: ", jobs.status().message(), "\n"));
 }
 
 absl::StatusOr<std::string> JobListText(const ClusterFlags& flags) {

@@ -26,9 +26,9 @@ struct Part {
   // Empty for a dense tensor: position p is then key p.
   std::span<const uint64_t> keys;
   // [n, dim]; of a tensor the elements, so that the last row may be cut.
-  std::span<const float> grads;   // pushes
-  std::span<const float> pulled;  // pushes: as grads, or empty
-  std::span<float> rows;         // pulls
+  std::span<const float> grads;        // pushes
+  std::span<const float> pulled;       // pushes: as grads, or empty
+  std::span<float> rows;               // pulls
   std::shared_ptr<const Split> split;  // a tensor's is shared by all its calls
 
   uint32_t dim() const { return handle->info.spec.dim; }
@@ -68,9 +68,9 @@ enum class ParcelState : uint8_t {
 // How far a parcel has come. Owned by Delivery once the call has started.
 struct Progress {
   ParcelState state = ParcelState::kReady;
-  bool left = false;     // some attempt may have reached a server
+  bool left = false;  // some attempt may have reached a server
   int attempts = 0;
-  SeqNo seq = 0;         // 0 = none yet
+  SeqNo seq = 0;           // 0 = none yet
   absl::Duration due;      // kWaiting: not before
   bool wants_map = false;  // kWaiting: or as soon as a newer map is here
   // The last attempt: its request, shard configuration, and the session's
@@ -81,7 +81,7 @@ struct Progress {
   Lsn floor_lsn = 0;
   std::string endpoint;
   wire::SectionReplyHeader answer;
-  absl::Status error;    // why it was not answered well (the last time)
+  absl::Status error;  // why it was not answered well (the last time)
 };
 
 // Life: shared by Delivery, by requests in flight and by threads working on
@@ -89,7 +89,7 @@ struct Progress {
 struct Call {
   // Fixed before Start.
   std::vector<Part> parts;
-  std::vector<Parcel> parcels;  // pushes first
+  std::vector<Parcel> parcels;       // pushes first
   std::shared_ptr<Session> session;  // null: pulls without a session
   uint64_t clock = 0;
   uint32_t examples = 1;

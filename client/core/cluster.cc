@@ -64,8 +64,7 @@ Result<Table> Cluster::CreateTable(const TableSpec& spec) {
   if (!reply.ok()) {
     return FromAbsl(reply.status(), "create table", spec.name);
   }
-  return Core::MakeTable(
-      core_->view().AddTable(FromProto((*reply)->table())));
+  return Core::MakeTable(core_->view().AddTable(FromProto((*reply)->table())));
 }
 
 Result<Table> Cluster::OpenTable(const std::string& name) {
@@ -97,14 +96,15 @@ Result<Tensor> Cluster::OpenTensor(const std::string& name) {
   auto table = OpenTable(name);
   if (!table.ok()) return table.status();
   if (table->info().spec.shape.empty()) {
-    return InvalidSpec(name, absl::StrCat("table ", name, " is sparse, not a "
-                                                          "dense tensor"));
+    return InvalidSpec(name, absl::StrCat("table ", name,
+                                          " is sparse, not a "
+                                          "dense tensor"));
   }
   return Core::MakeTensor(core_->view().AddTable(table->info()));
 }
 
-Result<TableInfo> Cluster::AlterTable(
-    const std::string& name, const TableChanges& changes) {
+Result<TableInfo> Cluster::AlterTable(const std::string& name,
+                                      const TableChanges& changes) {
   v1::AlterTableRequest request;
   request.set_name(name);
   ToProto(changes, request);

@@ -46,9 +46,7 @@ class GrpcStateStream final : public StateStream {
     if (!reader_->Read(state.get())) return nullptr;
     return state;
   }
-  absl::Status Finish() override {
-    return ToAbsl(reader_->Finish(), address_);
-  }
+  absl::Status Finish() override { return ToAbsl(reader_->Finish(), address_); }
   void Cancel() override { context_.TryCancel(); }
 
  private:
@@ -104,10 +102,10 @@ Answer<Reply> Control::Ask(Method method, const Request& request,
       if (repeat == Repeat::kNo) return last;
     }
     if (not_coordinators == addresses_.size()) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "none of the addresses is a coordinator's (", addresses_[0],
-          addresses_.size() > 1 ? ", ..." : "",
-          "): add the coordinator's host:port to PARAMO_ADDRESS"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("none of the addresses is a coordinator's (",
+                       addresses_[0], addresses_.size() > 1 ? ", ..." : "",
+                       "): add the coordinator's host:port to PARAMO_ADDRESS"));
     }
     if (absl::Now() + pause >= deadline) return last;
     absl::SleepFor(pause);
@@ -176,8 +174,7 @@ Answer<v1::CreateTableReply> Control::CreateTable(const v1::TableSpec& spec,
                                                   absl::Duration timeout) {
   v1::CreateTableRequest request;
   *request.mutable_spec() = spec;
-  return Ask<v1::CreateTableReply>(&Coordinator::CreateTable, request,
-                                   timeout);
+  return Ask<v1::CreateTableReply>(&Coordinator::CreateTable, request, timeout);
 }
 
 Answer<v1::Table> Control::DescribeTable(const std::string& name,
@@ -263,8 +260,7 @@ Answer<v1::ListJobsReply> Control::ListJobs(absl::Duration timeout) {
                                 timeout);
 }
 
-absl::Status Control::StopJob(const std::string& name,
-                              absl::Duration timeout) {
+absl::Status Control::StopJob(const std::string& name, absl::Duration timeout) {
   v1::StopJobRequest request;
   request.set_name(name);
   return Ask<v1::StopJobReply>(&Coordinator::StopJob, request, timeout)

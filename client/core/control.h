@@ -121,13 +121,12 @@ class Control {
 
   Answer<v1::StatsReply> Stats(const std::string& address,
                                absl::Duration timeout);
-  Answer<v1::ChecksumReply> Checksum(const std::string& address,
-                                     uint32_t table, absl::Duration timeout);
-  // `limit` 0 = as many as one reply may have.
-  Answer<v1::ListKeysReply> ListKeys(const std::string& address,
-                                     uint32_t table, uint32_t shard,
-                                     uint64_t from, uint32_t limit,
+  Answer<v1::ChecksumReply> Checksum(const std::string& address, uint32_t table,
                                      absl::Duration timeout);
+  // `limit` 0 = as many as one reply may have.
+  Answer<v1::ListKeysReply> ListKeys(const std::string& address, uint32_t table,
+                                     uint32_t shard, uint64_t from,
+                                     uint32_t limit, absl::Duration timeout);
 
  private:
   enum class Repeat { kYes, kNo };

@@ -34,13 +34,14 @@ Status CheckShape(const TableHandle& handle, bool whole, size_t keys,
   const uint32_t dim = handle.info.spec.dim;
   if (whole) {
     if (floats == handle.elements) return Status();
-    return BadPart(handle, absl::StrCat(what, " has ", floats,
-                                        " floats; the tensor has ",
-                                        handle.elements, " elements"));
+    return BadPart(
+        handle, absl::StrCat(what, " has ", floats, " floats; the tensor has ",
+                             handle.elements, " elements"));
   }
   if (keys >= (uint64_t{1} << 32)) {
-    return BadPart(handle, absl::StrCat(keys, " keys in one call; the limit "
-                                              "is 4,294,967,295: split it"));
+    return BadPart(handle, absl::StrCat(keys,
+                                        " keys in one call; the limit "
+                                        "is 4,294,967,295: split it"));
   }
   if (floats == keys * dim) return Status();
   return BadPart(handle,
@@ -52,8 +53,8 @@ absl::StatusOr<wire::ReplyView> Parse(absl::StatusOr<Rope> reply) {
   if (!reply.ok()) return reply.status();
   auto view = wire::ParseReply(*std::move(reply));
   if (view.ok()) return view;
-  return absl::DataLossError(absl::StrCat(
-      "the server's reply cannot be read: ", ToString(view.status())));
+  return absl::DataLossError(absl::StrCat("the server's reply cannot be read: ",
+                                          ToString(view.status())));
 }
 
 template <typename T>
@@ -78,10 +79,10 @@ Status Core::AddPart(const PullPart& in, Call& call) {
   part.handle = in.handle;
   part.keys = in.keys;
   part.rows = in.rows;
-  part.split = in.whole ? handle.blocks
-                        : std::make_shared<Split>(
-                              SplitKeys(handle.info.id, in.keys,
-                                        view_->map()->shard_count()));
+  part.split = in.whole
+                   ? handle.blocks
+                   : std::make_shared<Split>(SplitKeys(
+                         handle.info.id, in.keys, view_->map()->shard_count()));
   call.parts.push_back(std::move(part));
   return Status();
 }
@@ -92,9 +93,9 @@ Status Core::AddPart(const PushPart& in, Call& call) {
       CheckShape(handle, in.whole, in.keys.size(), in.grads.size(), "grads");
   if (!shape.ok()) return shape;
   if (!in.pulled.empty() && in.pulled.size() != in.grads.size()) {
-    return BadPart(handle, absl::StrCat("pulled has ", in.pulled.size(),
-                                        " floats, grads has ",
-                                        in.grads.size()));
+    return BadPart(handle,
+                   absl::StrCat("pulled has ", in.pulled.size(),
+                                " floats, grads has ", in.grads.size()));
   }
   if (handle.core != this) return BadPart(handle, "it is of another Cluster");
   Part part;
@@ -102,10 +103,10 @@ Status Core::AddPart(const PushPart& in, Call& call) {
   part.keys = in.keys;
   part.grads = in.grads;
   part.pulled = in.pulled;
-  part.split = in.whole ? handle.blocks
-                        : std::make_shared<Split>(
-                              SplitKeys(handle.info.id, in.keys,
-                                        view_->map()->shard_count()));
+  part.split = in.whole
+                   ? handle.blocks
+                   : std::make_shared<Split>(SplitKeys(
+                         handle.info.id, in.keys, view_->map()->shard_count()));
   call.parts.push_back(std::move(part));
   return Status();
 }
@@ -228,8 +229,7 @@ ClusterStats Core::stats() {
 
 // ---- The state machine's surroundings ---------------------------------------
 
-void Core::Step(
-    const std::function<void(absl::Duration now, Effects&)>& step) {
+void Core::Step(const std::function<void(absl::Duration now, Effects&)>& step) {
   Effects effects;
   {
     MutexLock lock(mu_);
@@ -312,8 +312,7 @@ void Core::RunTimer() {
         timer_until_ = delivery_.NextWake();
         if (timer_until_ <= now) break;
         // A day is for ever: the wait takes no infinite duration.
-        timer_wake_.WaitFor(mu_, std::min(timer_until_ - now,
-                                          absl::Hours(24)));
+        timer_wake_.WaitFor(mu_, std::min(timer_until_ - now, absl::Hours(24)));
       }
       delivery_.Tick(clock_.Now(), effects);
       timer_until_ = delivery_.NextWake();

@@ -28,8 +28,7 @@ absl::Status CheckHello(const Rope& reply, uint64_t cluster_id) {
     return absl::UnavailableError(view.message);
   }
   if (view.code != 0) {
-    return absl::Status(static_cast<absl::StatusCode>(view.code),
-                        view.message);
+    return absl::Status(static_cast<absl::StatusCode>(view.code), view.message);
   }
   if (!view.hello.has_value()) {
     return absl::FailedPreconditionError(
@@ -97,8 +96,8 @@ Result<std::unique_ptr<Core>> Core::Connect(ConnectOptions options) {
   core->view_ = std::make_unique<View>(*core->control_, self, std::move(view));
   core->view_->Start();
   core->timer_ = std::thread([self] { self->RunTimer(); });
-  const absl::Status ready = core->view_->WaitComplete(
-      absl::FromChrono(core->options_.timeout));
+  const absl::Status ready =
+      core->view_->WaitComplete(absl::FromChrono(core->options_.timeout));
   if (!ready.ok()) return FromAbsl(ready, "connect");
   return core;
 }
@@ -136,9 +135,9 @@ Result<std::shared_ptr<Session>> Core::DefaultSession() {
   auto reply = control_->OpenSession(Deadline({}));
   if (!reply.ok()) return FromAbsl(reply.status(), "open session");
   MutexLock lock(session_mu_);
-  session_ = std::make_shared<Session>((*reply)->session(),
-                                       (*reply)->session_epoch(),
-                                       view_->map()->shard_count());
+  session_ =
+      std::make_shared<Session>((*reply)->session(), (*reply)->session_epoch(),
+                                view_->map()->shard_count());
   return session_;
 }
 

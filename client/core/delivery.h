@@ -73,8 +73,8 @@ struct Outgoing {
 // are not to be touched.
 struct Claimed {
   std::string address;
-  std::shared_ptr<Call> call;      // null: nobody wants the reply
-  std::vector<uint32_t> parcels;   // in the order of Outgoing::sections
+  std::shared_ptr<Call> call;     // null: nobody wants the reply
+  std::vector<uint32_t> parcels;  // in the order of Outgoing::sections
   std::vector<bool> wanted;
 };
 
@@ -211,8 +211,8 @@ class Delivery {
   bool shut_down_ = false;
   uint64_t last_number_ = 0;
   uint64_t last_flight_ = 0;
-  std::map<uint64_t, std::shared_ptr<Call>> live_;     // by number
-  std::map<uint64_t, std::shared_ptr<Call>> fillers_;  // by number
+  std::map<uint64_t, std::shared_ptr<Call>> live_;      // by number
+  std::map<uint64_t, std::shared_ptr<Call>> fillers_;   // by number
   std::set<std::pair<absl::Duration, uint64_t>> wake_;  // by time, number
   absl::flat_hash_map<uint64_t, Flight> flights_;
   std::map<std::string, Load> loads_;  // by address

@@ -47,8 +47,7 @@ bool IsFinalFailure(absl::StatusCode code, absl::Duration waited) {
 
 }  // namespace
 
-Claimed Delivery::Claim(uint64_t flight, absl::Duration now,
-                        Effects& effects) {
+Claimed Delivery::Claim(uint64_t flight, absl::Duration now, Effects& effects) {
   Claimed claimed;
   auto found = flights_.find(flight);
   if (found == flights_.end()) return claimed;
@@ -61,8 +60,8 @@ Claimed Delivery::Claim(uint64_t flight, absl::Duration now,
   flights_.erase(found);
   for (uint32_t parcel : claimed.parcels) {
     Progress& progress = call->progress[parcel];
-    const bool wanted = progress.flight == flight &&
-                        progress.state == ParcelState::kInFlight;
+    const bool wanted =
+        progress.flight == flight && progress.state == ParcelState::kInFlight;
     claimed.wanted.push_back(wanted);
     if (!wanted) continue;
     progress.state = ParcelState::kAnswering;
@@ -124,9 +123,8 @@ void Delivery::OnFailure(uint64_t flight, const absl::Status& why,
 }
 
 void Delivery::HandleAnswer(const std::shared_ptr<Call>& call, uint32_t index,
-                            const SectionResult& result,
-                            absl::Duration backoff, absl::Duration now,
-                            Effects& effects) {
+                            const SectionResult& result, absl::Duration backoff,
+                            absl::Duration now, Effects& effects) {
   const Parcel& parcel = call->parcels[index];
   Progress& progress = call->progress[index];
   if (result.header.code != 0) {
@@ -154,8 +152,8 @@ void Delivery::HandleAnswer(const std::shared_ptr<Call>& call, uint32_t index,
   progress.answer = result.header;
   progress.error = absl::OkStatus();
   if (call->session != nullptr) {
-    call->session->Saw(parcel.shard, result.header.history,
-                       result.header.epoch, result.header.lsn);
+    call->session->Saw(parcel.shard, result.header.history, result.header.epoch,
+                       result.header.lsn);
   }
   Settle(*call, index);
   if (progress.seq != 0) {
@@ -187,8 +185,7 @@ void Delivery::HandleRefusal(const std::shared_ptr<Call>& call, uint32_t index,
       header.expected_seq < call->session->lowest(parcel.shard)) {
     const absl::Status lost = absl::DataLossError(absl::StrCat(
         "shard ", parcel.shard, " expects push ", header.expected_seq,
-        " of this session, but push ",
-        call->session->lowest(parcel.shard) - 1,
+        " of this session, but push ", call->session->lowest(parcel.shard) - 1,
         " was acknowledged: its server lost what it had"));
     FailParcel(call, index, lost);
     EndSession(call->session, lost, effects);
@@ -218,9 +215,7 @@ void Delivery::HandleRefusal(const std::shared_ptr<Call>& call, uint32_t index,
       if (!WaitingHelps(ReasonOf(result))) break;
       const auto hint = absl::Milliseconds(
           std::max<uint32_t>(header.retry_after_ms, kRetryAfterMs));
-      RetryLater(*call, index, why,
-                 hint + backoff, /*wants_map=*/false,
-                 now);
+      RetryLater(*call, index, why, hint + backoff, /*wants_map=*/false, now);
       return;
     }
     default:

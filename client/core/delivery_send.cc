@@ -121,9 +121,9 @@ void Delivery::SendReady(const std::shared_ptr<Call>& call, absl::Duration now,
     if (!IsSendable(call, i, now, effects)) continue;
     const Parcel& parcel = call->parcels[i];
     const uint32_t server = map_->shard(parcel.shard).server_index;
-    auto out = std::find_if(
-        requests.begin(), requests.end(),
-        [&](const Outgoing& o) { return o.server == server; });
+    auto out =
+        std::find_if(requests.begin(), requests.end(),
+                     [&](const Outgoing& o) { return o.server == server; });
     if (out != requests.end() &&
         (out->bytes + parcel.bytes > kRequestBytesTarget ||
          out->sections.size() >= kSectionsMax)) {
@@ -183,8 +183,8 @@ bool Delivery::MayPull(const Call& call, const Parcel& pull,
     if (call.parcels[i].is_pull) break;
     if (call.parcels[i].shard != pull.shard) continue;
     const Progress& push = call.progress[i];
-    const bool together = push.state == ParcelState::kInFlight &&
-                          flight != 0 && push.flight == flight;
+    const bool together = push.state == ParcelState::kInFlight && flight != 0 &&
+                          push.flight == flight;
     if (push.state != ParcelState::kSettled && !together) return false;
   }
   return true;

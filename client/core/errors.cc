@@ -26,9 +26,8 @@ std::string What(const Call& call) {
   std::string what = call.is_push ? "push" : "pull";
   if (tables.empty()) return what;
   const size_t shown = std::min<size_t>(tables.size(), 4);
-  absl::StrAppend(
-      &what, tables.size() == 1 ? " of table " : " of tables ",
-      absl::StrJoin(tables.begin(), tables.begin() + shown, ", "));
+  absl::StrAppend(&what, tables.size() == 1 ? " of table " : " of tables ",
+                  absl::StrJoin(tables.begin(), tables.begin() + shown, ", "));
   if (shown < tables.size()) {
     absl::StrAppend(&what, " and ", tables.size() - shown, " more");
   }

@@ -80,8 +80,8 @@ Result<DataLeases> Job::LeaseData(std::span<const DataPosition> positions,
     out.set_batches_done(position.batches_done);
     out.set_finished(position.finished);
   }
-  auto reply = core_->core().control().LeaseData(request,
-                                                 core_->core().Deadline({}));
+  auto reply =
+      core_->core().control().LeaseData(request, core_->core().Deadline({}));
   if (!reply.ok()) {
     return FromAbsl(reply.status(),
                     absl::StrCat("lease data of job ", spec().name));
@@ -112,8 +112,8 @@ Status Job::Barrier(const std::string& name,
 }
 
 Result<JobReport> Job::Describe() {
-  auto report = core_->core().control().DescribeJob(
-      spec().name, core_->core().Deadline({}));
+  auto report = core_->core().control().DescribeJob(spec().name,
+                                                    core_->core().Deadline({}));
   if (!report.ok()) {
     return FromAbsl(report.status(),
                     absl::StrCat("describe job ", spec().name));

@@ -32,8 +32,8 @@ std::string HostName() {
 
 Result<std::unique_ptr<JobCore>> JobCore::Join(Core& core,
                                                const std::string& name) {
-  auto reply = core.control().JoinJob(name, HostName(), getpid(),
-                                      core.Deadline({}));
+  auto reply =
+      core.control().JoinJob(name, HostName(), getpid(), core.Deadline({}));
   if (!reply.ok()) {
     return FromAbsl(reply.status(), absl::StrCat("join job ", name));
   }
@@ -43,17 +43,15 @@ Result<std::unique_ptr<JobCore>> JobCore::Join(Core& core,
   job->first_clock_ = (*reply)->first_clock();
   job->spec_ = FromProto((*reply)->spec());
   if (job->spec_.lease.count() == 0) job->spec_.lease = JobSpec().lease;
-  job->session_ = std::make_shared<Session>(
-      (*reply)->session(), (*reply)->session_epoch(),
-      core.view().map()->shard_count());
+  job->session_ =
+      std::make_shared<Session>((*reply)->session(), (*reply)->session_epoch(),
+                                core.view().map()->shard_count());
   JobCore* self = job.get();
   job->heartbeats_ = std::thread([self] { self->RunHeartbeats(); });
   return job;
 }
 
-JobCore::~JobCore() {
-  (void)Leave("the worker ended without leaving the job");
-}
+JobCore::~JobCore() { (void)Leave("the worker ended without leaving the job"); }
 
 void JobCore::Report(const WorkerProgress& progress) {
   MutexLock lock(mu_);
@@ -104,9 +102,8 @@ void JobCore::Beat() {
   }
   auto reply = core_.control().WorkerHeartbeat(request, kHeartbeatTimeout);
   if (reply.ok()) {
-    phase_.store(
-        static_cast<JobPhase>(static_cast<int>((*reply)->phase())),
-        std::memory_order_relaxed);
+    phase_.store(static_cast<JobPhase>(static_cast<int>((*reply)->phase())),
+                 std::memory_order_relaxed);
   } else if (absl::IsNotFound(reply.status())) {
     member_.store(false, std::memory_order_relaxed);
   }

@@ -45,10 +45,10 @@ bool SortWithinShards(const std::vector<uint32_t>& begins,
     auto first = entries.begin() + begins[s];
     auto last = entries.begin() + begins[s + 1];
     if (!std::is_sorted(first, last, Before)) std::sort(first, last, Before);
-    duplicates |= std::adjacent_find(first, last,
-                                     [](const Entry& a, const Entry& b) {
-                                       return a.key == b.key;
-                                     }) != last;
+    duplicates |=
+        std::adjacent_find(first, last, [](const Entry& a, const Entry& b) {
+          return a.key == b.key;
+        }) != last;
   }
   return duplicates;
 }

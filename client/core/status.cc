@@ -39,8 +39,7 @@ std::string DataLine(const ErrorDetails& details) {
 std::string TriedLine(const ErrorDetails& details) {
   std::string line = details.action;
   if (line.empty() && !details.table.empty()) line = "a call";
-  if (!details.table.empty() &&
-      line.find(details.table) == std::string::npos) {
+  if (!details.table.empty() && line.find(details.table) == std::string::npos) {
     absl::StrAppend(&line, " of table ", details.table);
   }
   if (details.shard >= 0) absl::StrAppend(&line, ", shard ", details.shard);
@@ -60,23 +59,40 @@ std::string TriedLine(const ErrorDetails& details) {
 
 const char* CodeName(Code code) {
   switch (code) {
-    case Code::kOk: return "OK";
-    case Code::kCancelled: return "CANCELLED";
-    case Code::kUnknown: return "UNKNOWN";
-    case Code::kInvalidArgument: return "INVALID_ARGUMENT";
-    case Code::kDeadlineExceeded: return "DEADLINE_EXCEEDED";
-    case Code::kNotFound: return "NOT_FOUND";
-    case Code::kAlreadyExists: return "ALREADY_EXISTS";
-    case Code::kPermissionDenied: return "PERMISSION_DENIED";
-    case Code::kResourceExhausted: return "RESOURCE_EXHAUSTED";
-    case Code::kFailedPrecondition: return "FAILED_PRECONDITION";
-    case Code::kAborted: return "ABORTED";
-    case Code::kOutOfRange: return "OUT_OF_RANGE";
-    case Code::kUnimplemented: return "UNIMPLEMENTED";
-    case Code::kInternal: return "INTERNAL";
-    case Code::kUnavailable: return "UNAVAILABLE";
-    case Code::kDataLoss: return "DATA_LOSS";
-    case Code::kUnauthenticated: return "UNAUTHENTICATED";
+    case Code::kOk:
+      return "OK";
+    case Code::kCancelled:
+      return "CANCELLED";
+    case Code::kUnknown:
+      return "UNKNOWN";
+    case Code::kInvalidArgument:
+      return "INVALID_ARGUMENT";
+    case Code::kDeadlineExceeded:
+      return "DEADLINE_EXCEEDED";
+    case Code::kNotFound:
+      return "NOT_FOUND";
+    case Code::kAlreadyExists:
+      return "ALREADY_EXISTS";
+    case Code::kPermissionDenied:
+      return "PERMISSION_DENIED";
+    case Code::kResourceExhausted:
+      return "RESOURCE_EXHAUSTED";
+    case Code::kFailedPrecondition:
+      return "FAILED_PRECONDITION";
+    case Code::kAborted:
+      return "ABORTED";
+    case Code::kOutOfRange:
+      return "OUT_OF_RANGE";
+    case Code::kUnimplemented:
+      return "UNIMPLEMENTED";
+    case Code::kInternal:
+      return "INTERNAL";
+    case Code::kUnavailable:
+      return "UNAVAILABLE";
+    case Code::kDataLoss:
+      return "DATA_LOSS";
+    case Code::kUnauthenticated:
+      return "UNAUTHENTICATED";
   }
   return "UNKNOWN";
 }
@@ -107,8 +123,7 @@ const ErrorDetails& Status::details() const {
 
 std::string Status::ToString() const {
   if (ok()) return "OK";
-  std::string text =
-      absl::StrCat(CodeName(code()), ": ", details().message);
+  std::string text = absl::StrCat(CodeName(code()), ": ", details().message);
   const std::string tried = TriedLine(details());
   if (!tried.empty()) absl::StrAppend(&text, "\n  tried: ", tried);
   if (details().applied.has_value()) {

@@ -15,7 +15,8 @@ namespace {
 
 Status BadSync(const std::string& text) {
   return Status(Code::kInvalidArgument,
-                absl::StrCat("`", text.substr(0, 64), "` is no sync policy; "
+                absl::StrCat("`", text.substr(0, 64),
+                             "` is no sync policy; "
                              "there are: async, bsp, bsp+1 (backup workers), "
                              "ssp:2 (staleness), round:3 (quorum), "
                              "round:3,500ms (and deadline)"));
@@ -62,13 +63,13 @@ std::string Sync::ToString() const {
     case kAsync:
       return "async";
     case kBsp:
-      return backup_workers == 0 ? "bsp"
-                                 : absl::StrCat("bsp+", backup_workers);
+      return backup_workers == 0 ? "bsp" : absl::StrCat("bsp+", backup_workers);
     case kSsp:
       return absl::StrCat("ssp:", staleness);
     case kRound: {
       std::string text = absl::StrCat("round:", quorum);
-      if (deadline.count() > 0) absl::StrAppend(&text, ",", deadline.count(), "ms");
+      if (deadline.count() > 0)
+        absl::StrAppend(&text, ",", deadline.count(), "ms");
       return text;
     }
   }

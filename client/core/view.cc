@@ -102,10 +102,9 @@ void View::Accept(std::unique_ptr<v1::ClusterState> state) {
     } else if (map_ != nullptr &&
                ((*map)->cluster_id() != map_->cluster_id() ||
                 (*map)->shard_count() != map_->shard_count())) {
-      complaint = absl::StrCat(
-          "an address now belongs to another cluster (id ",
-          (*map)->cluster_id(), " instead of ", map_->cluster_id(),
-          "): its state is ignored");
+      complaint = absl::StrCat("an address now belongs to another cluster (id ",
+                               (*map)->cluster_id(), " instead of ",
+                               map_->cluster_id(), "): its state is ignored");
     } else if (map_ != nullptr && (*map)->version() <= map_->version()) {
       return;
     } else {
@@ -141,11 +140,11 @@ absl::Status View::WaitComplete(absl::Duration timeout) {
           "the cluster has shards without a server: it is starting, or "
           "servers are down");
     }
-    return absl::UnavailableError(absl::StrCat(
-        "nobody answered at ", control_.addresses()[0],
-        control_.addresses().size() > 1 ? ", ..." : "",
-        last_failure_.ok() ? "" : "; last: ",
-        last_failure_.ok() ? "" : ToString(last_failure_)));
+    return absl::UnavailableError(
+        absl::StrCat("nobody answered at ", control_.addresses()[0],
+                     control_.addresses().size() > 1 ? ", ..." : "",
+                     last_failure_.ok() ? "" : "; last: ",
+                     last_failure_.ok() ? "" : ToString(last_failure_)));
   }
   return absl::OkStatus();
 }

@@ -142,20 +142,20 @@ SectionResult ReadSection(const wire::ReplyView& reply,
   result.message = section.message;
   if (section.header.code != 0) return result;
   if (section.header.shard != parcel.shard) {
-    return Failed(absl::StatusCode::kInternal, Reason::kMalformed,
-                  absl::StrCat("the server answered for shard ",
-                               section.header.shard, " instead of ",
-                               parcel.shard));
+    return Failed(
+        absl::StatusCode::kInternal, Reason::kMalformed,
+        absl::StrCat("the server answered for shard ", section.header.shard,
+                     " instead of ", parcel.shard));
   }
   if (!parcel.is_pull) return result;
   const Part& part = call.parts[parcel.part];
   const size_t wanted = size_t{4} * part.dim() * (parcel.end - parcel.begin);
   if (section.values.size != wanted || section.header.codec != 0) {
-    return Failed(absl::StatusCode::kInternal, Reason::kDimensions,
-                  absl::StrCat("the server answered a pull with ",
-                               section.values.size, " bytes in codec ",
-                               section.header.codec, " instead of ", wanted,
-                               " bytes of f32"));
+    return Failed(
+        absl::StatusCode::kInternal, Reason::kDimensions,
+        absl::StrCat("the server answered a pull with ", section.values.size,
+                     " bytes in codec ", section.header.codec, " instead of ",
+                     wanted, " bytes of f32"));
   }
   if (absl::Status crc = wire::CheckCrc(reply.rope, section); !crc.ok()) {
     return Failed(absl::StatusCode::kDataLoss, Reason::kChecksum,
@@ -170,10 +170,9 @@ SectionResult ReadSection(const wire::ReplyView& reply,
 Message WriteRequest(const Outgoing& out, uint64_t id, uint64_t cluster_id) {
   const Call& call = *out.call;
   const int64_t deadline_ms = absl::ToInt64Milliseconds(out.timeout);
-  wire::RequestWriter writer(
-      id, cluster_id,
-      static_cast<uint32_t>(
-          std::clamp<int64_t>(deadline_ms, 1, kDeadlineMaxMs)));
+  wire::RequestWriter writer(id, cluster_id,
+                             static_cast<uint32_t>(std::clamp<int64_t>(
+                                 deadline_ms, 1, kDeadlineMaxMs)));
   for (const Outgoing::Section& section : out.sections) {
     const Parcel& parcel = call.parcels[section.parcel];
     const size_t rows = parcel.end - parcel.begin;

@@ -10,10 +10,10 @@ namespace paramo {
 
 }  // namespace paramo
 
-#define PARAMO_CHECK(condition)                                      \
-  do {                                                               \
-    if (!(condition)) [[unlikely]]                                   \
-      ::paramo::CrashOnFailedCheck(__FILE__, __LINE__, #condition);  \
+#define PARAMO_CHECK(condition)                                     \
+  do {                                                              \
+    if (!(condition)) [[unlikely]]                                  \
+      ::paramo::CrashOnFailedCheck(__FILE__, __LINE__, #condition); \
   } while (false)
 
 // Checks on paths too hot for release builds.

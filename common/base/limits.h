@@ -31,12 +31,12 @@ inline constexpr size_t kErrorBytesMax = 512;
 
 // ---- Tables -----------------------------------------------------------------
 
-inline constexpr uint32_t kShardsMax = 4096;       // per cluster; a power of two
+inline constexpr uint32_t kShardsMax = 4096;  // per cluster; a power of two
 inline constexpr uint32_t kShardsDefault = 64;
-inline constexpr uint32_t kDimMax = 65536;         // floats of one row's value
+inline constexpr uint32_t kDimMax = 65536;  // floats of one row's value
 inline constexpr double kDelayCompensationMax = 1000;  // lambda of DC-ASGD
-inline constexpr size_t kTablesMax = 4096;         // per cluster
-inline constexpr size_t kTableNameBytesMax = 128;  // [a-z0-9][a-z0-9._-]*
+inline constexpr size_t kTablesMax = 4096;             // per cluster
+inline constexpr size_t kTableNameBytesMax = 128;      // [a-z0-9][a-z0-9._-]*
 inline constexpr int kTensorRankMax = 16;
 inline constexpr uint64_t kRowsPerShardTableMax = uint64_t{1} << 31;
 
@@ -91,14 +91,15 @@ inline constexpr size_t kDataShardLeasesAhead = 2;
 inline constexpr uint32_t kDataShardLeasesMax = 16;  // held by one worker
 inline constexpr size_t kMembersMax = 16384;         // of all jobs together
 inline constexpr size_t kJobDefinitionBytesMax = size_t{256} << 10;
-inline constexpr size_t kBarriersOpenMax = 64;    // of one job, being waited at
+inline constexpr size_t kBarriersOpenMax = 64;  // of one job, being waited at
 inline constexpr size_t kBarriersPassedMax = 1024;  // of one job, remembered
 
 // ---- Cluster ----------------------------------------------------------------
 
-inline constexpr size_t kServersMax = 1024;  // ever registered
+inline constexpr size_t kServersMax = 1024;        // ever registered
 inline constexpr size_t kStateWatchersMax = 8192;  // of one process
-inline constexpr size_t kInboxMax = 65536;  // requests a coordinator has waiting
+inline constexpr size_t kInboxMax =
+    65536;  // requests a coordinator has waiting
 
 // Bytes of one file of a data set that a worker holds in memory.
 inline constexpr size_t kDatasetBytesMax = size_t{2} << 30;
@@ -143,7 +144,7 @@ inline constexpr size_t kFlushShardBytesMax = size_t{8} << 20;
 inline constexpr size_t kConfigBytesMax = size_t{1} << 20;
 inline constexpr size_t kArgumentBytesMax = size_t{64} << 10;
 inline constexpr size_t kYamlNodesMax = 16384;  // values of one file
-inline constexpr size_t kYamlDepthMax = 16;     // maps and lists within each other
+inline constexpr size_t kYamlDepthMax = 16;  // maps and lists within each other
 inline constexpr size_t kYamlKeyBytesMax = 256;
 
 }  // namespace paramo

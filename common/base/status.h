@@ -22,10 +22,10 @@ absl::Status ErrnoStatus(int error_number, absl::string_view what);
 
 }  // namespace paramo
 
-#define PARAMO_RETURN_IF_ERROR(expr)                     \
-  do {                                                   \
+#define PARAMO_RETURN_IF_ERROR(expr)                      \
+  do {                                                    \
     if (auto paramo_status = (expr); !paramo_status.ok()) \
-      return paramo_status;                              \
+      return paramo_status;                               \
   } while (false)
 
 #define PARAMO_CONCAT_INNER(a, b) a##b

@@ -60,8 +60,8 @@ constexpr uint32_t MultiplyMod(uint32_t a, uint32_t b) {
 
 // x^(8 * bytes) modulo the polynomial, by repeated squaring.
 constexpr uint32_t PowerOfX(uint64_t bytes) {
-  uint32_t result = 0x80000000u;        // x^0
-  uint32_t square = 0x80000000u >> 8;   // x^8
+  uint32_t result = 0x80000000u;       // x^0
+  uint32_t square = 0x80000000u >> 8;  // x^8
   for (; bytes != 0; bytes >>= 1) {
     if (bytes & 1) result = MultiplyMod(result, square);
     square = MultiplyMod(square, square);

@@ -44,9 +44,7 @@ class ShardMap {
   uint64_t version() const { return version_; }
   uint64_t cluster_id() const { return cluster_id_; }
   uint64_t cluster_incarnation() const { return cluster_incarnation_; }
-  uint32_t shard_count() const {
-    return static_cast<uint32_t>(shards_.size());
-  }
+  uint32_t shard_count() const { return static_cast<uint32_t>(shards_.size()); }
   // False while some shard has no primary: the cluster is still starting.
   bool complete() const { return complete_; }
 

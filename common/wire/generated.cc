@@ -23,8 +23,12 @@ absl::Status CheckSectionCount(const Rope& rope) {
     uint64_t size = 0;
     if (!cursor.TakeVarint(tag)) break;
     switch (tag & 7) {
-      case kFixed64: size = 8; break;
-      case kFixed32: size = 4; break;
+      case kFixed64:
+        size = 8;
+        break;
+      case kFixed32:
+        size = 4;
+        break;
       case kBytes:
         if (!cursor.TakeVarint(size)) return absl::OkStatus();
         if (tag == BytesTag(6) || tag == BytesTag(7)) ++sections;
@@ -37,9 +41,8 @@ absl::Status CheckSectionCount(const Rope& rope) {
             "not a paramo.v1 message: groups are not used");
     }
     if (sections > kSectionsMax) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("more than ", kSectionsMax,
-                       " sections in one message; split it"));
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "more than ", kSectionsMax, " sections in one message; split it"));
     }
     if (!cursor.Skip(size)) return absl::OkStatus();  // the parser will tell
   }

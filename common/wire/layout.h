@@ -87,7 +87,8 @@ constexpr size_t VarintBytes(uint64_t value) {
   return bytes;
 }
 inline uint8_t* PutVarint(uint8_t* out, uint64_t value) {
-  for (; value >= 0x80; value >>= 7) *out++ = static_cast<uint8_t>(value) | 0x80;
+  for (; value >= 0x80; value >>= 7)
+    *out++ = static_cast<uint8_t>(value) | 0x80;
   *out++ = static_cast<uint8_t>(value);
   return out;
 }
@@ -227,7 +228,8 @@ bool WalkCanonical(const Rope& rope, TakeField take_field,
     bool repeats = field >= kPushField;
     if (repeats ? field < last_field : field <= last_field) return false;
     last_field = field;
-    bool is_section = tag == BytesTag(kPushField) || tag == BytesTag(kPullField);
+    bool is_section =
+        tag == BytesTag(kPushField) || tag == BytesTag(kPullField);
     bool taken = is_section ? take_section(field == kPullField, cursor)
                             : take_field(tag, cursor);
     if (!taken) return false;

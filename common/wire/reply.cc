@@ -207,8 +207,8 @@ Message ReplyWriter::Take(absl::Span<SectionReply> push,
       out += values_[i].size;
     } else {
       bool answered = pull[i].header.code == 0;
-      out = PutSection(out, kPullField, pull[i],
-                       answered ? values(i) : nullptr, values_[i].size);
+      out = PutSection(out, kPullField, pull[i], answered ? values(i) : nullptr,
+                       values_[i].size);
     }
   }
   Message message;

@@ -54,9 +54,8 @@ bool ParseCanonical(const Rope& rope, RequestView& view) {
 
 absl::Status CheckLimits(const RequestView& view) {
   if (view.push.size() + view.pull.size() > kSectionsMax) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("more than ", kSectionsMax,
-                     " sections in one request; split it"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "more than ", kSectionsMax, " sections in one request; split it"));
   }
   size_t keys = 0;
   for (const SectionView& section : view.push) keys += section.keys.size / 8;
@@ -157,8 +156,8 @@ void RequestWriter::Seal(size_t s) {
   Section& section = sections_[s];
   SectionHeader& header = section.header;
   if (!section.is_pull) {
-    Hash128 hash = PayloadHash(keys(s), section.keys.size, values(s),
-                               section.values.size);
+    Hash128 hash =
+        PayloadHash(keys(s), section.keys.size, values(s), section.values.size);
     header.payload_hash_low = hash.low;
     header.payload_hash_high = hash.high;
   }

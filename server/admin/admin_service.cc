@@ -50,7 +50,8 @@ class AdminService final : public v1::Admin::Service {
     return grpc::Status::OK;
   }
 
-  grpc::Status Checksum(grpc::ServerContext*, const v1::ChecksumRequest* request,
+  grpc::Status Checksum(grpc::ServerContext*,
+                        const v1::ChecksumRequest* request,
                         v1::ChecksumReply* reply) override {
     bool found = false;
     uint64_t rows = 0;
@@ -68,7 +69,8 @@ class AdminService final : public v1::Admin::Service {
     return grpc::Status::OK;
   }
 
-  grpc::Status ListKeys(grpc::ServerContext*, const v1::ListKeysRequest* request,
+  grpc::Status ListKeys(grpc::ServerContext*,
+                        const v1::ListKeysRequest* request,
                         v1::ListKeysReply* reply) override {
     uint32_t limit = request->limit() == 0
                          ? kKeysPerList

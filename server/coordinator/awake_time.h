@@ -26,8 +26,8 @@ class AwakeTime {
   absl::Duration Now() {
     MutexLock lock(mu_);
     absl::Duration now = clock_.Now();
-    awake_ += std::min(std::max(now - last_, absl::ZeroDuration()),
-                       kAwakeStepMax);
+    awake_ +=
+        std::min(std::max(now - last_, absl::ZeroDuration()), kAwakeStepMax);
     last_ = now;
     return awake_;
   }

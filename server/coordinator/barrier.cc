@@ -41,8 +41,7 @@ void Barriers::Leave(WorkerId worker, const absl::Status& status,
   }
 }
 
-void Barriers::Close(const absl::Status& status,
-                     std::vector<Answer>& answers) {
+void Barriers::Close(const absl::Status& status, std::vector<Answer>& answers) {
   for (auto& [name, arrivals] : open_) {
     for (auto& [worker, arrival] : arrivals) {
       answers.push_back({std::move(arrival.done), status});
@@ -71,9 +70,9 @@ bool Barriers::Settle(const std::set<WorkerId>& live, bool everybody_joined,
       if (!passed) {
         status = absl::DeadlineExceededError(absl::StrCat(
             "barrier ", it->first, " still misses ",
-            missing.empty() ? "workers that have not joined"
-                            : absl::StrCat("rank ",
-                                           absl::StrJoin(missing, ", "))));
+            missing.empty()
+                ? "workers that have not joined"
+                : absl::StrCat("rank ", absl::StrJoin(missing, ", "))));
       }
       answers.push_back({std::move(arrival->second.done), std::move(status)});
       arrival = arrivals.erase(arrival);

@@ -30,8 +30,8 @@ class Barriers {
   // `worker` has come to `name` and waits until `deadline` at most. A second
   // arrival of the same worker replaces the first (which is ABORTED).
   // Errors (to `done`): RESOURCE_EXHAUSTED  kBarriersOpenMax
-  void Arrive(WorkerId worker, const std::string& name,
-              absl::Duration deadline, Done done, std::vector<Answer>& answers);
+  void Arrive(WorkerId worker, const std::string& name, absl::Duration deadline,
+              Done done, std::vector<Answer>& answers);
 
   // The worker is gone: nobody waits for it, and it gets `status`.
   void Leave(WorkerId worker, const absl::Status& status,

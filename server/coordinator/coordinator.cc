@@ -85,8 +85,8 @@ absl::StatusOr<std::string> Coordinator::Parts::Serve(
     const CoordinatorOptions& options) {
   PARAMO_ASSIGN_OR_RETURN(Address address, ParseAddress(options.listen));
   loop = std::make_unique<Loop>(*core, time, options.on_failed);
-  coordinator_service = MakeCoordinatorService(
-      {*loop, *core, liveness, time, watch, metrics});
+  coordinator_service =
+      MakeCoordinatorService({*loop, *core, liveness, time, watch, metrics});
   stats_service = MakeStatsService(metrics);
 
   DataServer::Options server_options;
@@ -123,8 +123,7 @@ absl::StatusOr<std::string> Coordinator::Parts::ServeMetrics(
 absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(
     CoordinatorOptions options) {
   if (!options.on_failed) options.on_failed = [](const absl::Status&) {};
-  PARAMO_RETURN_IF_ERROR(
-      CheckListen(options.listen, options.insecure_listen));
+  PARAMO_RETURN_IF_ERROR(CheckListen(options.listen, options.insecure_listen));
   PARAMO_RETURN_IF_ERROR(
       CheckListen(options.metrics_listen, options.insecure_listen));
   // Made first: whatever fails below, its destructor stops what has started.

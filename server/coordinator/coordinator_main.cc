@@ -45,8 +45,9 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags& flags) {
              "none");
   config.Int("shards", options.shards, {0, kShardsMax},
              "of a new cluster, a power of two; 0 = 64, or as stored");
-  config.Text("metrics-listen", options.metrics_listen,
-              "serve Prometheus text here; empty = not at all")
+  config
+      .Text("metrics-listen", options.metrics_listen,
+            "serve Prometheus text here; empty = not at all")
       .Unit("HOST:PORT");
   config.Switch("insecure-listen", options.insecure_listen,
                 "allow addresses that other machines reach, without "
@@ -55,11 +56,16 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags& flags) {
                 "describe the services to tools such as grpcurl");
   config.Choice("log-level", flags.log_level,
                 {"debug", "info", "warning", "error"}, "lines to write");
-  config.Text("ready-file", flags.ready_file,
-              "write the addresses here once serving")
-      .FlagOnly().Unit("FILE");
-  config.Int("parent-fd", flags.parent_fd, {-1, 1 << 20},
-             "stop when this pipe ends").FlagOnly().Hidden();
+  config
+      .Text("ready-file", flags.ready_file,
+            "write the addresses here once serving")
+      .FlagOnly()
+      .Unit("FILE");
+  config
+      .Int("parent-fd", flags.parent_fd, {-1, 1 << 20},
+           "stop when this pipe ends")
+      .FlagOnly()
+      .Hidden();
   config.Example("paramo-coordinator --data-dir /var/lib/paramo --servers 3");
   config.Example("paramo-coordinator --data-dir /tmp/c --listen 127.0.0.1:0");
   return config.ParseMain(argc, argv);

@@ -23,9 +23,9 @@ bool IsPowerOfTwo(uint32_t n) { return n > 0 && (n & (n - 1)) == 0; }
 
 absl::Status CheckShards(uint32_t shards) {
   if (IsPowerOfTwo(shards) && shards <= kShardsMax) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "--shards is ", shards, "; it must be a power of two up to ",
-      kShardsMax));
+  return absl::InvalidArgumentError(
+      absl::StrCat("--shards is ", shards, "; it must be a power of two up to ",
+                   kShardsMax));
 }
 
 }  // namespace
@@ -58,8 +58,7 @@ absl::Status Core::Load(absl::Duration now) {
   PARAMO_RETURN_IF_ERROR(LoadCluster(entries));
   for (const auto& [key, value] : entries) {
     absl::string_view rest = key;
-    if (absl::ConsumePrefix(&rest, "jobs/") &&
-        absl::EndsWith(rest, "/spec")) {
+    if (absl::ConsumePrefix(&rest, "jobs/") && absl::EndsWith(rest, "/spec")) {
       PARAMO_RETURN_IF_ERROR(jobs_.LoadSpec(rest, value));
     }
   }
@@ -113,8 +112,7 @@ absl::Status Core::LoadCluster(
   return absl::OkStatus();
 }
 
-absl::Status Core::LoadEntry(const std::string& key,
-                             const std::string& value) {
+absl::Status Core::LoadEntry(const std::string& key, const std::string& value) {
   absl::string_view rest = key;
   if (absl::ConsumePrefix(&rest, "servers/")) {
     return membership_->LoadServer(value);
@@ -130,8 +128,7 @@ absl::Status Core::LoadEntry(const std::string& key,
                                          : jobs_.LoadPart(rest, value);
   }
   if (key == kClusterKey) return absl::OkStatus();
-  for (IdCounter* ids :
-       {&catalogue_->ids(), &jobs_.ids(), &jobs_.sessions()}) {
+  for (IdCounter* ids : {&catalogue_->ids(), &jobs_.ids(), &jobs_.sessions()}) {
     if (key == ids->key() && ids->Load(value)) return absl::OkStatus();
   }
   return absl::DataLossError("unknown entry; use the build that wrote it");
@@ -176,8 +173,8 @@ void Core::Send(std::vector<Answer> answers, absl::Duration now) {
       continue;
     }
     if (answer.set_version) answer.set_version(version_);
-    waits_.push_back({std::move(answer), version_,
-                      now + options_.applied_wait});
+    waits_.push_back(
+        {std::move(answer), version_, now + options_.applied_wait});
   }
   // Most often nobody is behind (no server yet, or nothing changed).
   for (size_t i = 0; i < waits_.size();) {
@@ -227,9 +224,9 @@ void Core::CheckApplied(absl::Duration now) {
 
 void Core::Tick(absl::Duration now) {
   for (const Liveness::Silent& silent : liveness_.FindSilent(now)) {
-    ServerGone(silent.server, silent.incarnation,
-               absl::StrCat("silent for ",
-                            absl::FormatDuration(silent.silence)));
+    ServerGone(
+        silent.server, silent.incarnation,
+        absl::StrCat("silent for ", absl::FormatDuration(silent.silence)));
   }
   jobs_.Tick(now, [this](uint32_t job) { return liveness_.OpenRound(job); });
   CheckApplied(now);

@@ -59,8 +59,7 @@ struct CoreOptions {
 class Core {
  public:
   using Done = std::function<void(const absl::Status&)>;
-  using Publish =
-      std::function<void(std::shared_ptr<const v1::ClusterState>)>;
+  using Publish = std::function<void(std::shared_ptr<const v1::ClusterState>)>;
 
   // Reads the store, or makes a new cluster in an empty one, and publishes the
   // state. `kv` and `liveness` outlive it.
@@ -81,18 +80,18 @@ class Core {
                       Done done);
   void CreateTable(const v1::CreateTableRequest& request,
                    v1::CreateTableReply* reply, absl::Duration now, Done done);
-  void DescribeTable(const v1::DescribeTableRequest& request,
-                     v1::Table* reply, absl::Duration now, Done done);
+  void DescribeTable(const v1::DescribeTableRequest& request, v1::Table* reply,
+                     absl::Duration now, Done done);
   void AlterTable(const v1::AlterTableRequest& request, v1::Table* reply,
                   absl::Duration now, Done done);
-  void DropTable(const v1::DropTableRequest& request,
-                 v1::DropTableReply* reply, absl::Duration now, Done done);
+  void DropTable(const v1::DropTableRequest& request, v1::DropTableReply* reply,
+                 absl::Duration now, Done done);
   void ListTables(const v1::ListTablesRequest& request,
                   v1::ListTablesReply* reply, absl::Duration now, Done done);
   void OpenSession(const v1::OpenSessionRequest& request,
                    v1::OpenSessionReply* reply, absl::Duration now, Done done);
-  void CreateJob(const v1::CreateJobRequest& request,
-                 v1::CreateJobReply* reply, absl::Duration now, Done done);
+  void CreateJob(const v1::CreateJobRequest& request, v1::CreateJobReply* reply,
+                 absl::Duration now, Done done);
   void JoinJob(const v1::JoinJobRequest& request, v1::JoinJobReply* reply,
                absl::Duration now, Done done);
   void LeaveJob(const v1::LeaveJobRequest& request, v1::LeaveJobReply* reply,
@@ -100,12 +99,12 @@ class Core {
   void WorkerHeartbeat(const v1::WorkerHeartbeatRequest& request,
                        v1::WorkerHeartbeatReply* reply, absl::Duration now,
                        Done done);
-  void LeaseData(const v1::LeaseDataRequest& request,
-                 v1::LeaseDataReply* reply, absl::Duration now, Done done);
+  void LeaseData(const v1::LeaseDataRequest& request, v1::LeaseDataReply* reply,
+                 absl::Duration now, Done done);
   void Barrier(const v1::BarrierRequest& request, absl::Duration timeout,
                absl::Duration now, Done done);
-  void DescribeJob(const v1::DescribeJobRequest& request,
-                   v1::JobReport* reply, absl::Duration now, Done done);
+  void DescribeJob(const v1::DescribeJobRequest& request, v1::JobReport* reply,
+                   absl::Duration now, Done done);
   void ListJobs(const v1::ListJobsRequest& request, v1::ListJobsReply* reply,
                 absl::Duration now, Done done);
   void StopJob(const v1::StopJobRequest& request, v1::StopJobReply* reply,
@@ -114,8 +113,7 @@ class Core {
   // ---- Events ---------------------------------------------------------------
 
   // A server is silent, or said goodbye; `why` is for the log.
-  void ServerGone(uint32_t server, uint64_t incarnation,
-                  absl::string_view why);
+  void ServerGone(uint32_t server, uint64_t incarnation, absl::string_view why);
   // Time has passed, or a server has applied a newer state: finds the silent,
   // the dead and the late.
   void Tick(absl::Duration now);
@@ -170,8 +168,8 @@ class Core {
   std::unique_ptr<Catalogue> catalogue_;
   Jobs jobs_;
 
-  uint64_t version_ = 0;     // of the state published last
-  absl::Status store_failed_;  // sticky
+  uint64_t version_ = 0;         // of the state published last
+  absl::Status store_failed_;    // sticky
   std::vector<Answer> answers_;  // of this step
   std::vector<AppliedWait> waits_;
   // Written by the one thread that runs steps; a hint for heartbeats.

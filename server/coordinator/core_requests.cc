@@ -25,8 +25,7 @@ void Core::RegisterServer(const v1::RegisterServerRequest& request,
 // ---- Tables -----------------------------------------------------------------
 
 void Core::CreateTable(const v1::CreateTableRequest& request,
-                       v1::CreateTableReply* reply, absl::Duration,
-                       Done done) {
+                       v1::CreateTableReply* reply, absl::Duration, Done done) {
   absl::StatusOr<bool> created =
       catalogue_->Create(request.spec(), reply->mutable_table());
   Answer answer;
@@ -63,8 +62,8 @@ void Core::DropTable(const v1::DropTableRequest& request,
   ReplyWhenApplied(std::move(answer));
 }
 
-void Core::ListTables(const v1::ListTablesRequest&,
-                      v1::ListTablesReply* reply, absl::Duration, Done done) {
+void Core::ListTables(const v1::ListTablesRequest&, v1::ListTablesReply* reply,
+                      absl::Duration, Done done) {
   catalogue_->FillList(reply);
   Reply(std::move(done), absl::OkStatus());
 }
@@ -74,8 +73,7 @@ void Core::ListTables(const v1::ListTablesRequest&,
 // Servers learn of such a session with its first push, so nobody is waited
 // for.
 void Core::OpenSession(const v1::OpenSessionRequest&,
-                       v1::OpenSessionReply* reply, absl::Duration,
-                       Done done) {
+                       v1::OpenSessionReply* reply, absl::Duration, Done done) {
   reply->set_session(jobs_.sessions().Take());
   reply->set_session_epoch(1);
   Reply(std::move(done), absl::OkStatus());
@@ -119,21 +117,19 @@ void Core::LeaveJob(const v1::LeaveJobRequest& request, v1::LeaveJobReply*,
                     absl::Duration now, Done done) {
   absl::StatusOr<Job*> job = jobs_.Find(request.job());
   if (job.ok()) (*job)->NoteOpenRound(liveness_.OpenRound((*job)->id()));
-  Reply(std::move(done),
-        job.ok() ? (*job)->Leave(request, now) : job.status());
+  Reply(std::move(done), job.ok() ? (*job)->Leave(request, now) : job.status());
 }
 
 void Core::WorkerHeartbeat(const v1::WorkerHeartbeatRequest& request,
-                           v1::WorkerHeartbeatReply* reply,
-                           absl::Duration now, Done done) {
+                           v1::WorkerHeartbeatReply* reply, absl::Duration now,
+                           Done done) {
   absl::StatusOr<Job*> job = jobs_.Find(request.job());
   Reply(std::move(done),
         job.ok() ? (*job)->Heartbeat(request, now, reply) : job.status());
 }
 
 void Core::LeaseData(const v1::LeaseDataRequest& request,
-                     v1::LeaseDataReply* reply, absl::Duration now,
-                     Done done) {
+                     v1::LeaseDataReply* reply, absl::Duration now, Done done) {
   absl::StatusOr<Job*> job = jobs_.Find(request.job());
   Reply(std::move(done),
         job.ok() ? (*job)->LeaseData(request, now, reply) : job.status());

@@ -124,10 +124,9 @@ void DataShards::Return(WorkerId worker) {
 }
 
 size_t DataShards::HeldBy(WorkerId worker) const {
-  return static_cast<size_t>(
-      std::count_if(leased_.begin(), leased_.end(), [worker](const auto& held) {
-        return held.second.worker == worker;
-      }));
+  return static_cast<size_t>(std::count_if(
+      leased_.begin(), leased_.end(),
+      [worker](const auto& held) { return held.second.worker == worker; }));
 }
 
 bool DataShards::Exhausted(WorkerId worker) const {

@@ -65,8 +65,8 @@ class DataShards {
   // that gave them was lost, and new ones, so that it holds `want` in all as
   // far as there are any. Lowest shards first.
   std::vector<DataPlace> Lease(WorkerId worker,
-                               const std::vector<DataPlace>& named,
-                               size_t want, const IsGone& is_gone);
+                               const std::vector<DataPlace>& named, size_t want,
+                               const IsGone& is_gone);
 
   // The worker is gone: what it held goes back, at the last place reported.
   void Return(WorkerId worker);

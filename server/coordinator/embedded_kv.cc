@@ -44,9 +44,9 @@ absl::Status CheckTxn(const KvTxn& txn) {
         "a transaction names each key once, and no empty key");
   }
   if (bytes > kKvTxnBytesMax) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "a transaction holds at most ", kKvTxnBytesMax, " bytes, this one ",
-        bytes));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a transaction holds at most ", kKvTxnBytesMax,
+                     " bytes, this one ", bytes));
   }
   return absl::OkStatus();
 }

@@ -13,7 +13,7 @@
 namespace paramo {
 
 struct EmbeddedKvOptions {
-  std::string path;  // made when absent; its parent must exist
+  std::string path;              // made when absent; its parent must exist
   const Clock* clock = nullptr;  // leases run on it; outlives the store
   // Changes kept in memory for watches that start in the past.
   size_t history_events = 4096;

@@ -17,8 +17,7 @@ namespace paramo {
 
 class EmbeddedKv final : public KvStore {
  public:
-  EmbeddedKv(const EmbeddedKvOptions& options,
-             std::unique_ptr<rocksdb::DB> db)
+  EmbeddedKv(const EmbeddedKvOptions& options, std::unique_ptr<rocksdb::DB> db)
       : clock_(*options.clock),
         db_(std::move(db)),
         history_(options.history_events) {}
@@ -48,8 +47,7 @@ class EmbeddedKv final : public KvStore {
   static std::string EncodeEntry(const KvEntry& entry);
   static bool DecodeEntry(const std::string& bytes, KvEntry& entry);
 
-  bool Holds(const KvCompare& compare) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool Holds(const KvCompare& compare) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Writes puts and deletes at the next revision, then makes them visible.
   absl::Status Apply(const std::vector<KvPut>& puts,
                      const std::vector<std::string>& deletes)

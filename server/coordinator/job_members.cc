@@ -103,9 +103,8 @@ absl::Status Job::Leave(const v1::LeaveJobRequest& request,
                         absl::Duration now) {
   auto it = workers_.find(request.worker());
   if (it == workers_.end() || it->second->session != request.session()) {
-    return absl::NotFoundError(absl::StrCat("rank ", request.worker(),
-                                            " is not a member of job ",
-                                            spec_->name()));
+    return absl::NotFoundError(absl::StrCat(
+        "rank ", request.worker(), " is not a member of job ", spec_->name()));
   }
   if (it->second->left) return absl::OkStatus();
   if (request.error().empty()) {
@@ -163,8 +162,8 @@ absl::Status Job::LeaseData(const v1::LeaseDataRequest& request,
                           Hear(request.worker(), request.session(), now));
   std::vector<DataPlace> places;
   for (const v1::DataPosition& position : request.positions()) {
-    places.push_back({position.data_shard(), position.batches_done(),
-                      position.finished()});
+    places.push_back(
+        {position.data_shard(), position.batches_done(), position.finished()});
   }
   PARAMO_RETURN_IF_ERROR(data_.Report(worker->rank, places));
 

@@ -33,9 +33,8 @@ absl::Status ValidateSync(const v1::Sync& sync, uint32_t workers) {
         "sync.kind ", static_cast<int>(sync.kind()),
         " is unknown; 0 (async), 1 (bsp), 2 (ssp) and 3 (round) are defined"));
   }
-  PARAMO_RETURN_IF_ERROR(ValidateRange("sync.staleness (of ssp)",
-                                       sync.staleness(), 0,
-                                       ssp ? kStalenessMax : 0));
+  PARAMO_RETURN_IF_ERROR(ValidateRange(
+      "sync.staleness (of ssp)", sync.staleness(), 0, ssp ? kStalenessMax : 0));
   PARAMO_RETURN_IF_ERROR(ValidateRange("sync.backup_workers (of bsp)",
                                        sync.backup_workers(), 0,
                                        bsp ? workers - 1 : 0));
@@ -58,19 +57,18 @@ absl::Status NormaliseJobSpec(v1::JobSpec* spec) {
   PARAMO_RETURN_IF_ERROR(
       ValidateRange("examples", spec->examples(), 1, kExamplesMax));
   PARAMO_RETURN_IF_ERROR(ValidateRange("batch", spec->batch(), 1, kBatchMax));
-  PARAMO_RETURN_IF_ERROR(ValidateRange("batches_per_data_shard",
-                                       spec->batches_per_data_shard(), 1,
-                                       kBatchMax));
+  PARAMO_RETURN_IF_ERROR(ValidateRange(
+      "batches_per_data_shard", spec->batches_per_data_shard(), 1, kBatchMax));
   if (spec->lease_ms() == 0) spec->set_lease_ms(kLeaseMsDefault);
   PARAMO_RETURN_IF_ERROR(
       ValidateRange("lease_ms", spec->lease_ms(), kLeaseMsMin, kLeaseMsMax));
-  PARAMO_RETURN_IF_ERROR(ValidateRange(
-      "definition's length", spec->definition().size(), 0,
-      kJobDefinitionBytesMax));
+  PARAMO_RETURN_IF_ERROR(ValidateRange("definition's length",
+                                       spec->definition().size(), 0,
+                                       kJobDefinitionBytesMax));
   if (PlanOf(*spec).ShardsPerEpoch() > kDataShardsMax / spec->epochs()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the job has more than ", kDataShardsMax,
-        " data shards; raise batch or batches_per_data_shard"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the job has more than ", kDataShardsMax,
+                     " data shards; raise batch or batches_per_data_shard"));
   }
   return absl::OkStatus();
 }
@@ -82,8 +80,8 @@ DataPlan PlanOf(const v1::JobSpec& spec) {
   plan.examples = spec.examples();
   plan.batch = spec.batch();
   plan.batches_per_shard = spec.batches_per_data_shard();
-  plan.owned = spec.sync().kind() == v1::Sync::BSP &&
-               spec.sync().backup_workers() == 0;
+  plan.owned =
+      spec.sync().kind() == v1::Sync::BSP && spec.sync().backup_workers() == 0;
   return plan;
 }
 
@@ -99,8 +97,7 @@ std::string DescribeDifference(const v1::JobSpec& there,
         "sync: ", v1::Sync::Kind_Name(there.sync().kind()), " there, ",
         v1::Sync::Kind_Name(asked.sync().kind()), " asked"));
   }
-  compare("sync.staleness", there.sync().staleness(),
-          asked.sync().staleness());
+  compare("sync.staleness", there.sync().staleness(), asked.sync().staleness());
   compare("sync.backup_workers", there.sync().backup_workers(),
           asked.sync().backup_workers());
   compare("sync.quorum", there.sync().quorum(), asked.sync().quorum());

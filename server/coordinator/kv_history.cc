@@ -22,8 +22,7 @@ void KvHistory::Append(std::vector<KvEvent> events, int64_t revision) {
   while (events_.size() > events_max_) {
     // A revision is dropped whole: half a transaction is never shown.
     dropped_ = events_.front().entry.mod_revision;
-    while (!events_.empty() &&
-           events_.front().entry.mod_revision == dropped_) {
+    while (!events_.empty() && events_.front().entry.mod_revision == dropped_) {
       events_.pop_front();
     }
   }
@@ -37,24 +36,24 @@ absl::Status KvHistory::CheckHas(int64_t revision) const {
 
 absl::Status KvHistory::CheckHasLocked(int64_t revision) const {
   if (revision > dropped_) return absl::OkStatus();
-  return absl::OutOfRangeError(absl::StrCat(
-      "changes up to revision ", dropped_, " are compacted, ", revision,
-      " was wanted; range again and watch from there"));
+  return absl::OutOfRangeError(
+      absl::StrCat("changes up to revision ", dropped_, " are compacted, ",
+                   revision, " was wanted; range again and watch from there"));
 }
 
-absl::StatusOr<std::vector<KvEvent>> KvHistory::Read(
-    const std::string& prefix, int64_t& next, absl::Duration timeout) {
+absl::StatusOr<std::vector<KvEvent>> KvHistory::Read(const std::string& prefix,
+                                                     int64_t& next,
+                                                     absl::Duration timeout) {
   const auto deadline =
       std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(timeout);
   std::vector<KvEvent> found;
   MutexLock lock(mu_);
   while (true) {
     PARAMO_RETURN_IF_ERROR(CheckHasLocked(next));
-    auto from = std::lower_bound(
-        events_.begin(), events_.end(), next,
-        [](const KvEvent& event, int64_t revision) {
-          return event.entry.mod_revision < revision;
-        });
+    auto from = std::lower_bound(events_.begin(), events_.end(), next,
+                                 [](const KvEvent& event, int64_t revision) {
+                                   return event.entry.mod_revision < revision;
+                                 });
     for (; from != events_.end(); ++from) {
       if (absl::StartsWith(from->entry.key, prefix)) found.push_back(*from);
     }

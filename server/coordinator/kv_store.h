@@ -33,7 +33,7 @@ struct KvEntry {
 };
 
 struct KvRange {
-  int64_t revision = 0;  // of the store when it was read
+  int64_t revision = 0;          // of the store when it was read
   std::vector<KvEntry> entries;  // ascending by key
 };
 

@@ -35,9 +35,9 @@ absl::Status Loop::Post(Command command) {
   MutexLock lock(mu_);
   if (stopping_) return absl::UnavailableError("the coordinator stops");
   if (inbox_.size() >= kInboxMax) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        kInboxMax, " requests wait already; try again in ", kRetryAfterMs,
-        " ms"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat(kInboxMax, " requests wait already; try again in ",
+                     kRetryAfterMs, " ms"));
   }
   inbox_.push_back({now, std::move(command)});
   posted_.NotifyAll();
@@ -73,9 +73,8 @@ void Loop::Detect() {
     absl::Duration now = time_.Now();
     // One tick at a time: a busy loop is not helped by a queue of them.
     if (stopping_ || std::exchange(tick_posted_, true)) continue;
-    inbox_.push_back({now, [](Core& core, absl::Duration then) {
-                        core.Tick(then);
-                      }});
+    inbox_.push_back(
+        {now, [](Core& core, absl::Duration then) { core.Tick(then); }});
     posted_.NotifyAll();
   }
 }

@@ -56,7 +56,7 @@ class Loop {
   const std::function<void(const absl::Status&)> on_failed_;
 
   Mutex mu_;
-  CondVar posted_;    // or stopping
+  CondVar posted_;  // or stopping
   CondVar stopped_;
   std::vector<Entry> inbox_ ABSL_GUARDED_BY(mu_);
   bool tick_posted_ ABSL_GUARDED_BY(mu_) = false;

@@ -79,22 +79,22 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
   Reactor* Barrier(Context* context, const v1::BarrierRequest* request,
                    v1::BarrierReply*) override {
     absl::Duration timeout = TimeLeft(*context);
-    return Run("Barrier", context,
-               [request, timeout](Core& core, absl::Duration now,
-                                  Core::Done done) {
-                 core.Barrier(*request, timeout, now, std::move(done));
-               });
+    return Run(
+        "Barrier", context,
+        [request, timeout](Core& core, absl::Duration now, Core::Done done) {
+          core.Barrier(*request, timeout, now, std::move(done));
+        });
   }
 
 // The rest: Core has a method of the same name for each.
 #define PARAMO_FORWARD(method, Request, ReplyType)                          \
   Reactor* method(Context* context, const v1::Request* request,             \
                   v1::ReplyType* reply) override {                          \
-    return Run(#method, context,                                            \
-               [request, reply](Core& core, absl::Duration now,             \
-                                Core::Done done) {                          \
-                 core.method(*request, reply, now, std::move(done));        \
-               });                                                          \
+    return Run(                                                             \
+        #method, context,                                                   \
+        [request, reply](Core& core, absl::Duration now, Core::Done done) { \
+          core.method(*request, reply, now, std::move(done));               \
+        });                                                                 \
   }
   PARAMO_FORWARD(RegisterServer, RegisterServerRequest, RegisterServerReply)
   PARAMO_FORWARD(CreateTable, CreateTableRequest, CreateTableReply)
@@ -118,16 +118,14 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
   Reactor* Run(const char* method, Context* context, Call call) {
     Reactor* reactor = context->DefaultReactor();
     absl::Status posted = parts_.loop.Post(
-        [this, method, context, reactor, call](Core& core,
-                                               absl::Duration now) {
+        [this, method, context, reactor, call](Core& core, absl::Duration now) {
           // The caller gave up while this waited: do nothing for nobody.
           if (context->IsCancelled()) {
             return Finish(method, reactor, absl::CancelledError("cancelled"));
           }
-          call(core, now,
-               [this, method, reactor](const absl::Status& status) {
-                 Finish(method, reactor, status);
-               });
+          call(core, now, [this, method, reactor](const absl::Status& status) {
+            Finish(method, reactor, status);
+          });
         });
     if (!posted.ok()) Finish(method, reactor, posted);
     return reactor;

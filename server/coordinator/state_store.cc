@@ -34,9 +34,8 @@ absl::Status StateStore::Add(const Changes::Writes& writes, Pending& pending) {
       pending = Pending();
     }
     pending.bytes += bytes;
-    pending.txn.compares.push_back(
-        {key, KvCompare::Target::kModRevision,
-         seen == seen_.end() ? 0 : seen->second});
+    pending.txn.compares.push_back({key, KvCompare::Target::kModRevision,
+                                    seen == seen_.end() ? 0 : seen->second});
     if (value.has_value()) {
       pending.txn.puts.push_back({key, *value, /*lease=*/0});
     } else {

@@ -20,7 +20,8 @@ class UpdateRule;
 // What the coordinator needs to know of an update rule. It holds no rules
 // itself; the main hands it the check (`RuleCheck`).
 struct CheckedRule {
-  std::string slots;  // what rows hold besides the value; equal text, equal rows
+  std::string
+      slots;  // what rows hold besides the value; equal text, equal rows
   std::map<std::string, double> params;  // all of them, defaults filled in
 };
 

@@ -38,9 +38,9 @@ absl::Status ValidateName(absl::string_view what, absl::string_view name) {
 absl::Status ValidateText(absl::string_view what, absl::string_view text,
                           size_t bytes_max) {
   if (text.size() > bytes_max) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(what, " has ", text.size(), " bytes; at most ", bytes_max,
-                     " are allowed"));
+    return absl::InvalidArgumentError(absl::StrCat(what, " has ", text.size(),
+                                                   " bytes; at most ",
+                                                   bytes_max, " are allowed"));
   }
   auto printable = [](char c) {
     return absl::ascii_isprint(static_cast<unsigned char>(c));
@@ -66,11 +66,11 @@ absl::Status ValidateAddress(absl::string_view what,
       "' must be host:port that others can reach, with a port of 1 to 65535"));
 }
 
-absl::Status ValidateRange(absl::string_view what, uint64_t value,
-                           uint64_t min, uint64_t max) {
+absl::Status ValidateRange(absl::string_view what, uint64_t value, uint64_t min,
+                           uint64_t max) {
   if (value >= min && value <= max) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      what, " is ", value, "; it must be ", min, " to ", max));
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, " is ", value, "; it must be ", min, " to ", max));
 }
 
 }  // namespace paramo

@@ -19,7 +19,7 @@ absl::Status ValidateText(absl::string_view what, absl::string_view text,
 absl::Status ValidateAddress(absl::string_view what, absl::string_view address);
 
 // `value` in [min, max].
-absl::Status ValidateRange(absl::string_view what, uint64_t value,
-                           uint64_t min, uint64_t max);
+absl::Status ValidateRange(absl::string_view what, uint64_t value, uint64_t min,
+                           uint64_t max);
 
 }  // namespace paramo

@@ -24,7 +24,7 @@ enum class RecordKind : uint16_t {
   kCatalogue = 8,   // table create, alter, drop
   kSession = 9,     // open, expire
   kSnapshotCut = 10,
-  kRefusal = 11,    // a refused push that consumed its sequence number
+  kRefusal = 11,  // a refused push that consumed its sequence number
 };
 
 // Little-endian, as it lies in the log. crc32c covers everything behind

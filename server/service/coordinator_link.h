@@ -29,7 +29,7 @@ class CoordinatorLink {
  public:
   struct Options {
     std::vector<std::string> coordinators;  // host:port, tried in turn
-    std::string address;                    // our data plane, as others reach it
+    std::string address;  // our data plane, as others reach it
     std::string metrics_address;
     uint64_t incarnation = 0;
     uint64_t cluster_id = 0;  // from the data directory; 0 = none yet
@@ -44,8 +44,7 @@ class CoordinatorLink {
 
   // Applies a newer state; returns when it is in force on every shard here.
   // Called on the watching thread, one at a time.
-  using OnState =
-      std::function<void(std::shared_ptr<const v1::ClusterState>)>;
+  using OnState = std::function<void(std::shared_ptr<const v1::ClusterState>)>;
 
   explicit CoordinatorLink(Options options);
   ~CoordinatorLink();

@@ -23,9 +23,9 @@ DataService::DataService(const Clock& clock, Budget& held, Budget& replies,
                                          "Bytes of data requests")),
       sent_bytes_(metrics.AddCounter("paramo_sent_bytes_total",
                                      "Bytes of data replies")),
-      fallback_(metrics.AddCounter(
-          "paramo_requests_not_canonical_total",
-          "Requests that needed the generated parser")),
+      fallback_(
+          metrics.AddCounter("paramo_requests_not_canonical_total",
+                             "Requests that needed the generated parser")),
       in_flight_(metrics.AddGauge("paramo_requests_in_flight",
                                   "Data requests being worked on")),
       latency_(metrics.AddHistogram("paramo_request_seconds",
@@ -107,10 +107,10 @@ void DataService::AnswerHello(IncomingCall& call,
   } else if (request.hello->protocol_min > wire::kProtocolVersion ||
              request.hello->protocol_max < wire::kProtocolVersion) {
     reason = wire::Reason::kProtocolVersion;
-    status = absl::FailedPreconditionError(absl::StrCat(
-        "the client speaks protocol ", request.hello->protocol_min, " to ",
-        request.hello->protocol_max, ", this server ", wire::kProtocolVersion,
-        ": upgrade the older of the two"));
+    status = absl::FailedPreconditionError(
+        absl::StrCat("the client speaks protocol ", request.hello->protocol_min,
+                     " to ", request.hello->protocol_max, ", this server ",
+                     wire::kProtocolVersion, ": upgrade the older of the two"));
   } else if (me.cluster_id == 0) {
     reason = wire::Reason::kShuttingDown;
     status = absl::UnavailableError("the server is starting; try again");
@@ -147,13 +147,15 @@ absl::Status DataService::CheckRequest(const IncomingCall& call,
   }
   if (call.method() == DataMethod::kPush && !request.pull.empty()) {
     reason = wire::Reason::kUnsupported;
-    return absl::InvalidArgumentError("Push takes no pull sections; PushPull "
-                                      "takes both");
+    return absl::InvalidArgumentError(
+        "Push takes no pull sections; PushPull "
+        "takes both");
   }
   if (call.method() == DataMethod::kPull && !request.push.empty()) {
     reason = wire::Reason::kUnsupported;
-    return absl::InvalidArgumentError("Pull takes no push sections; PushPull "
-                                      "takes both");
+    return absl::InvalidArgumentError(
+        "Pull takes no push sections; PushPull "
+        "takes both");
   }
   if (call.timeout() <= absl::ZeroDuration()) {
     reason = wire::Reason::kDeadline;
@@ -207,9 +209,9 @@ void DataService::Dispatch(std::unique_ptr<IncomingCall> call,
   data->rope = std::move(request.rope);
 
   absl::Duration now = clock_.Now();
-  uint32_t timeout_ms =
-      request.deadline_ms == 0 ? kDeadlineDefaultMs
-                               : std::min(request.deadline_ms, kDeadlineMaxMs);
+  uint32_t timeout_ms = request.deadline_ms == 0
+                            ? kDeadlineDefaultMs
+                            : std::min(request.deadline_ms, kDeadlineMaxMs);
   absl::Duration timeout =
       std::min(absl::Milliseconds(timeout_ms), call->timeout());
 

@@ -61,11 +61,11 @@ class Planner {
     if (!section.header.has(wire::kShard)) {
       Split(std::move(whole), refused);
     } else if (section.header.shard >= context_.shards.size()) {
-      Refuse(refused,
-             absl::InvalidArgumentError(
-                 absl::StrCat("shard ", section.header.shard, " of ",
-                              context_.shards.size())),
-             wire::Reason::kWrongShard);
+      Refuse(
+          refused,
+          absl::InvalidArgumentError(absl::StrCat(
+              "shard ", section.header.shard, " of ", context_.shards.size())),
+          wire::Reason::kWrongShard);
     } else {
       whole.shard = context_.shards[section.header.shard];
       Submit(std::move(whole));
@@ -95,11 +95,11 @@ class Planner {
     uint32_t shard_count = static_cast<uint32_t>(context_.shards.size());
     const TableConfig* table = context_.view.FindTable(header.table);
     if (table == nullptr) {
-      return Refuse(refused,
-                    absl::NotFoundError(absl::StrCat("no table with id ",
-                                                     header.table,
-                                                     "; list the tables")),
-                    wire::Reason::kUnknownTable);
+      return Refuse(
+          refused,
+          absl::NotFoundError(absl::StrCat("no table with id ", header.table,
+                                           "; list the tables")),
+          wire::Reason::kUnknownTable);
     }
     if (header.session != kNoSession || header.end_of_clock()) {
       return Refuse(refused,
@@ -226,8 +226,8 @@ void PlanSections(const wire::RequestView& request, const PlanContext& context,
 size_t PulledBytes(const wire::RequestView& request, const ClusterView& view) {
   size_t bytes = 0;
   for (const wire::SectionView& section : request.pull) {
-    bytes += section.keys.size / sizeof(Key) * 4 *
-             DimOf(view, section.header.table);
+    bytes +=
+        section.keys.size / sizeof(Key) * 4 * DimOf(view, section.header.table);
   }
   return bytes;
 }

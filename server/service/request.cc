@@ -14,8 +14,8 @@ ServedSection::ServedSection() : SectionTask(&Shard::RunTask) {
 }
 
 void ServedRequest::Run() {
-  writer = std::make_unique<wire::ReplyWriter>(id_, state_version_,
-                                               push.size(), pull_bytes);
+  writer = std::make_unique<wire::ReplyWriter>(id_, state_version_, push.size(),
+                                               pull_bytes);
   for (size_t i = 0; i < pull.size(); ++i) {
     uint8_t* values = writer->values(i);
     for (size_t t = 0; t < pull[i].count; ++t) {

@@ -40,7 +40,8 @@ class ServedRequest {
                 uint64_t state_version)
       : call_(std::move(call)), id_(id), state_version_(state_version) {}
 
-  // ---- Filling ---------------------------------------------------------------
+  // ---- Filling
+  // ---------------------------------------------------------------
 
   std::vector<SectionSlot> push;
   std::vector<SectionSlot> pull;

@@ -93,9 +93,8 @@ absl::Status Server::Parts::OpenStores() {
 absl::Status Server::Parts::Listen() {
   data_service =
       std::make_unique<DataService>(clock, held, replies, metrics, counters);
-  admin = MakeAdminService(metrics, [this](const auto& read) {
-    shards->ForEachShard(read);
-  });
+  admin = MakeAdminService(
+      metrics, [this](const auto& read) { shards->ForEachShard(read); });
 
   DataServer::Options listening;
   listening.listen = {options.listen};
@@ -105,15 +104,13 @@ absl::Status Server::Parts::Listen() {
   };
   listening.services = {admin.get(), state_watch.service()};
   listening.reflection = options.reflection;
-  PARAMO_ASSIGN_OR_RETURN(data_server,
-                          DataServer::Start(std::move(listening)));
+  PARAMO_ASSIGN_OR_RETURN(data_server, DataServer::Start(std::move(listening)));
   PARAMO_ASSIGN_OR_RETURN(HostPort host, ParseHostPort(options.listen));
   address = options.advertise.empty()
                 ? absl::StrCat(host.host, ":", data_server->port())
                 : options.advertise;
 
-  PARAMO_ASSIGN_OR_RETURN(HostPort page,
-                          ParseHostPort(options.metrics_listen));
+  PARAMO_ASSIGN_OR_RETURN(HostPort page, ParseHostPort(options.metrics_listen));
   MetricsHttp::Options http;
   http.host = page.host;
   http.port = page.port;
@@ -131,32 +128,30 @@ absl::Status Server::Parts::Listen() {
 void Server::Parts::ExportGauges() {
   auto gauge = [this](const char* name, const char* help,
                       std::function<double()> read) {
-    gauges.push_back(
-        metrics.AddGaugeFunction(name, help, {}, std::move(read)));
+    gauges.push_back(metrics.AddGaugeFunction(name, help, {}, std::move(read)));
   };
   gauge("paramo_held_bytes", "Memory held by requests, by backing slice",
         [this] { return static_cast<double>(held.held()); });
   gauge("paramo_reply_bytes", "Memory of replies begun and not handed over",
         [this] { return static_cast<double>(replies.held()); });
-  gauge("paramo_dirty_rows", "Rows that the store does not have yet",
-        [this] { return static_cast<double>(write_behind->Stats().dirty_rows); });
+  gauge("paramo_dirty_rows", "Rows that the store does not have yet", [this] {
+    return static_cast<double>(write_behind->Stats().dirty_rows);
+  });
   gauge("paramo_flush_failures", "Rounds of write-behind that failed",
         [this] { return static_cast<double>(write_behind->Stats().failures); });
   gauge("paramo_flushed_rows", "Rows stored since the start",
         [this] { return static_cast<double>(write_behind->Stats().rows); });
   gauge("paramo_store_bytes", "Bytes of row files",
         [this] { return static_cast<double>(rows->Stats().bytes); });
-  gauge("paramo_streams", "Data streams open", [this] {
-    return static_cast<double>(data_server->streams());
-  });
+  gauge("paramo_streams", "Data streams open",
+        [this] { return static_cast<double>(data_server->streams()); });
 }
 
 absl::Status Server::Parts::Join() {
   CoordinatorLink::Options joining;
   joining.coordinators = options.coordinators;
   joining.address = address;
-  joining.metrics_address =
-      absl::StrCat("127.0.0.1:", metrics_http->port());
+  joining.metrics_address = absl::StrCat("127.0.0.1:", metrics_http->port());
   joining.incarnation = data_dir->incarnation();
   joining.cluster_id = data_dir->cluster_id();
   joining.server_id = data_dir->server_id();

@@ -31,9 +31,11 @@ void Declare(Config& config, Options& options) {
                    "where the coordinator is (required)");
   config.Text("data-dir", server.data_dir, "rows and identity (required)")
       .Unit("DIR");
-  config.Address("listen", server.listen, "serve here; port 0 takes a free one");
-  config.Text("advertise", server.advertise,
-              "tell others this address instead of the one listened on")
+  config.Address("listen", server.listen,
+                 "serve here; port 0 takes a free one");
+  config
+      .Text("advertise", server.advertise,
+            "tell others this address instead of the one listened on")
       .Unit("HOST:PORT");
   config.Address("metrics-listen", server.metrics_listen,
                  "Prometheus page here");
@@ -52,11 +54,13 @@ void Declare(Config& config, Options& options) {
                 "allow addresses that other machines can reach (no TLS yet)");
   config.Choice("log-level", options.log_level,
                 {"debug", "info", "warning", "error"}, "lines to write");
-  config.Text("ready-file", options.ready_file,
-              "write address= and metrics= here when ready")
+  config
+      .Text("ready-file", options.ready_file,
+            "write address= and metrics= here when ready")
       .Unit("FILE");
-  config.Int("parent-fd", options.parent_fd, {-1, 1 << 20},
-             "stop when this pipe ends")
+  config
+      .Int("parent-fd", options.parent_fd, {-1, 1 << 20},
+           "stop when this pipe ends")
       .FlagOnly()
       .Hidden();
   config.Check([&options]() -> absl::Status {
@@ -95,7 +99,8 @@ int Main(int argc, char** argv) {
   StopSignal stop;
   ParentWatch parent(options.parent_fd, absl::Seconds(30),
                      [&stop] { stop.Request(); });
-  InsecureWarning warning({options.server.listen, options.server.metrics_listen});
+  InsecureWarning warning(
+      {options.server.listen, options.server.metrics_listen});
   auto server = Server::Start(options.server, [&stop](absl::Status why) {
     stop.Request(std::move(why));
   });
@@ -109,10 +114,9 @@ int Main(int argc, char** argv) {
   std::fflush(stdout);
   if (!options.ready_file.empty()) {
     (*server)->WaitUntilReady(options.server.register_timeout);
-    absl::Status ready =
-        WriteReadyFile(options.ready_file,
-                       {{"address", (*server)->address()},
-                        {"metrics", (*server)->metrics_address()}});
+    absl::Status ready = WriteReadyFile(
+        options.ready_file, {{"address", (*server)->address()},
+                             {"metrics", (*server)->metrics_address()}});
     if (!ready.ok()) stop.Request(ready);
   }
 

@@ -96,8 +96,8 @@ absl::Status ShardHost::Load(Shard& shard, const ClusterView& view) {
   std::vector<std::unique_ptr<TableShard>> tables;
   for (const auto& [id, config] : view.tables) {
     auto table = std::make_unique<TableShard>(*config, shard.id());
-    absl::Status scanned = rows_.ScanShard(
-        id, shard.id(), [&](absl::string_view record) {
+    absl::Status scanned =
+        rows_.ScanShard(id, shard.id(), [&](absl::string_view record) {
           return table->Restore(absl::MakeConstSpan(
               reinterpret_cast<const uint8_t*>(record.data()), record.size()));
         });

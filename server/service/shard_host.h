@@ -58,7 +58,7 @@ class ShardHost {
   const Clock& clock_;
   ShardCounters& counters_;
   std::atomic<size_t> parked_{0};  // shared by all shards
-  RoundBoard round_board_;        // likewise
+  RoundBoard round_board_;         // likewise
 
   mutable Mutex mu_;
   CondVar wake_;

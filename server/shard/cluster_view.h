@@ -18,7 +18,7 @@ namespace paramo {
 namespace v1 {
 class ClusterState;
 class Sync;
-}
+}  // namespace v1
 
 struct ShardConfig {
   Epoch epoch = 0;

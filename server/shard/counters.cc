@@ -3,8 +3,8 @@
 namespace paramo {
 
 ShardCounters::ShardCounters(MetricsRegistry& r)
-    : push_rows(r.AddCounter("paramo_push_rows_total",
-                             "Gradient rows accepted")),
+    : push_rows(
+          r.AddCounter("paramo_push_rows_total", "Gradient rows accepted")),
       pull_rows(r.AddCounter("paramo_pull_rows_total", "Rows answered")),
       rows_created(r.AddCounter("paramo_rows_created_total",
                                 "Rows made by their first push")),
@@ -15,9 +15,9 @@ ShardCounters::ShardCounters(MetricsRegistry& r)
                               "Retried pushes answered from memory")),
       rounds(r.AddCounter("paramo_rounds_closed_total",
                           "Rounds applied, counted per shard")),
-      contributions_late(r.AddCounter(
-          "paramo_contributions_late_total",
-          "Sections dropped because their round was closed")),
+      contributions_late(
+          r.AddCounter("paramo_contributions_late_total",
+                       "Sections dropped because their round was closed")),
       contributions_dead(r.AddCounter(
           "paramo_contributions_dead_total",
           "Sections discarded because their worker left in mid-step")),

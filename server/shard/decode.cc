@@ -63,8 +63,7 @@ DecodeError DecodeKeys(SectionTask& task, uint32_t shard_count) {
       return Wrong(wire::Reason::kKeys,
                    absl::StrCat("key ", key, " of table ", header.table,
                                 " belongs to shard ", shard, ", not ",
-                                header.shard,
-                                "; see docs/formats/routing.md"));
+                                header.shard, "; see docs/formats/routing.md"));
     }
   }
   return {};
@@ -74,7 +73,8 @@ DecodeError CheckPulled(const SectionTask& task, const TableConfig& table) {
   if (!task.header().with_pulled()) return {};
   if (table.delay_compensation == 0) {
     return Wrong(wire::Reason::kUnsupported,
-                 absl::StrCat("table ", table.name, " has no delay "
+                 absl::StrCat("table ", table.name,
+                              " has no delay "
                               "compensation, so it takes no pulled values: set "
                               "delay_compensation, or push gradients alone"));
   }
@@ -96,13 +96,13 @@ DecodeError DecodeRows(SectionTask& task, uint32_t dim) {
   // No overflow: keys are bounded by kKeysMax and dim by kDimMax.
   size_t expected = task.keys.size() * row_bytes;
   if (task.section.values.size != expected) {
-    return Wrong(wire::Reason::kDimensions,
-                 absl::StrCat("value block has ", task.section.values.size,
-                              " bytes; ", task.keys.size(), " keys of dim ",
-                              dim, task.header().with_pulled()
-                                       ? " and their pulled values"
-                                       : "",
-                              " in ", (*codec)->name, " take ", expected));
+    return Wrong(
+        wire::Reason::kDimensions,
+        absl::StrCat(
+            "value block has ", task.section.values.size, " bytes; ",
+            task.keys.size(), " keys of dim ", dim,
+            task.header().with_pulled() ? " and their pulled values" : "",
+            " in ", (*codec)->name, " take ", expected));
   }
   size_t seams = PointAtRows(task.data->rope, task.section.values.offset,
                              row_bytes, task.rows);

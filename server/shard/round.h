@@ -57,8 +57,7 @@ class RoundBuffer {
   // mean = sum over workers, in order of worker id and then of sequence, of
   // (examples of the step / examples of the round) x gradient, each term added
   // with one fused multiply-add: the same bits whatever the arrival order.
-  void Close(WorkerClock round,
-             absl::FunctionRef<uint32_t(TableId)> dim_of,
+  void Close(WorkerClock round, absl::FunctionRef<uint32_t(TableId)> dim_of,
              absl::FunctionRef<void(const MeanGradient&)> apply);
 
   const std::map<WorkerClock, Steps>& rounds() const { return rounds_; }

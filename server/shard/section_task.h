@@ -47,7 +47,7 @@ struct SectionTask : StrandTask {
   // Pulls: where the rows go; outs[i] for key i when the section was split.
   uint8_t* out = nullptr;
   std::vector<uint8_t*> outs;
-  uint32_t out_dim = 0;  // the width that space was reserved for
+  uint32_t out_dim = 0;     // the width that space was reserved for
   absl::Duration deadline;  // steady time
   void (*done)(SectionTask*) = nullptr;
 

@@ -72,22 +72,21 @@ void Shard::OnCommitted(Lsn lsn) {
 Shard::Refusal Shard::Fence(const SectionTask& task) const {
   const wire::SectionHeader& header = task.header();
   if (!serving_) {
-    return {absl::AbortedError(absl::StrCat(
-                "shard ", options_.id,
-                " is not served here; refresh the shard map")),
+    return {absl::AbortedError(
+                absl::StrCat("shard ", options_.id,
+                             " is not served here; refresh the shard map")),
             wire::Reason::kWrongShard};
   }
   if (header.has(wire::kEpoch) && header.epoch != config_.epoch) {
     return {absl::AbortedError(absl::StrCat(
                 "shard ", options_.id, " is at epoch ", config_.epoch,
-                ", the request at ", header.epoch,
-                "; refresh the shard map")),
+                ", the request at ", header.epoch, "; refresh the shard map")),
             wire::Reason::kWrongEpoch};
   }
   if (header.has(wire::kHistory) && header.history != config_.history) {
-    return {absl::AbortedError(absl::StrCat(
-                "shard ", options_.id,
-                " has another history; refresh the shard map")),
+    return {absl::AbortedError(
+                absl::StrCat("shard ", options_.id,
+                             " has another history; refresh the shard map")),
             wire::Reason::kWrongHistory};
   }
   return {};
@@ -131,8 +130,7 @@ Shard::Membership* Shard::FindMembership(SessionId session) {
 
 void Shard::UpdateDirty() {
   size_t state = applied_ > flushed_lsn_ ? 1 : 0;
-  dirty_.store(dirty_rows_ + rows_in_flush_ + state,
-               std::memory_order_relaxed);
+  dirty_.store(dirty_rows_ + rows_in_flush_ + state, std::memory_order_relaxed);
 }
 
 }  // namespace paramo

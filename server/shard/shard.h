@@ -146,7 +146,7 @@ class Shard final : public CommitListener, public FlushSource {
     bool closing = false;  // a round's close record is under way
     // When the open round closes with what it has; infinite: no deadline runs.
     absl::Duration deadline = absl::InfiniteDuration();
-    std::vector<SectionTask*> parked;  // pulls that wait for a round
+    std::vector<SectionTask*> parked;        // pulls that wait for a round
     std::map<WorkerId, MemberView> members;  // left ones included
   };
 
@@ -235,10 +235,10 @@ class Shard final : public CommitListener, public FlushSource {
   absl::flat_hash_map<SessionId, std::unique_ptr<Session>> sessions_;
   std::map<uint32_t, std::unique_ptr<Job>> jobs_;
   absl::flat_hash_map<SessionId, Membership> memberships_;
-  Lsn flushed_lsn_ = 0;        // of the non-row state that the store has
-  TableId flush_cursor_ = 0;   // table where Collect goes on
-  size_t dirty_rows_ = 0;      // over all tables
-  size_t rows_in_flush_ = 0;   // collected, outcome not known
+  Lsn flushed_lsn_ = 0;       // of the non-row state that the store has
+  TableId flush_cursor_ = 0;  // table where Collect goes on
+  size_t dirty_rows_ = 0;     // over all tables
+  size_t rows_in_flush_ = 0;  // collected, outcome not known
 
   // Written on the strand, read by write-behind; relaxed, a hint.
   std::atomic<size_t> dirty_{0};

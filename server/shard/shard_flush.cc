@@ -109,15 +109,16 @@ void Shard::Collect(size_t rows_max, std::function<void(ShardFlush)> done) {
       size_t fit = room / table.layout().record_bytes() + 1;
       left -= table.CollectDirty(
           std::min(left, fit), [&](absl::Span<const uint8_t> record) {
-            flush.AddRow(start->first,
-                         absl::string_view(
-                             reinterpret_cast<const char*>(record.data()),
-                             record.size()));
+            flush.AddRow(
+                start->first,
+                absl::string_view(reinterpret_cast<const char*>(record.data()),
+                                  record.size()));
           });
     }
     rows_in_flush_ += flush.rows.size();
     dirty_rows_ -= flush.rows.size();
-    if (applied_ > flushed_lsn_ || !flush.rows.empty()) flush.state = SaveState();
+    if (applied_ > flushed_lsn_ || !flush.rows.empty())
+      flush.state = SaveState();
     UpdateDirty();
     done(std::move(flush));
   });

@@ -89,8 +89,8 @@ void Shard::ApplyMember(Job& job, const MemberView& member) {
     if (now.session != kNoSession && !now.left && (member.left || !same)) {
       LeaveJob(job, now, same ? member.left_clock : 0);
     }
-    if (!same && !member.left) job.policy->Join(member.worker,
-                                                member.first_clock);
+    if (!same && !member.left)
+      job.policy->Join(member.worker, member.first_clock);
     now = member;
     memberships_[member.session] = {&job, member.worker, member.left};
     AnswerParked(job);
@@ -177,8 +177,9 @@ void Shard::Expire(absl::Duration now) {
         continue;
       }
       Unpark();
-      expired.push_back({task, {absl::DeadlineExceededError(WaitingFor(*job)),
-                                wire::Reason::kDeadline}});
+      expired.push_back({task,
+                         {absl::DeadlineExceededError(WaitingFor(*job)),
+                          wire::Reason::kDeadline}});
     }
     job->parked = std::move(waiting);
   }

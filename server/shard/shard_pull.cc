@@ -31,15 +31,14 @@ Shard::Refusal Shard::CheckPull(SectionTask& task) const {
   absl::Status crc = wire::CheckCrc(task.data->rope, task.section);
   if (!crc.ok()) return {crc, wire::Reason::kChecksum};
   if (task.keys.empty()) {
-    return {absl::InvalidArgumentError("no keys to pull"),
-            wire::Reason::kKeys};
+    return {absl::InvalidArgumentError("no keys to pull"), wire::Reason::kKeys};
   }
   const wire::SectionHeader& header = task.header();
   const TableShard* table = this->table(header.table);
   if (table == nullptr) {
-    return {absl::NotFoundError(absl::StrCat(
-                "no table with id ", header.table,
-                "; it may have been dropped: list the tables")),
+    return {absl::NotFoundError(
+                absl::StrCat("no table with id ", header.table,
+                             "; it may have been dropped: list the tables")),
             wire::Reason::kUnknownTable};
   }
   if (header.table_version > table->config().version ||
@@ -49,10 +48,10 @@ Shard::Refusal Shard::CheckPull(SectionTask& task) const {
   }
   // The session has seen a newer state than this server has.
   if (header.floor_epoch == config_.epoch && header.floor_lsn > applied_) {
-    return {absl::AbortedError(absl::StrCat(
-                "this server is at lsn ", applied_, ", the session at ",
-                header.floor_lsn)),
-            wire::Reason::kWrongEpoch};
+    return {
+        absl::AbortedError(absl::StrCat("this server is at lsn ", applied_,
+                                        ", the session at ", header.floor_lsn)),
+        wire::Reason::kWrongEpoch};
   }
   DecodeError error = DecodeKeys(task, options_.shard_count);
   return {error.status, error.reason};
@@ -105,10 +104,9 @@ void Shard::AnswerParked(Job& job) {
     if (!waits) ready.push_back(task);
     return waits;
   };
-  job.parked.erase(
-      std::stable_partition(job.parked.begin(), job.parked.end(),
-                            still_waiting),
-      job.parked.end());
+  job.parked.erase(std::stable_partition(job.parked.begin(), job.parked.end(),
+                                         still_waiting),
+                   job.parked.end());
   for (SectionTask* task : ready) {
     Unpark();
     Membership* member = FindMembership(task->header().session);

@@ -54,12 +54,11 @@ void Shard::Push(SectionTask* task) {
       return;
     case SeqVerdict::kGap:
       task->reply.header.expected_seq = session->last() + 1;
-      return Refuse(
-          task, {absl::AbortedError(absl::StrCat(
-                     "number ", task->header().seq, " is more than ",
-                     kSessionWindow, " ahead; expected is ",
-                     session->last() + 1)),
-                 wire::Reason::kSeqGap});
+      return Refuse(task, {absl::AbortedError(absl::StrCat(
+                               "number ", task->header().seq, " is more than ",
+                               kSessionWindow, " ahead; expected is ",
+                               session->last() + 1)),
+                           wire::Reason::kSeqGap});
     case SeqVerdict::kMismatch:
       return Refuse(
           task, {absl::InvalidArgumentError(absl::StrCat(
@@ -68,12 +67,11 @@ void Shard::Push(SectionTask* task) {
                      "session, or a client lost count; open a new session")),
                  wire::Reason::kSeqMismatch});
     case SeqVerdict::kForgotten:
-      return Refuse(
-          task, {absl::FailedPreconditionError(absl::StrCat(
-                     "number ", task->header().seq,
-                     " was answered long ago; more than ", kSessionWindow,
-                     " pushes were in flight")),
-                 wire::Reason::kSessionExpired});
+      return Refuse(task, {absl::FailedPreconditionError(absl::StrCat(
+                               "number ", task->header().seq,
+                               " was answered long ago; more than ",
+                               kSessionWindow, " pushes were in flight")),
+                           wire::Reason::kSessionExpired});
   }
 }
 
@@ -100,11 +98,11 @@ Session* Shard::FindSession(const wire::SectionHeader& header,
     return nullptr;
   }
   if (header.seq > kSessionWindow) {
-    refusal = {absl::FailedPreconditionError(absl::StrCat(
-                   "session ", header.session,
-                   " is unknown here and its number is ", header.seq,
-                   ": it expired; open a new one")),
-               wire::Reason::kSessionExpired};
+    refusal = {
+        absl::FailedPreconditionError(absl::StrCat(
+            "session ", header.session, " is unknown here and its number is ",
+            header.seq, ": it expired; open a new one")),
+        wire::Reason::kSessionExpired};
     return nullptr;
   }
   if (found == sessions_.end() && sessions_.size() >= kSessionsPerShardMax) {
@@ -136,16 +134,16 @@ Shard::Refusal Shard::Validate(SectionTask& task) const {
   }
   const TableShard* table = this->table(header.table);
   if (table == nullptr) {
-    return {absl::NotFoundError(absl::StrCat(
-                "no table with id ", header.table,
-                "; it may have been dropped: list the tables")),
+    return {absl::NotFoundError(
+                absl::StrCat("no table with id ", header.table,
+                             "; it may have been dropped: list the tables")),
             wire::Reason::kUnknownTable};
   }
   if (header.table_version > table->config().version) {
-    return {absl::AbortedError(absl::StrCat(
-                "table version ", header.table_version,
-                " has not arrived here yet")),
-            wire::Reason::kTableVersion};
+    return {
+        absl::AbortedError(absl::StrCat("table version ", header.table_version,
+                                        " has not arrived here yet")),
+        wire::Reason::kTableVersion};
   }
   DecodeError error = DecodeKeys(task, options_.shard_count);
   if (!error.status.ok()) return {error.status, error.reason};
@@ -153,8 +151,8 @@ Shard::Refusal Shard::Validate(SectionTask& task) const {
   if (pulled.refused()) return pulled;
   error = DecodeRows(task, table->config().dim);
   if (!error.status.ok()) return {error.status, error.reason};
-  absl::Status values = table->CheckFinite(task.keys, task.rows.data(),
-                                           header.with_pulled());
+  absl::Status values =
+      table->CheckFinite(task.keys, task.rows.data(), header.with_pulled());
   if (!values.ok()) return {values, wire::Reason::kNonFinite};
   absl::Status room = table->CheckRoom(task.keys);
   if (!room.ok()) return {room, wire::Reason::kRows};
@@ -166,9 +164,8 @@ Shard::Refusal Shard::Validate(SectionTask& task) const {
 void Shard::HandleFresh(SectionTask* task, Session* session) {
   Refusal refusal = Validate(*task);
   if (!refusal.refused()) {
-    Append(RecordKind::kPush, [this, task, session](Lsn lsn) {
-      ApplyPush(task, session, lsn);
-    });
+    Append(RecordKind::kPush,
+           [this, task, session](Lsn lsn) { ApplyPush(task, session, lsn); });
   } else if (session != nullptr && ConsumesNumber(refusal.status)) {
     Append(RecordKind::kRefusal, [this, task, session, refusal](Lsn lsn) {
       wire::SectionReplyHeader& reply = task->reply.header;
@@ -189,8 +186,7 @@ void Shard::ApplyPush(SectionTask* task, Session* session, Lsn lsn) {
   Membership* membership = FindMembership(header.session);
   wire::SectionReplyHeader& reply = task->reply.header;
   reply.lsn = lsn;
-  reply.outcome =
-      static_cast<uint32_t>(ApplyGradient(*task, membership, lsn));
+  reply.outcome = static_cast<uint32_t>(ApplyGradient(*task, membership, lsn));
   Job* job = membership == nullptr ? nullptr : membership->job;
   if (job != nullptr && header.end_of_clock()) {
     job->rounds.End(header.clock, membership->worker,
@@ -220,8 +216,8 @@ wire::Outcome Shard::ApplyGradient(SectionTask& task, Membership* membership,
   switch (admission) {
     case Admission::kApply:
       if (!task.keys.empty()) {
-        ApplyRows(*tables_.at(task.header().table), task.keys,
-                  task.rows.data(), StampOf(task, membership, lsn),
+        ApplyRows(*tables_.at(task.header().table), task.keys, task.rows.data(),
+                  StampOf(task, membership, lsn),
                   &task.reply.header.rows_skipped);
       }
       return wire::Outcome::kApplied;

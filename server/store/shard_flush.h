@@ -21,7 +21,8 @@ struct RowRecord {
 };
 
 // To the store a record is opaque but for its key (bytes 0-7) and the lsn that
-// last changed it (bytes 8-15), both little-endian; docs/formats/row.md has the rest.
+// last changed it (bytes 8-15), both little-endian; docs/formats/row.md has the
+// rest.
 struct ShardFlush {
   ShardId shard = 0;
   std::vector<RowRecord> rows;

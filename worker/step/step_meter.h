@@ -12,10 +12,10 @@ namespace paramo {
 // Where the time of one step went. Computing hides what overlaps with it, so
 // the parts need not add up to the step.
 struct StepTimes {
-  absl::Duration input;    // waiting for the batch
-  absl::Duration pull;     // waiting for parameters
+  absl::Duration input;  // waiting for the batch
+  absl::Duration pull;   // waiting for parameters
   absl::Duration compute;
-  absl::Duration push;     // waiting for the answer to the last push
+  absl::Duration push;  // waiting for the answer to the last push
 };
 
 // Pure: time is an argument. Threads: one.

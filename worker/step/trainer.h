@@ -97,7 +97,7 @@ class Trainer {
   std::unique_ptr<DataFeed> feed_;
 
   std::optional<uint64_t> epoch_;  // of the batch before
-  StepTimes times_;  // of the step under way
+  StepTimes times_;                // of the step under way
   StepMeter meter_;
   WorkerProgress progress_;
   absl::Duration last_step_at_;

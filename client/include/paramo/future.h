@@ -34,8 +34,8 @@ class [[nodiscard]] Future {
   // False when `timeout` passed first.
   bool wait_for(std::chrono::milliseconds timeout) const {
     std::unique_lock<std::mutex> lock(state_->mu);
-    return state_->cv.wait_for(
-        lock, timeout, [&] { return state_->value.has_value(); });
+    return state_->cv.wait_for(lock, timeout,
+                               [&] { return state_->value.has_value(); });
   }
 
   // Waits, then moves the answer out. Once only, and not after then().

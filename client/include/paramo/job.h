@@ -57,9 +57,9 @@ struct Sync {
   bool has_rounds() const { return kind == kBsp || kind == kRound; }
 
   Kind kind;
-  uint32_t staleness = 0;       // ssp
-  uint32_t backup_workers = 0;  // bsp; below the number of workers
-  uint32_t quorum = 0;          // round; at least 1
+  uint32_t staleness = 0;                 // ssp
+  uint32_t backup_workers = 0;            // bsp; below the number of workers
+  uint32_t quorum = 0;                    // round; at least 1
   std::chrono::milliseconds deadline{0};  // round; 0 = none
 };
 
@@ -127,7 +127,7 @@ struct DataLeases {
 // What one step pushes besides its parts.
 struct StepOptions {
   uint64_t clock = 0;
-  uint32_t examples = 1;  // that the gradients are the mean of
+  uint32_t examples = 1;       // that the gradients are the mean of
   uint64_t data_position = 0;  // MakeDataPosition of the batch just used
   std::chrono::milliseconds deadline{0};  // 0 = ConnectOptions::deadline
 };

@@ -18,8 +18,8 @@ enum class Code {
   kOk = 0,
   kCancelled = 1,
   kUnknown = 2,
-  kInvalidArgument = 3,     // the caller's mistake; do not retry
-  kDeadlineExceeded = 4,    // see Status::applied()
+  kInvalidArgument = 3,   // the caller's mistake; do not retry
+  kDeadlineExceeded = 4,  // see Status::applied()
   kNotFound = 5,
   kAlreadyExists = 6,
   kPermissionDenied = 7,
@@ -28,8 +28,8 @@ enum class Code {
   kAborted = 10,
   kOutOfRange = 11,
   kUnimplemented = 12,
-  kInternal = 13,           // a bug of Paramo
-  kUnavailable = 14,        // transient
+  kInternal = 13,     // a bug of Paramo
+  kUnavailable = 14,  // transient
   kDataLoss = 15,
   kUnauthenticated = 16,
 };
@@ -47,17 +47,17 @@ enum class Applied {
 
 // What an error knows besides its code. Empty and -1 where it does not apply.
 struct ErrorDetails {
-  std::string message;   // what is wrong
-  std::string action;    // "push", "pull", "create table", ...
+  std::string message;  // what is wrong
+  std::string action;   // "push", "pull", "create table", ...
   std::string table;
   int64_t shard = -1;
   std::string endpoint;  // host:port that was asked last
   int attempts = 0;
   std::chrono::milliseconds elapsed{0};
   std::optional<Applied> applied;  // pushes only
-  int sections = 0;        // of a push: one per table and shard
-  int sections_taken = 0;  // that the servers have accepted
-  std::string hint;      // what to do about it
+  int sections = 0;                // of a push: one per table and shard
+  int sections_taken = 0;          // that the servers have accepted
+  std::string hint;                // what to do about it
 };
 
 // The outcome of a call. OK costs nothing; copies share the details.

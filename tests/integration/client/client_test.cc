@@ -165,9 +165,8 @@ TEST_F(ClientTest, SeveralTablesGoInOneRequestPerServer) {
   const std::vector<float> grads_a(16, 1), grads_b(40, 2), grads_t(600, 3);
   ASSERT_TRUE(a.Push(keys, grads_a).ok());  // opens the session
   const uint64_t before = cluster_->stats().requests;
-  const std::vector<PushPart> pushes = {{a, keys, grads_a},
-                                        {b, keys, grads_b},
-                                        {t, grads_t}};
+  const std::vector<PushPart> pushes = {
+      {a, keys, grads_a}, {b, keys, grads_b}, {t, grads_t}};
   auto ack = cluster_->Push(pushes);
   ASSERT_TRUE(ack.ok()) << ack.status().ToString();
   EXPECT_LE(cluster_->stats().requests - before, 3u);
@@ -350,8 +349,7 @@ TEST_F(ClientTest, PulledValuesCompensateDelay) {
 
   const std::vector<PushPart> short_part = {
       PushPart(*table, keys, grads).WithPulled(std::span(pulled).first(2))};
-  EXPECT_EQ(cluster_->Push(short_part).status().code(),
-            Code::kInvalidArgument);
+  EXPECT_EQ(cluster_->Push(short_part).status().code(), Code::kInvalidArgument);
   const Table plain = Make("uncompensated", 1);
   const std::vector<PushPart> refused = {
       PushPart(plain, keys, grads).WithPulled(pulled)};

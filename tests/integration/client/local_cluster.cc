@@ -64,8 +64,7 @@ Process::Process(const std::vector<std::string>& arguments,
   PARAMO_CHECK(pid_ >= 0);
   if (pid_ > 0) return;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  const int log =
-      open(log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  const int log = open(log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
   dup2(log, 1);
   dup2(log, 2);
   for (const auto& entry : environment) {
@@ -97,8 +96,7 @@ void Process::Signal(int signal) {
 void Process::Pause() {
   Signal(SIGSTOP);
   int status = 0;
-  PARAMO_CHECK(waitpid(pid_, &status, WUNTRACED) == pid_ &&
-               WIFSTOPPED(status));
+  PARAMO_CHECK(waitpid(pid_, &status, WUNTRACED) == pid_ && WIFSTOPPED(status));
 }
 
 int Process::Wait() {
@@ -118,8 +116,8 @@ LocalCluster::LocalCluster(int servers) : servers_(servers) {
        dir_ + "/coordinator", "--servers", std::to_string(servers),
        "--ready-file", dir_ + "/coordinator.ready"},
       {}, dir_ + "/coordinator.log");
-  address_ = WaitForAddress(dir_ + "/coordinator.ready",
-                            dir_ + "/coordinator.log");
+  address_ =
+      WaitForAddress(dir_ + "/coordinator.ready", dir_ + "/coordinator.log");
   for (int i = 0; i < servers; ++i) StartServer(i);
   for (int i = 0; i < servers; ++i) WaitForServer(i);
 }
@@ -134,10 +132,9 @@ void LocalCluster::StartServer(int index) {
   const std::string base = dir_ + "/server-" + std::to_string(index);
   std::filesystem::remove(base + ".ready");
   servers_[index] =
-      Process({Binary("paramo-server"), "--coordinator", address_,
-               "--data-dir", base, "--listen", "127.0.0.1:0",
-               "--metrics-listen", "127.0.0.1:0", "--ready-file",
-               base + ".ready"},
+      Process({Binary("paramo-server"), "--coordinator", address_, "--data-dir",
+               base, "--listen", "127.0.0.1:0", "--metrics-listen",
+               "127.0.0.1:0", "--ready-file", base + ".ready"},
               {}, base + ".log");
 }
 

@@ -125,8 +125,8 @@ TEST_F(BadInputTest, BadNamesAreRefusedEverywhere) {
     alter.set_name(name);
     ExpectRefused("AlterTable", kCode, "INVALID_ARGUMENT", &Stub::AlterTable,
                   alter);
-    ExpectRefused("CreateTable", kCode, "INVALID_ARGUMENT",
-                  &Stub::CreateTable, Table(name));
+    ExpectRefused("CreateTable", kCode, "INVALID_ARGUMENT", &Stub::CreateTable,
+                  Table(name));
     v1::JoinJobRequest join;
     join.set_job(name);
     ExpectRefused("JoinJob", kCode, "INVALID_ARGUMENT", &Stub::JoinJob, join);
@@ -135,8 +135,8 @@ TEST_F(BadInputTest, BadNamesAreRefusedEverywhere) {
     ExpectRefused("StopJob", kCode, "INVALID_ARGUMENT", &Stub::StopJob, stop);
     v1::DescribeJobRequest job;
     job.set_name(name);
-    ExpectRefused("DescribeJob", kCode, "INVALID_ARGUMENT",
-                  &Stub::DescribeJob, job);
+    ExpectRefused("DescribeJob", kCode, "INVALID_ARGUMENT", &Stub::DescribeJob,
+                  job);
   }
 }
 
@@ -175,9 +175,8 @@ TEST_F(BadInputTest, ServersOfAnotherClusterAreRefused) {
 // W7: the caller's deadline has passed before we start.
 TEST_F(BadInputTest, ACallerWhoGaveUpChangesNothing) {
   v1::CreateTableReply reply;
-  grpc::Status status =
-      stub_->CreateTable(Deadline(std::chrono::milliseconds(-1)).get(),
-                         Table("late"), &reply);
+  grpc::Status status = stub_->CreateTable(
+      Deadline(std::chrono::milliseconds(-1)).get(), Table("late"), &reply);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
 }
 

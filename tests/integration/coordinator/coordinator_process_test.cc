@@ -50,9 +50,9 @@ class ProcessTest : public testing::Test {
     if (parent_fd >= 0) {
       posix_spawn_file_actions_adddup2(&actions, parent_fd, 9);
     }
-    ASSERT_EQ(posix_spawn(&pid_, argv[0], &actions, nullptr, argv.data(),
-                          environ),
-              0);
+    ASSERT_EQ(
+        posix_spawn(&pid_, argv[0], &actions, nullptr, argv.data(), environ),
+        0);
     posix_spawn_file_actions_destroy(&actions);
   }
   void SpawnServing(int parent_fd = -1) {
@@ -68,8 +68,7 @@ class ProcessTest : public testing::Test {
     for (int i = 0; i < 2000 && Read("ready").empty(); ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
-    ASSERT_THAT(Read("ready"), StartsWith("address=127.0.0.1:"))
-        << Read("err");
+    ASSERT_THAT(Read("ready"), StartsWith("address=127.0.0.1:")) << Read("err");
   }
   std::string Read(const std::string& name) const {
     std::ifstream file(dir_ + "/" + name);

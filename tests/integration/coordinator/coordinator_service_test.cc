@@ -213,9 +213,9 @@ TEST_F(CoordinatorTest, SaysThatItIsHealthy) {
   grpc::CompletionQueue queue;
   auto context = Deadline();
   grpc::Slice empty;
-  auto call = health.PrepareUnaryCall(context.get(),
-                                      "/grpc.health.v1.Health/Check",
-                                      grpc::ByteBuffer(&empty, 1), &queue);
+  auto call =
+      health.PrepareUnaryCall(context.get(), "/grpc.health.v1.Health/Check",
+                              grpc::ByteBuffer(&empty, 1), &queue);
   call->StartCall();
   grpc::ByteBuffer reply;
   grpc::Status status;
@@ -226,9 +226,9 @@ TEST_F(CoordinatorTest, SaysThatItIsHealthy) {
   ASSERT_TRUE(status.ok()) << status.error_message();
   grpc::Slice slice;
   ASSERT_TRUE(reply.DumpToSingleSlice(&slice).ok());
-  EXPECT_EQ(std::string(reinterpret_cast<const char*>(slice.begin()),
-                        slice.size()),
-            "\x08\x01");
+  EXPECT_EQ(
+      std::string(reinterpret_cast<const char*>(slice.begin()), slice.size()),
+      "\x08\x01");
 }
 
 TEST_F(CoordinatorTest, ASecondOneOnTheSamePortOrDirectoryIsRefused) {

@@ -55,8 +55,8 @@ TEST(StepVerdictTest, EvenWorkersAreNotSlow) {
   v1::JobReport job = Job(v1::Sync::BSP);
   AddWorker(job, 0, 9, 1, 2, 1);
   AddWorker(job, 1, 10, 1, 2, 1);
-  EXPECT_THAT(StepVerdict(job), AllOf(HasSubstr("reading its data"),
-                                      Not(HasSubstr("slow"))));
+  EXPECT_THAT(StepVerdict(job),
+              AllOf(HasSubstr("reading its data"), Not(HasSubstr("slow"))));
 }
 
 TEST(StepVerdictTest, SaysNothingBeforeTheFirstStep) {

@@ -67,8 +67,8 @@ inline Part PushOf(std::shared_ptr<const TableHandle> handle,
                    const std::vector<uint64_t>& keys,
                    const std::vector<float>& grads, uint32_t shards) {
   Part part;
-  part.split = std::make_shared<Split>(
-      SplitKeys(handle->info.id, keys, shards));
+  part.split =
+      std::make_shared<Split>(SplitKeys(handle->info.id, keys, shards));
   part.handle = std::move(handle);
   part.keys = keys;
   part.grads = grads;
@@ -80,8 +80,8 @@ inline Part PullOf(std::shared_ptr<const TableHandle> handle,
                    uint32_t shards) {
   Part part;
   part.is_pull = true;
-  part.split = std::make_shared<Split>(
-      SplitKeys(handle->info.id, keys, shards));
+  part.split =
+      std::make_shared<Split>(SplitKeys(handle->info.id, keys, shards));
   part.handle = std::move(handle);
   part.keys = keys;
   part.rows = rows;

@@ -143,9 +143,7 @@ class Simulation {
     return !healed_ && gen_.Below(100) < percent;
   }
 
-  bool Quiet() const {
-    return packets_.empty() && delivery_.idle();
-  }
+  bool Quiet() const { return packets_.empty() && delivery_.idle(); }
 
   void SetMap() {
     ++version_;
@@ -157,9 +155,9 @@ class Simulation {
     auto keys = std::make_shared<std::vector<uint64_t>>(1 + gen_.Below(6));
     for (uint64_t& key : *keys) key = gen_.Next();
     auto grads = std::make_shared<std::vector<float>>(keys->size());
-    auto call = MakeCall({PushOf(handle_, *keys, *grads, kShards)}, session_,
-                         now_, now_ + absl::Milliseconds(20 + gen_.Below(300)),
-                         kShards);
+    auto call =
+        MakeCall({PushOf(handle_, *keys, *grads, kShards)}, session_, now_,
+                 now_ + absl::Milliseconds(20 + gen_.Below(300)), kShards);
     call->done = [keys, grads](Call&) {};  // lives as long as the call
     delivery_.Start(call, now_, effects_);
   }
@@ -292,8 +290,7 @@ class Simulation {
   BitGen gen_;
   Delivery delivery_;
   std::vector<ShardModel> shards_;
-  std::shared_ptr<Session> session_ =
-      std::make_shared<Session>(7, 1, kShards);
+  std::shared_ptr<Session> session_ = std::make_shared<Session>(7, 1, kShards);
   const std::shared_ptr<const TableHandle> handle_ = MakeHandle(1, 1);
   absl::Duration now_ = absl::Seconds(1);
   uint64_t version_ = 0;
@@ -318,8 +315,7 @@ TEST_P(DeliverySim, AppliesEachPushExactlyOnce) {
   EXPECT_GT(simulation.unknown, 10);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, DeliverySim,
-                         testing::Range<uint64_t>(1, 9));
+INSTANTIATE_TEST_SUITE_P(Seeds, DeliverySim, testing::Range<uint64_t>(1, 9));
 
 }  // namespace
 }  // namespace paramo::client

@@ -75,9 +75,8 @@ class DeliveryTest : public testing::Test {
     const Claimed claimed = delivery_.Claim(out.flight, now_, effects_);
     if (claimed.call == nullptr) return;
     delivery_.OnReply(
-        claimed,
-        std::vector<SectionResult>(claimed.parcels.size(), result), now_,
-        effects_);
+        claimed, std::vector<SectionResult>(claimed.parcels.size(), result),
+        now_, effects_);
   }
   void Advance(absl::Duration by) {
     now_ += by;
@@ -100,8 +99,7 @@ class DeliveryTest : public testing::Test {
   std::vector<uint64_t> keys_ = {5};
   std::vector<float> grads_ = {1};
   std::vector<float> rows_ = {0};
-  std::shared_ptr<Session> session_ =
-      std::make_shared<Session>(7, 1, kShards);
+  std::shared_ptr<Session> session_ = std::make_shared<Session>(7, 1, kShards);
   absl::Duration now_ = kStart;
   Delivery delivery_{1};
   Effects effects_;
@@ -352,8 +350,8 @@ TEST_F(DeliveryTest, ANewEpochResendsInOrder) {
   std::vector<Outgoing> sends = TakeSends();
   Reply(sends[1], Answer(sends[1]));
   // Number 1 has failed and waits; the others are in flight.
-  delivery_.OnFailure(sends[0].flight, absl::UnavailableError("x"), false,
-                      now_, effects_);
+  delivery_.OnFailure(sends[0].flight, absl::UnavailableError("x"), false, now_,
+                      effects_);
   SetMap(2, 2);
   sends = TakeSends();
   std::vector<SeqNo> order;
@@ -406,8 +404,8 @@ TEST_F(DeliveryTest, AnEndedSessionFailsItsPushesAtOnce) {
   auto first = Push();
   auto second = Push();
   const std::vector<Outgoing> sends = TakeSends();
-  Reply(sends[0], Refusal(absl::StatusCode::kFailedPrecondition,
-                          Reason::kSessionFenced));
+  Reply(sends[0],
+        Refusal(absl::StatusCode::kFailedPrecondition, Reason::kSessionFenced));
   EXPECT_TRUE(Done(first));
   EXPECT_FALSE(first->progress[0].left);
   EXPECT_TRUE(Done(second));
@@ -459,8 +457,7 @@ TEST_F(DeliveryTest, APullThatFailsOnOneShardStopsTheOthers) {
   delivery_.Start(call, now_, effects_);
   const std::vector<Outgoing> sends = TakeSends();
   ASSERT_EQ(sends.size(), 2u);
-  Reply(sends[0],
-        Refusal(absl::StatusCode::kNotFound, Reason::kUnknownTable));
+  Reply(sends[0], Refusal(absl::StatusCode::kNotFound, Reason::kUnknownTable));
   EXPECT_TRUE(Done(call));
   EXPECT_EQ(delivery_.Claim(sends[1].flight, now_, effects_).call, nullptr);
 }
@@ -474,10 +471,10 @@ TEST_F(DeliveryTest, APushPullPullsOnlyWithOrAfterItsPush) {
   ASSERT_EQ(both.sections.size(), 2u);
   // The push has to come back; the pull that was answered is too old then.
   const Claimed claimed = delivery_.Claim(both.flight, now_, effects_);
-  delivery_.OnReply(claimed,
-                    {Refusal(absl::StatusCode::kUnavailable, Reason::kNone),
-                     Answer(both, 1)},
-                    now_, effects_);
+  delivery_.OnReply(
+      claimed,
+      {Refusal(absl::StatusCode::kUnavailable, Reason::kNone), Answer(both, 1)},
+      now_, effects_);
   EXPECT_FALSE(Done(call));
   EXPECT_TRUE(TakeSends().empty());
   AdvanceToNextWake();

@@ -76,8 +76,8 @@ std::shared_ptr<Call> PushToFourShards() {
   static const std::vector<uint64_t> keys = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
   static const std::vector<float> grads(keys.size());
   auto call = MakeCall({PushOf(MakeHandle(1, 1), keys, grads, 4)},
-                       std::make_shared<Session>(1, 1, 4),
-                       absl::ZeroDuration(), absl::Seconds(30), 4);
+                       std::make_shared<Session>(1, 1, 4), absl::ZeroDuration(),
+                       absl::Seconds(30), 4);
   call->progress.resize(call->parcels.size());
   return call;
 }
@@ -145,8 +145,8 @@ TEST(MakeAck, TakesTheExtremesAndCounts) {
     answer.clock = 5 - std::min<uint64_t>(i, 1);
     answer.replicas = i == 0 ? 3 : 2;
     answer.rows_skipped = 1;
-    answer.outcome = static_cast<uint32_t>(
-        i == 0 ? wire::Outcome::kDropped : wire::Outcome::kApplied);
+    answer.outcome = static_cast<uint32_t>(i == 0 ? wire::Outcome::kDropped
+                                                  : wire::Outcome::kApplied);
   }
   const PushAck ack = MakeAck(*call);
   EXPECT_EQ(ack.lsn, 10 + call->progress.size() - 1);

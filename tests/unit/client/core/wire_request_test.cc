@@ -46,9 +46,8 @@ Rope InPieces(const Rope& rope, size_t size) {
   auto bytes = std::make_shared<std::string>(rope.Flatten());
   Rope::Pieces pieces;
   for (size_t at = 0; at < bytes->size(); at += size) {
-    pieces.push_back(
-        {reinterpret_cast<const uint8_t*>(bytes->data()) + at,
-         std::min(size, bytes->size() - at)});
+    pieces.push_back({reinterpret_cast<const uint8_t*>(bytes->data()) + at,
+                      std::min(size, bytes->size() - at)});
   }
   return Rope(std::move(pieces), bytes, bytes->size());
 }
@@ -270,8 +269,8 @@ TEST(ReadReply, RefusesRowsOfAnotherWidth) {
 TEST(ReadReply, GivesARefusalOfTheWholeRequestToEverySection) {
   const std::vector<uint64_t> keys = {1, 2, 3};
   std::vector<float> rows(3);
-  auto call = MakeCall({PullOf(MakeHandle(1, 1), keys, rows, kShards)},
-                       nullptr, {}, absl::Seconds(1), kShards);
+  auto call = MakeCall({PullOf(MakeHandle(1, 1), keys, rows, kShards)}, nullptr,
+                       {}, absl::Seconds(1), kShards);
   auto view = wire::ParseReply(ToRope(wire::WriteReply(
       1, 8, wire::Reason::kOverloaded, 1, "too much", nullptr)));
   ASSERT_TRUE(view.ok());

@@ -39,7 +39,8 @@ TEST(ReadyFileTest, HoldsOneLinePerPair) {
   char dir[] = "/tmp/paramo-ready-XXXXXX";
   ASSERT_NE(mkdtemp(dir), nullptr);
   std::string path = std::string(dir) + "/ready";
-  ASSERT_TRUE(WriteReadyFile(path, {{"address", "a:1"}, {"metrics", "b:2"}}).ok());
+  ASSERT_TRUE(
+      WriteReadyFile(path, {{"address", "a:1"}, {"metrics", "b:2"}}).ok());
   std::stringstream text;
   text << std::ifstream(path).rdbuf();
   EXPECT_EQ(text.str(), "address=a:1\nmetrics=b:2\n");

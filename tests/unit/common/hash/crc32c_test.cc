@@ -43,9 +43,9 @@ TEST(Crc32c, MatchesTheVectorsOfRfc3720) {
   for (int i = 0; i < 32; ++i) bytes[i] = static_cast<uint8_t>(31 - i);
   EXPECT_EQ(Crc32c(bytes.data(), 32), 0x113fdb5cu);
   const uint8_t iscsi_read[48] = {
-      0x01, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-      0x14, 0, 0, 0, 0, 0, 0x04, 0, 0, 0, 0, 0x14, 0, 0, 0, 0x18,
-      0x28, 0, 0, 0, 0, 0, 0, 0, 0x02, 0, 0, 0, 0, 0, 0, 0};
+      0x01, 0xc0, 0, 0, 0, 0, 0,    0, 0,    0, 0, 0,    0, 0, 0, 0,
+      0x14, 0,    0, 0, 0, 0, 0x04, 0, 0,    0, 0, 0x14, 0, 0, 0, 0x18,
+      0x28, 0,    0, 0, 0, 0, 0,    0, 0x02, 0, 0, 0,    0, 0, 0, 0};
   EXPECT_EQ(Crc32c(iscsi_read, 48), 0xd9963a56u);
   EXPECT_EQ(Crc32c("123456789", 9), 0xe3069283u);
 }
@@ -55,8 +55,8 @@ TEST(Crc32c, OfNothingIsZero) { EXPECT_EQ(Crc32c(nullptr, 0), 0u); }
 TEST(Crc32c, EqualsTheBitwiseTwinAtEveryPathAndAlignment) {
   const std::vector<uint8_t> bytes = RandomBytes(3 * 4096 * 2 + 1024, 1);
   // Around the plain loop, the short runs (768) and the long ones (12,288).
-  for (size_t size : {1u, 7u, 8u, 9u, 63u, 255u, 767u, 768u, 769u, 1536u,
-                      4096u, 12287u, 12288u, 12289u, 13056u, 24577u}) {
+  for (size_t size : {1u, 7u, 8u, 9u, 63u, 255u, 767u, 768u, 769u, 1536u, 4096u,
+                      12287u, 12288u, 12289u, 13056u, 24577u}) {
     for (size_t offset : {0u, 1u, 5u}) {
       EXPECT_EQ(Crc32c(bytes.data() + offset, size),
                 SlowCrc32c(bytes.data() + offset, size))

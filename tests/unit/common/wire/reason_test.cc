@@ -12,8 +12,8 @@ TEST(ReasonTest, NumbersAndNamesAreThoseOfTheProto) {
   for (int i = v1::Reason_MIN; i <= v1::Reason_MAX; ++i) {
     ASSERT_TRUE(v1::Reason_IsValid(i)) << i;
     std::string name = v1::Reason_Name(static_cast<v1::Reason>(i));
-    std::string mine = std::string("REASON_") +
-                       ReasonName(static_cast<Reason>(i));
+    std::string mine =
+        std::string("REASON_") + ReasonName(static_cast<Reason>(i));
     for (char& c : mine) c = static_cast<char>(toupper(c));
     EXPECT_EQ(mine, name);
   }
@@ -23,8 +23,7 @@ TEST(OutcomeTest, NumbersAreThoseOfTheProto) {
   EXPECT_EQ(static_cast<int>(Outcome::kApplied), v1::OUTCOME_APPLIED);
   EXPECT_EQ(static_cast<int>(Outcome::kAccumulated), v1::OUTCOME_ACCUMULATED);
   EXPECT_EQ(static_cast<int>(Outcome::kDropped), v1::OUTCOME_DROPPED);
-  EXPECT_EQ(static_cast<int>(kFlagEndOfClock),
-            v1::SECTION_FLAG_END_OF_CLOCK);
+  EXPECT_EQ(static_cast<int>(kFlagEndOfClock), v1::SECTION_FLAG_END_OF_CLOCK);
 }
 
 }  // namespace

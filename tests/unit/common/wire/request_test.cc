@@ -172,9 +172,9 @@ TEST(RequestTest, ViewReadsAnySlicing) {
       EXPECT_EQ(view->id, 11u);
       ASSERT_EQ(view->push.size() + view->pull.size(), payloads.size());
       for (size_t i = 0; i < payloads.size(); ++i) {
-        const SectionView& section =
-            i < view->push.size() ? view->push[i]
-                                  : view->pull[i - view->push.size()];
+        const SectionView& section = i < view->push.size()
+                                         ? view->push[i]
+                                         : view->pull[i - view->push.size()];
         EXPECT_TRUE(CheckCrc(view->rope, section).ok());
         std::string keys(section.keys.size, '\0');
         view->rope.Copy(section.keys.offset, keys.size(), keys.data());
@@ -208,8 +208,8 @@ TEST(RequestTest, ReadsWhatIsNotCanonicalThroughGeneratedCode) {
 // Unknown fields, another order, duplicated singular fields: as protobuf says.
 TEST(RequestTest, UnknownAndRepeatedFieldsFollowProtobuf) {
   std::string bytes = Bytes(Write(1, 0, 0, {}));
-  bytes += std::string("\xf8\x3f\x05", 3);                    // field 1023 = 5
-  bytes += std::string("\x09\x02\0\0\0\0\0\0\0", 9);          // id again: 2
+  bytes += std::string("\xf8\x3f\x05", 3);            // field 1023 = 5
+  bytes += std::string("\x09\x02\0\0\0\0\0\0\0", 9);  // id again: 2
   auto view = ParseRequest(Rope::FromString(bytes));
   ASSERT_TRUE(view.ok());
   EXPECT_EQ(view->id, 2u);
@@ -232,8 +232,8 @@ TEST(RequestTest, DamageIsFoundByTheChecksum) {
     bool same_sections = view.ok() && view->push.size() == 1;
     if (!same_sections) continue;
     const SectionView& section = view->push[0];
-    bool undamaged = CheckCrc(view->rope, section).ok() &&
-                     section.header.has(kCrc32c);
+    bool undamaged =
+        CheckCrc(view->rope, section).ok() && section.header.has(kCrc32c);
     if (!undamaged) ++found;
     // What passes must hold the payload and header it was sealed with.
     if (undamaged) {
@@ -259,11 +259,24 @@ TEST(RequestTest, ChecksumIsWhatTheProtoSays) {
   auto put = [&packed](auto field) {
     packed.append(reinterpret_cast<const char*>(&field), sizeof(field));
   };
-  put(h.shard); put(h.epoch); put(h.history); put(h.session);
-  put(h.session_epoch); put(h.seq); put(h.clock); put(h.examples);
-  put(h.colour); put(h.table); put(h.table_version); put(h.codec);
-  put(h.flags); put(h.data_position); put(h.floor_epoch); put(h.floor_lsn);
-  put(h.payload_hash_low); put(h.payload_hash_high);
+  put(h.shard);
+  put(h.epoch);
+  put(h.history);
+  put(h.session);
+  put(h.session_epoch);
+  put(h.seq);
+  put(h.clock);
+  put(h.examples);
+  put(h.colour);
+  put(h.table);
+  put(h.table_version);
+  put(h.codec);
+  put(h.flags);
+  put(h.data_position);
+  put(h.floor_epoch);
+  put(h.floor_lsn);
+  put(h.payload_hash_low);
+  put(h.payload_hash_high);
   EXPECT_EQ(h.crc32c, Crc32c(packed.data(), packed.size()));
 }
 

@@ -18,9 +18,7 @@ class BarrierTest : public testing::Test {
     told_.push_back("waits");
     barriers_.Arrive(
         worker, name, deadline,
-        [this, n](const absl::Status& status) {
-          told_[n] = status.ToString();
-        },
+        [this, n](const absl::Status& status) { told_[n] = status.ToString(); },
         answers_);
     Tell();
   }

@@ -173,9 +173,9 @@ TEST_F(CoreJobsTest, UnknownJobsAreNotFound) {
   EXPECT_CODE(kNotFound,
               Do(&Core::LeaseData, LeaseRequest(stranger, 2), &lease));
   v1::LeaveJobReply left;
-  EXPECT_CODE(kNotFound,
-              Do(&Core::LeaveJob,
-                 MemberRequest<v1::LeaveJobRequest>(stranger), &left));
+  EXPECT_CODE(
+      kNotFound,
+      Do(&Core::LeaveJob, MemberRequest<v1::LeaveJobRequest>(stranger), &left));
   v1::StopJobRequest stop;
   stop.set_name("nope");
   v1::StopJobReply stopped;

@@ -127,9 +127,9 @@ TEST(CoreShards, MustBeAPowerOfTwo) {
   CoreOptions options;
   for (uint32_t shards : {3u, 8192u}) {
     options.shards = shards;
-    EXPECT_CODE(kInvalidArgument,
-                Core::Open(options, kv, liveness, absl::ZeroDuration(),
-                           [](auto) {}));
+    EXPECT_CODE(
+        kInvalidArgument,
+        Core::Open(options, kv, liveness, absl::ZeroDuration(), [](auto) {}));
   }
 }
 

@@ -72,9 +72,8 @@ class CoreTest : public testing::Test {
   }
   // A heartbeat saying that everything published is applied.
   void Apply(uint32_t server, uint64_t incarnation) {
-    ASSERT_TRUE(liveness_
-                    ->Hear(server, incarnation, published_->version(), now_)
-                    .ok());
+    ASSERT_TRUE(
+        liveness_->Hear(server, incarnation, published_->version(), now_).ok());
     core_->Tick(now_);
     Commit();
   }

@@ -185,8 +185,7 @@ TEST(DataShards, EveryBatchIsReadWhateverHappens) {
       for (const DataPlace& place : places) {
         if (place.finished) mine.erase(place.shard);
       }
-      for (const DataPlace& lease :
-           shards.Lease(worker, places, 2, is_gone)) {
+      for (const DataPlace& lease : shards.Lease(worker, places, 2, is_gone)) {
         ASSERT_TRUE(mine.emplace(lease.shard, lease.batches_done).second);
       }
       for (WorkerId other = 0; other < 3; ++other) {

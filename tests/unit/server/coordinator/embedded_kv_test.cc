@@ -43,9 +43,9 @@ class EmbeddedFixture final : public KvStoreFixture {
   std::unique_ptr<KvStore> store_;
 };
 
-INSTANTIATE_TEST_SUITE_P(
-    Embedded, KvStoreConformance,
-    testing::Values([] { return std::make_unique<EmbeddedFixture>(); }));
+INSTANTIATE_TEST_SUITE_P(Embedded, KvStoreConformance, testing::Values([] {
+                           return std::make_unique<EmbeddedFixture>();
+                         }));
 
 TEST(EmbeddedKv, RefusesASecondOpener) {
   EmbeddedFixture fixture;

@@ -300,9 +300,9 @@ TEST_F(JobTest, AtLeastTwoLeasesAreHeldAheadAndZeroIsOnlyAReport) {
 TEST_F(JobTest, RefusesTooManyLeasesAndPositions) {
   v1::JoinJobReply a = Join();
   v1::LeaseDataReply reply;
-  EXPECT_CODE(kInvalidArgument,
-              job_->LeaseData(LeaseRequest(a, kDataShardLeasesMax + 1), now_,
-                              &reply));
+  EXPECT_CODE(
+      kInvalidArgument,
+      job_->LeaseData(LeaseRequest(a, kDataShardLeasesMax + 1), now_, &reply));
   v1::LeaseDataRequest many = LeaseRequest(a, 1);
   for (uint32_t i = 0; i <= kDataShardLeasesMax; ++i) many.add_positions();
   EXPECT_CODE(kInvalidArgument, job_->LeaseData(many, now_, &reply));

@@ -30,9 +30,10 @@ Request MemberRequest(const v1::JoinJobReply& member) {
 }
 
 // Asks for `want` leases; names those of `held`, finished when `finished`.
-inline v1::LeaseDataRequest LeaseRequest(
-    const v1::JoinJobReply& member, uint32_t want,
-    const v1::LeaseDataReply& held = {}, bool finished = false) {
+inline v1::LeaseDataRequest LeaseRequest(const v1::JoinJobReply& member,
+                                         uint32_t want,
+                                         const v1::LeaseDataReply& held = {},
+                                         bool finished = false) {
   auto request = MemberRequest<v1::LeaseDataRequest>(member);
   request.set_want(want);
   for (const v1::DataPosition& lease : held.leases()) {

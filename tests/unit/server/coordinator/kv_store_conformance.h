@@ -99,8 +99,7 @@ TEST_P(KvStoreConformance, GuardsByModRevisionNotByValue) {
   int64_t seen = Put("k", "old");
   Put("k", "new");
   Put("k", "old");  // the value came back, the revision did not
-  EXPECT_FALSE(
-      TryPut({"k", KvCompare::Target::kModRevision, seen}, "mine"));
+  EXPECT_FALSE(TryPut({"k", KvCompare::Target::kModRevision, seen}, "mine"));
   EXPECT_THAT(Dump(), ElementsAre("k=old"));
 }
 

@@ -12,10 +12,9 @@ namespace {
 class LoopTest : public CoreTest {
  protected:
   LoopTest() {
-    loop_ = std::make_unique<Loop>(*core_, time_,
-                                   [this](const absl::Status& status) {
-                                     failed_.set_value(status);
-                                   });
+    loop_ = std::make_unique<Loop>(
+        *core_, time_,
+        [this](const absl::Status& status) { failed_.set_value(status); });
   }
   // Creates a table through the loop and returns what it answers.
   std::future<absl::Status> CreateTable() {
@@ -37,9 +36,7 @@ class LoopTest : public CoreTest {
   std::unique_ptr<Loop> loop_;
 };
 
-TEST_F(LoopTest, AnswersWhatIsPosted) {
-  EXPECT_TRUE(CreateTable().get().ok());
-}
+TEST_F(LoopTest, AnswersWhatIsPosted) { EXPECT_TRUE(CreateTable().get().ok()); }
 
 TEST_F(LoopTest, ManyRequestsShareOneTransaction) {
   // The first command holds the loop until all others are posted.
@@ -58,9 +55,8 @@ TEST_F(LoopTest, ManyRequestsShareOneTransaction) {
     ASSERT_TRUE(loop_
                     ->Post([&, i](Core& core, absl::Duration now) {
                       auto reply = std::make_shared<v1::CreateTableReply>();
-                      core.CreateTable(Table(absl::StrCat("t", i)),
-                                       reply.get(), now,
-                                       [&, i, reply](const absl::Status&) {
+                      core.CreateTable(Table(absl::StrCat("t", i)), reply.get(),
+                                       now, [&, i, reply](const absl::Status&) {
                                          opened[i].set_value();
                                        });
                     })

@@ -135,8 +135,7 @@ TEST_F(MembershipTest, RefusesForeignAndUnknownDataDirectories) {
   v1::RegisterServerRequest foreign = Again(1, 11);
   foreign.set_cluster_id(0xBAD);
   EXPECT_CODE(kFailedPrecondition, membership->Register(foreign, &reply_));
-  EXPECT_CODE(kFailedPrecondition,
-              membership->Register(Again(7, 11), &reply_));
+  EXPECT_CODE(kFailedPrecondition, membership->Register(Again(7, 11), &reply_));
   EXPECT_TRUE(changes_.empty());
 }
 
@@ -184,8 +183,7 @@ TEST_F(MembershipTest, ReconcileFinishesAHalfStoredRestart) {
   ASSERT_TRUE(membership->Register(Again(1, 12), &reply_).ok());
 
   auto reloaded = Make(/*expected=*/1, /*shards=*/2);
-  ASSERT_TRUE(
-      reloaded->LoadServer(*changes_.writes().at("servers/1")).ok());
+  ASSERT_TRUE(reloaded->LoadServer(*changes_.writes().at("servers/1")).ok());
   ASSERT_TRUE(reloaded->LoadShard(shard0).ok());
   ASSERT_TRUE(reloaded->LoadShard(*changes_.writes().at("shards/1")).ok());
   reloaded->Reconcile();

@@ -15,9 +15,19 @@ TEST(ValidateName, TakesTheAllowList) {
 }
 
 TEST(ValidateName, RefusesEverythingElse) {
-  const std::string bad[] = {"",     "A",      "a b",  ".a",    "_a", "-a",
-                             "a/b",  "a\nb",   "é",    "a\\b",  "../a",
-                             std::string(129, 'a'), std::string("a\0b", 3)};
+  const std::string bad[] = {"",
+                             "A",
+                             "a b",
+                             ".a",
+                             "_a",
+                             "-a",
+                             "a/b",
+                             "a\nb",
+                             "é",
+                             "a\\b",
+                             "../a",
+                             std::string(129, 'a'),
+                             std::string("a\0b", 3)};
   for (const std::string& name : bad) {
     EXPECT_CODE(kInvalidArgument, ValidateName("name", name));
   }

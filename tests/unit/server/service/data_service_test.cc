@@ -33,8 +33,7 @@ struct Answer : ReplySink {
     ++times;
     std::string bytes;
     for (const Buffer& buffer : message) {
-      bytes.append(reinterpret_cast<const char*>(buffer.data()),
-                   buffer.size());
+      bytes.append(reinterpret_cast<const char*>(buffer.data()), buffer.size());
     }
     reply = *wire::ParseReply(Rope::FromString(bytes));
   }
@@ -69,8 +68,8 @@ class DataServiceTest : public ::testing::Test {
     view->tables[2] = wide;
     for (ShardId id = 0; id < kShards; ++id) {
       // Shard 3 is another server's.
-      view->shards.push_back({1, 7, id == 3 ? 2u : 1u,
-                              id == 3 ? "other:1" : "here:1"});
+      view->shards.push_back(
+          {1, 7, id == 3 ? 2u : 1u, id == 3 ? "other:1" : "here:1"});
     }
     std::vector<Shard*> shards;
     for (ShardId id = 0; id < kShards; ++id) {
@@ -90,11 +89,9 @@ class DataServiceTest : public ::testing::Test {
     service_.SetView(view, shards);
   }
 
-  std::shared_ptr<Answer> Send(Message message,
-                               DataMethod method = DataMethod::kStream,
-                               bool first = false,
-                               absl::Duration timeout =
-                                   absl::InfiniteDuration()) {
+  std::shared_ptr<Answer> Send(
+      Message message, DataMethod method = DataMethod::kStream,
+      bool first = false, absl::Duration timeout = absl::InfiniteDuration()) {
     auto answer = std::make_shared<Answer>();
     std::string bytes(reinterpret_cast<char*>(message[0].data()),
                       message[0].size());
@@ -209,8 +206,8 @@ TEST_F(DataServiceTest, ARequestForAnotherClusterIsRefused) {
 }
 
 TEST_F(DataServiceTest, ADeadlineThatHasPassedDoesNoWork) {
-  auto push = Send(Push({KeyOn(0)}, 1), DataMethod::kPush, false,
-                   absl::ZeroDuration());
+  auto push =
+      Send(Push({KeyOn(0)}, 1), DataMethod::kPush, false, absl::ZeroDuration());
   EXPECT_EQ(push->failed.code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(counters_.push_rows.Value(), 0u);
 }
@@ -220,8 +217,8 @@ TEST_F(DataServiceTest, UnaryMethodsTakeTheirOwnSectionsOnly) {
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Send(Push({KeyOn(0)}, 1), DataMethod::kPull)->failed.code(),
             absl::StatusCode::kInvalidArgument);
-  EXPECT_TRUE(Send(Push({KeyOn(0)}, 1), DataMethod::kPushPull)
-                  ->reply.has_value());
+  EXPECT_TRUE(
+      Send(Push({KeyOn(0)}, 1), DataMethod::kPushPull)->reply.has_value());
 }
 
 TEST_F(DataServiceTest, HelloTellsWhoIsWho) {

@@ -110,9 +110,8 @@ TEST_F(RestartTest, OneFlushCopiesNoMoreThanItsShare) {
   std::vector<Key> keys = KeysOf(2, kFlushShardBytesMax / record + 1000);
   h_.Push(h_.Header(), keys, std::vector<float>(keys.size() * 3, 1));
   ShardFlush flush;
-  h_.shard().Collect(keys.size(), [&flush](ShardFlush f) {
-    flush = std::move(f);
-  });
+  h_.shard().Collect(keys.size(),
+                     [&flush](ShardFlush f) { flush = std::move(f); });
   EXPECT_LT(flush.rows.size(), keys.size());
   EXPECT_LE(flush.arena.size(), kFlushShardBytesMax + record);
   h_.shard().Flushed(flush, absl::OkStatus());

@@ -44,8 +44,7 @@ std::map<Key, std::vector<float>> CloseAll(RoundBuffer& buffer,
         EXPECT_TRUE(std::is_sorted(gradient.keys.begin(), gradient.keys.end()));
         for (size_t i = 0; i < gradient.keys.size(); ++i) {
           EXPECT_FALSE(mean.contains(gradient.keys[i])) << "key twice";
-          mean[gradient.keys[i]] = {gradient.rows[i],
-                                    gradient.rows[i] + kDim};
+          mean[gradient.keys[i]] = {gradient.rows[i], gradient.rows[i] + kDim};
         }
       });
   return mean;
@@ -105,7 +104,8 @@ TEST(RoundTest, ArrivalOrderDoesNotMatter) {
     }
     std::map<Key, std::vector<float>> expected;
     for (const auto& [w, rows] : given) {
-      float weight = static_cast<float>(examples[w]) / static_cast<float>(total);
+      float weight =
+          static_cast<float>(examples[w]) / static_cast<float>(total);
       for (size_t r = 0; r < rows.first.size(); ++r) {
         auto [at, fresh] = expected.try_emplace(rows.first[r], kDim, 0.0f);
         for (uint32_t i = 0; i < kDim; ++i) {

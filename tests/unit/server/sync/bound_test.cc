@@ -74,7 +74,7 @@ struct ShardModel {
 struct WorkerModel {
   WorkerClock clock = 0;
   WorkerClock first = 0;
-  size_t shard = 0;     // next to pull from or push to
+  size_t shard = 0;  // next to pull from or push to
   bool pushing = false;
 };
 

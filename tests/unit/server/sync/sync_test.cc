@@ -161,8 +161,8 @@ TEST_F(BspTest, RoundsCloseExactlyWhenTheyMay) {
         if (open > 2000) break;
       }
       if (next.empty()) continue;
-      bool someone_missing = std::any_of(
-          next.begin(), next.end(), [&](const auto& member) {
+      bool someone_missing =
+          std::any_of(next.begin(), next.end(), [&](const auto& member) {
             return bsp->members().at(member.first).first <= open &&
                    member.second <= open;
           });
