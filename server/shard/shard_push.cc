@@ -186,11 +186,14 @@ void Shard::ApplyPush(SectionTask* task, Session* session, Lsn lsn) {
   Membership* membership = FindMembership(header.session);
   wire::SectionReplyHeader& reply = task->reply.header;
   reply.lsn = lsn;
-  reply.outcome = static_cast<uint32_t>(ApplyGradient(*task, membership, lsn));
+  const wire::Outcome outcome = ApplyGradient(*task, membership, lsn);
+  reply.outcome = static_cast<uint32_t>(outcome);
   Job* job = membership == nullptr ? nullptr : membership->job;
   if (job != nullptr && header.end_of_clock()) {
-    job->rounds.End(header.clock, membership->worker,
-                    header.has(wire::kExamples) ? header.examples : 1);
+    if (outcome == wire::Outcome::kAccumulated) {
+      job->rounds.End(header.clock, membership->worker,
+                      header.has(wire::kExamples) ? header.examples : 1);
+    }
     const WorkerClock fastest = job->policy->FastestClock();
     if (job->staleness != nullptr) {
       job->staleness->Record(fastest > header.clock ? fastest - header.clock

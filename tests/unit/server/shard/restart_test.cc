@@ -84,6 +84,37 @@ TEST_F(RestartTest, RowsSessionsAndOpenRoundsGoOn) {
   EXPECT_THAT(h_.Row(keys_[0]), Each(-4));
 }
 
+// Only open rounds are kept: not the steps of jobs without rounds, and not
+// those that came after their round had closed.
+TEST_F(RestartTest, StepsThatAreOverLeaveNothingInTheState) {
+  auto contributions = [this] {
+    v1::ShardState state;
+    EXPECT_TRUE(state.ParseFromString(Flush().state));
+    return state.jobs(0).contributions_size();
+  };
+  h_.Join(0, 100);
+  h_.Join(1, 101);
+  for (WorkerClock clock = 0; clock < 20; ++clock) {
+    h_.Push(Step(100, clock, clock + 1), {keys_[0]}, {1, 1, 1});
+    h_.Push(Step(101, clock, 2 * clock + 1), {keys_[0]}, {1, 1, 1});
+    h_.Push(Step(101, clock, 2 * clock + 2), {}, {});  // late
+  }
+  EXPECT_EQ(contributions(), 0);
+  h_.Push(Step(100, 20, 21), {keys_[0]}, {1, 1, 1});
+  EXPECT_EQ(contributions(), 2);  // the part and its end
+
+  ShardHarness async;
+  async.Join(0, 100);
+  for (WorkerClock clock = 0; clock < 20; ++clock) {
+    async.Push(Step(100, clock, clock + 1), {keys_[0]}, {1, 1, 1});
+  }
+  ShardFlush flush;
+  async.shard().Collect(100, [&flush](ShardFlush f) { flush = std::move(f); });
+  v1::ShardState state;
+  ASSERT_TRUE(state.ParseFromString(flush.state));
+  EXPECT_EQ(state.jobs(0).contributions_size(), 0);
+}
+
 TEST_F(RestartTest, NothingIsDirtyWhenNothingHappened) {
   h_.Apply();
   Flush();
