@@ -42,10 +42,13 @@ absl::Status Trainer::Finish() {
   // A stopped job has no more data for anybody either.
   const Result<JobReport> report = job_.Describe();
   if (report.ok()) PARAMO_RETURN_IF_ERROR(CheckNotStopped(*report));
-  // Under ssp others may wait for our clock once more: it runs far ahead.
+  // Under ssp others may wait for our clock once more: it runs far ahead. What
+  // is told of us stays at the last real step, which newcomers start from.
   if (file_.sync.kind == Sync::kSsp) clock_ += kFarAhead;
   if (file_.sync.kind != Sync::kAsync) {
+    const uint64_t last_step = progress_.clock;
     StartPush({}, /*examples=*/0, /*data_position=*/0);
+    progress_.clock = last_step;
     PARAMO_RETURN_IF_ERROR(SettlePush());
   }
   PARAMO_RETURN_IF_ERROR(MeetAt("finished"));
