@@ -31,6 +31,21 @@ void Rope::Copy(size_t offset, size_t size, void* out) const {
   }
 }
 
+void Rope::AddPieces(size_t offset, size_t size, Pieces& pieces) const {
+  PARAMO_CHECK(offset <= size_ && size <= size_ - offset);
+  for (const Piece& piece : pieces_) {
+    if (size == 0) return;
+    if (offset >= piece.size) {
+      offset -= piece.size;
+      continue;
+    }
+    const size_t take = std::min(size, piece.size - offset);
+    pieces.push_back({piece.data + offset, take});
+    size -= take;
+    offset = 0;
+  }
+}
+
 std::string Rope::Flatten() const {
   std::string out(size_, '\0');
   Copy(0, size_, out.data());

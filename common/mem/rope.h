@@ -18,8 +18,7 @@ struct Piece {
   size_t size = 0;
 };
 
-// Read-only, movable; the bytes live as long as the Rope (or whoever it was
-// moved to). Threads: const methods from any.
+// Read-only; a copy shares the bytes, which live as long as any of them. Threads: const methods from any.
 class Rope {
  public:
   using Pieces = absl::InlinedVector<Piece, 8>;
@@ -42,6 +41,10 @@ class Rope {
 
   // Copies [offset, offset + size) to `out`. The range must lie within.
   void Copy(size_t offset, size_t size, void* out) const;
+
+  // Appends the pieces of [offset, offset + size), which must lie within, to
+  // `pieces`; the bytes stay this rope's.
+  void AddPieces(size_t offset, size_t size, Pieces& pieces) const;
 
   // The whole as one array, copied. For rare paths and tests.
   std::string Flatten() const;

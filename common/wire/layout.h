@@ -237,21 +237,35 @@ bool WalkCanonical(const Rope& rope, TakeField take_field,
   return true;
 }
 
-// Takes the length of a section, which ends at `end`, and its header of
-// kHeaderBytes: the fields that `visit` goes through.
-template <size_t kHeaderBytes, typename Header, typename Visit>
-bool TakeHeader(Cursor& cursor, size_t& end, Header& header, Visit visit) {
+// Takes the length of a section, which ends at `end`.
+inline bool TakeLength(Cursor& cursor, size_t& end) {
   uint64_t size;
   if (!cursor.TakeVarint(size) || size > cursor.left()) return false;
   end = cursor.offset() + size;
+  return true;
+}
+
+// Takes the header of a section that ends at `end`: kHeaderBytes, the fields
+// that `visit` goes through.
+template <size_t kHeaderBytes, typename Header, typename Visit>
+bool TakeHeaderFields(Cursor& cursor, size_t end, Header& header,
+                      Visit visit) {
   uint8_t bytes[kHeaderBytes];
-  if (size < sizeof(bytes) || !cursor.Take(sizeof(bytes), bytes)) return false;
+  if (end - cursor.offset() < sizeof(bytes)) return false;
+  if (!cursor.Take(sizeof(bytes), bytes)) return false;
   const uint8_t* in = bytes;
   bool canonical = true;
   visit(header, [&](int number, auto& field) {
     canonical &= TakeFixed(in, number, field);
   });
   return canonical;
+}
+
+// Takes a section's length and header.
+template <size_t kHeaderBytes, typename Header, typename Visit>
+bool TakeHeader(Cursor& cursor, size_t& end, Header& header, Visit visit) {
+  return TakeLength(cursor, end) &&
+         TakeHeaderFields<kHeaderBytes>(cursor, end, header, visit);
 }
 
 // Takes "tag, length" of block `field` and moves over its bytes; false when

@@ -18,9 +18,9 @@ namespace {
 constexpr int kKeysField = 20;
 constexpr int kValuesField = 21;
 
-bool TakeSection(Cursor& cursor, SectionView& section) {
-  size_t end;
-  if (!TakeHeader<kSectionHeaderBytes>(
+// Header and blocks, up to `end`.
+bool TakeSectionBody(Cursor& cursor, size_t end, SectionView& section) {
+  if (!TakeHeaderFields<kSectionHeaderBytes>(
           cursor, end, section.header,
           [](auto& header, auto visit) { VisitSection(header, visit); })) {
     return false;
@@ -31,6 +31,11 @@ bool TakeSection(Cursor& cursor, SectionView& section) {
     return false;
   }
   return cursor.offset() == end;
+}
+
+bool TakeSection(Cursor& cursor, SectionView& section) {
+  size_t end;
+  return TakeLength(cursor, end) && TakeSectionBody(cursor, end, section);
 }
 
 // False when the message is not canonical (or has too many sections, which
@@ -80,6 +85,44 @@ absl::StatusOr<RequestView> ParseRequest(Rope rope) {
   }
   PARAMO_RETURN_IF_ERROR(CheckLimits(view));
   return view;
+}
+
+Rope EncodeSection(const SectionHeader& header, const Rope& rope,
+                   ByteRange keys, ByteRange values,
+                   std::shared_ptr<const void> owner) {
+  struct Parts {
+    std::shared_ptr<const void> owner;
+    // Header, then tag and length of the key block; tag and length of the
+    // value block. A length takes up to five bytes (kMessageBytesMax).
+    uint8_t head[kSectionHeaderBytes + 7];
+    uint8_t between[7];
+  };
+  auto parts = std::make_shared<Parts>();
+  parts->owner = std::move(owner);
+  uint8_t* head_end = PutSectionHeader(parts->head, header);
+  head_end = PutVarint(head_end, BytesTag(kKeysField));
+  head_end = PutVarint(head_end, keys.size);
+  uint8_t* between_end = PutVarint(parts->between, BytesTag(kValuesField));
+  between_end = PutVarint(between_end, values.size);
+
+  Rope::Pieces pieces;
+  auto add = [&pieces](const uint8_t* begin, const uint8_t* end) {
+    pieces.push_back({begin, static_cast<size_t>(end - begin)});
+  };
+  add(parts->head, head_end);
+  rope.AddPieces(keys.offset, keys.size, pieces);
+  add(parts->between, between_end);
+  rope.AddPieces(values.offset, values.size, pieces);
+  return Rope(std::move(pieces), std::move(parts), rope.pinned_bytes());
+}
+
+absl::StatusOr<SectionView> ParseSection(const Rope& rope) {
+  SectionView section;
+  Cursor cursor(rope);
+  if (!TakeSectionBody(cursor, rope.size(), section)) {
+    return absl::DataLossError("not a canonical push section");
+  }
+  return section;
 }
 
 absl::Status CheckCrc(const Rope& rope, const SectionView& section) {

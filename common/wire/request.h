@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -39,6 +40,17 @@ struct RequestView {
 // Cost:   O(sections); payload bytes are not touched. No allocation grows with
 //         a size that is only claimed.
 absl::StatusOr<RequestView> ParseRequest(Rope rope);
+
+// A push section by itself, as log records carry it: the canonical encoding of
+// `header` and of the key and value blocks. The blocks stay where they lie in
+// `rope`, which `owner` keeps alive.
+Rope EncodeSection(const SectionHeader& header, const Rope& rope,
+                   ByteRange keys, ByteRange values,
+                   std::shared_ptr<const void> owner);
+
+// The reverse; ranges are within `rope`.
+// Errors: DATA_LOSS  not a canonical push section
+absl::StatusOr<SectionView> ParseSection(const Rope& rope);
 
 // CRC-32C of a section as data.proto defines it, and its check: DATA_LOSS when
 // the field is present and wrong.

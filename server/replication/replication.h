@@ -3,11 +3,14 @@
 // committed, in the same order.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
+#include "absl/status/status.h"
+#include "common/base/durability.h"
 #include "common/base/ids.h"
-#include "server/replication/record.h"
+#include "server/log/record.h"
 
 namespace paramo {
 
@@ -15,8 +18,29 @@ namespace paramo {
 class CommitListener {
  public:
   virtual ~CommitListener() = default;
-  // Every record up to and including `lsn` is committed. Only grows.
-  virtual void OnCommitted(Lsn lsn) = 0;
+
+  // The record is committed. In lsn order, each record once, on every replica;
+  // never while an earlier Apply is running.
+  // Errors: DATA_LOSS  the record cannot be applied: this replica stops
+  virtual absl::Status Apply(const Record& record) = 0;
+};
+
+// The server's log, as one shard sees it.
+class RecordLog {
+ public:
+  virtual ~RecordLog() = default;
+  // Whether a record of `bytes` more may come; asked before a push is taken.
+  virtual bool HasRoom(size_t bytes) const = 0;
+  // Takes the record. Replication hears of it again by OnLogged.
+  virtual void Write(const Record& record, Durability level) = 0;
+  // Records up to `lsn` are in the store and will not be read again.
+  virtual void Release(Lsn lsn) = 0;
+};
+
+// Where a shard's log stands.
+struct LogPosition {
+  Lsn lsn = 0;       // of the last record
+  uint32_t crc = 0;  // of it, to which the next one is chained
 };
 
 // One shard's replication, used on its strand only.
@@ -24,15 +48,29 @@ class Replication {
  public:
   virtual ~Replication() = default;
 
-  // Takes the record at the end of the log. The payload that goes with it
-  // stays with the shard until the record is applied.
-  virtual void Append(RecordKind kind, Epoch epoch, Lsn lsn) = 0;
+  // Makes the next record of the log and returns its lsn.
+  virtual Lsn Append(RecordKind kind, Rope payload, Durability level) = 0;
+
+  // Records that are appended from now on carry these.
+  virtual void Configure(Epoch epoch, HistoryId history) = 0;
+
+  // Where the log ends after a restart; everything in it is applied.
+  virtual void Restore(LogPosition end) = 0;
+
+  // Records up to `lsn` count as stored here.
+  virtual void OnLogged(Lsn lsn) = 0;
 
   // In-sync replicas that have every committed record; what replies carry.
   virtual uint32_t replicas() const = 0;
 };
 
-// One replica, no log: a record is committed as soon as it is appended.
-std::unique_ptr<Replication> MakeAlone(CommitListener& listener);
+struct AloneOptions {
+  ShardId shard = 0;
+  RecordLog* log = nullptr;  // null: a record is committed when it is appended
+};
+
+// One replica: a record is committed as soon as its log has it.
+std::unique_ptr<Replication> MakeAlone(const AloneOptions& options,
+                                       CommitListener& listener);
 
 }  // namespace paramo

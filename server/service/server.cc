@@ -19,6 +19,7 @@
 #include "server/admin/admin_service.h"
 #include "server/service/coordinator_link.h"
 #include "server/service/data_service.h"
+#include "server/service/server_log.h"
 #include "server/service/shard_host.h"
 #include "server/store/data_dir.h"
 #include "server/store/meta_store.h"
@@ -41,6 +42,8 @@ struct Server::Parts {
       : options(std::move(o)), on_fatal(std::move(fatal)) {}
 
   absl::Status OpenStores();
+  absl::Status OpenLog();
+  absl::Status ProveIncarnation(const LogRecovery& recovery);
   absl::Status Listen();
   absl::Status Join();
   void OnState(std::shared_ptr<const v1::ClusterState> state);
@@ -56,6 +59,7 @@ struct Server::Parts {
   std::unique_ptr<DataDir> data_dir;
   std::unique_ptr<MetaStore> meta;
   std::unique_ptr<RowStore> rows;
+  std::unique_ptr<ServerLog> log;
   std::unique_ptr<ShardHost> shards;
   std::unique_ptr<WriteBehind> write_behind;
   std::unique_ptr<DataService> data_service;
@@ -75,19 +79,52 @@ struct Server::Parts {
 
 absl::Status Server::Parts::OpenStores() {
   PARAMO_ASSIGN_OR_RETURN(data_dir, DataDir::Open({options.data_dir, 0, 0}));
-  if (!data_dir->last_stop_was_clean()) {
-    LogWarning(
-        "the last run did not stop cleanly: pushes since its last flush are "
-        "lost (there is no log yet, see README)");
-  }
   PARAMO_ASSIGN_OR_RETURN(meta, MetaStore::Open(options.data_dir));
   PARAMO_ASSIGN_OR_RETURN(rows, RowStore::Open(options.data_dir, {}));
   shards = std::make_unique<ShardHost>(*rows, *meta, clock, counters);
   WriteBehindOptions flush;
   flush.dirty_rows_high = options.flush_rows;
   flush.interval = options.flush_interval;
+  flush.before_ingest = [this] { return log->Sync(); };
   write_behind = std::make_unique<WriteBehind>(*rows, clock, flush);
+  // A new server has no identity to put into its log yet.
+  return data_dir->cluster_id() == 0 ? absl::OkStatus() : OpenLog();
+}
+
+absl::Status Server::Parts::OpenLog() {
+  LogOptions opening;
+  opening.path = absl::StrCat(options.data_dir, "/log");
+  opening.cluster_id = data_dir->cluster_id();
+  opening.server_id = data_dir->server_id();
+  opening.incarnation = data_dir->incarnation();
+  opening.keep_all = options.keep_log;
+  PARAMO_ASSIGN_OR_RETURN(opening.released, shards->StoredLsns());
+  PARAMO_ASSIGN_OR_RETURN(std::unique_ptr<Log> opened, Log::Open(opening));
+  log = std::make_unique<ServerLog>(
+      std::move(opened), options.threads,
+      [this](absl::Status status) { on_fatal(std::move(status)); });
+  PARAMO_RETURN_IF_ERROR(ProveIncarnation(log->recovery()));
+  shards->SetLog(*log);
   return absl::OkStatus();
+}
+
+// Rule 3.4: an incarnation survives a restart only with proof that nothing
+// acknowledged can be missing.
+absl::Status Server::Parts::ProveIncarnation(const LogRecovery& recovery) {
+  if (!recovery.cut().empty()) LogInfo("log: %s", recovery.cut());
+  for (const std::string& corruption : recovery.corruptions()) {
+    LogError("log: %s", corruption);
+  }
+  const bool kept_by_kernel =
+      data_dir->same_boot() && shards->LogHoldsEverything();
+  if (recovery.corruptions().empty() &&
+      (data_dir->last_stop_was_clean() || kept_by_kernel)) {
+    return absl::OkStatus();
+  }
+  LogWarning(
+      "the last run did not stop cleanly and pushes that it acknowledged may "
+      "be missing: this server goes on as another incarnation");
+  return data_dir->EndIncarnation();
 }
 
 absl::Status Server::Parts::Listen() {
@@ -143,6 +180,16 @@ void Server::Parts::ExportGauges() {
         [this] { return static_cast<double>(write_behind->Stats().rows); });
   gauge("paramo_store_bytes", "Bytes of row files",
         [this] { return static_cast<double>(rows->Stats().bytes); });
+  gauge("paramo_log_bytes", "Bytes of log segments on disk", [this] {
+    return log == nullptr ? 0.0
+                          : static_cast<double>(log->Stats().segment_bytes);
+  });
+  gauge("paramo_log_buffered_bytes", "Bytes of records not written yet",
+        [this] {
+          return log == nullptr
+                     ? 0.0
+                     : static_cast<double>(log->Stats().buffered_bytes);
+        });
   gauge("paramo_streams", "Data streams open",
         [this] { return static_cast<double>(data_server->streams()); });
 }
@@ -159,6 +206,7 @@ absl::Status Server::Parts::Join() {
   PARAMO_ASSIGN_OR_RETURN(CoordinatorLink::Registration me,
                           link->Register(options.register_timeout));
   PARAMO_RETURN_IF_ERROR(data_dir->Adopt(me.cluster_id, me.server_id));
+  if (log == nullptr) PARAMO_RETURN_IF_ERROR(OpenLog());
   identity = {me.cluster_id, me.cluster_incarnation, me.server_id,
               data_dir->incarnation()};
   data_service->SetIdentity(identity);
@@ -247,7 +295,11 @@ absl::Status Server::Stop() {
   parts->write_behind->Stop();
   parts->gauges.clear();
   parts->write_behind.reset();
+  absl::Status logged;
+  if (parts->log != nullptr) logged = parts->log->Stop();
+  if (stored.ok()) stored = logged;
   parts->shards.reset();
+  parts->log.reset();
   parts->rows.reset();
   parts->meta.reset();
   if (!stored.ok()) return Annotate(stored, "storing rows at the stop");

@@ -26,6 +26,7 @@ struct ServerOptions {
   absl::Duration flush_interval = absl::Seconds(2);
   absl::Duration register_timeout = absl::Seconds(30);
   bool reflection = false;
+  bool keep_log = false;  // never cut: whole logs, for proofs
 };
 
 // Life: Start returns it serving; Stop, once, ends it in order. Threads: the

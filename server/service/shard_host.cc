@@ -1,5 +1,6 @@
 #include "server/service/shard_host.h"
 
+#include <algorithm>
 #include <future>
 #include <utility>
 
@@ -16,6 +17,17 @@ namespace {
 constexpr absl::Duration kDeadlineGrain = absl::Milliseconds(20);
 
 constexpr char kLastStateKey[] = "cluster_state";
+
+// As this server last saw it; empty for a new server.
+absl::StatusOr<v1::ClusterState> LastClusterState(const MetaStore& meta) {
+  PARAMO_ASSIGN_OR_RETURN(std::optional<std::string> bytes,
+                          meta.Get(kLastStateKey));
+  v1::ClusterState state;
+  if (bytes.has_value() && !state.ParseFromString(*bytes)) {
+    return absl::DataLossError("the last cluster state cannot be read");
+  }
+  return state;
+}
 
 // Runs `work` on the shard's strand and waits for it. Never call this on a
 // strand.
@@ -65,7 +77,9 @@ absl::Status ShardHost::Apply(const ClusterView& view, uint32_t server_id) {
 
 absl::Status ShardHost::MakeShards(const ClusterView& view,
                                    uint32_t server_id) {
+  log_->MakeShardLogs(view.shards.size());
   std::vector<std::unique_ptr<Shard>> shards;
+  std::vector<Shard*> pointers;
   for (ShardId id = 0; id < view.shards.size(); ++id) {
     Shard::Options options;
     options.id = id;
@@ -75,41 +89,127 @@ absl::Status ShardHost::MakeShards(const ClusterView& view,
     options.counters = &counters_;
     options.parked = &parked_;
     options.rounds = &round_board_;
+    options.log = &log_->OfShard(id);
     shards.push_back(std::make_unique<Shard>(options));
-    PARAMO_RETURN_IF_ERROR(Load(*shards.back(), view));
+    pointers.push_back(shards.back().get());
   }
+  PARAMO_RETURN_IF_ERROR(LoadAll(shards));
+  log_->Start(std::move(pointers));
   MutexLock lock(mu_);
   shards_ = std::move(shards);
   return absl::OkStatus();
 }
 
-// Reads what the store has of a shard: rows of every table, then the state.
-absl::Status ShardHost::Load(Shard& shard, const ClusterView& view) {
+// ---- Loading ----------------------------------------------------------------
+
+// All shards, several at a time: rows from the store, then the log behind them.
+absl::Status ShardHost::LoadAll(
+    const std::vector<std::unique_ptr<Shard>>& shards) {
+  const absl::Duration begin = clock_.Now();
+  std::unique_ptr<LogRecovery> recovery = log_->TakeRecovery();
+  std::atomic<size_t> next{0};  // relaxed: a ticket, it orders nothing
+  std::vector<absl::Status> failures(shards.size());
+  auto load = [&] {
+    for (;;) {
+      const size_t i = next.fetch_add(1, std::memory_order_relaxed);
+      if (i >= shards.size()) return;
+      failures[i] = Load(*shards[i], *recovery);
+    }
+  };
+  std::vector<std::thread> loaders;
+  for (unsigned i = 0; i < std::max(1u, std::thread::hardware_concurrency());
+       ++i) {
+    loaders.emplace_back(load);
+  }
+  for (std::thread& loader : loaders) loader.join();
+  for (absl::Status& failure : failures) {
+    PARAMO_RETURN_IF_ERROR(std::move(failure));
+  }
+  if (recovery->records() > 0) {
+    LogInfo("replayed the log: %d records, %d bytes, in %s",
+            recovery->records(), recovery->bytes(),
+            absl::FormatDuration(clock_.Now() - begin));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ShardHost::Load(Shard& shard, const LogRecovery& recovery) const {
+  PARAMO_RETURN_IF_ERROR(recovery.DamageOf(shard.id()));
+  PARAMO_ASSIGN_OR_RETURN(std::optional<v1::ShardState> state,
+                          StoredState(shard.id()));
+  absl::Status loaded;
+  if (state.has_value()) {
+    PARAMO_ASSIGN_OR_RETURN(auto tables, LoadTables(*state));
+    RunOn(shard, [&] { loaded = shard.Restore(*state, std::move(tables)); });
+  }
+  const LogShardRecords& records = recovery.Shard(shard.id());
+  if (!loaded.ok() || records.empty()) return loaded;
+  RunOn(shard, [&] {
+    for (size_t i = 0; i < records.size() && loaded.ok(); ++i) {
+      const LogRecord record = records[i];
+      // What a record leaves behind, a contribution to an open round, must not
+      // point into the recovery's memory.
+      loaded = shard.Replay({record.header, Rope::FromString(std::string(
+          reinterpret_cast<const char*>(record.payload.data()),
+          record.payload.size()))});
+    }
+  });
+  return Annotate(loaded, absl::StrCat("replaying the log of shard ",
+                                       shard.id()));
+}
+
+absl::StatusOr<std::optional<v1::ShardState>> ShardHost::StoredState(
+    ShardId shard) const {
   PARAMO_ASSIGN_OR_RETURN(std::optional<std::string> bytes,
-                          rows_.LoadState(shard.id()));
-  if (!bytes.has_value()) return absl::OkStatus();  // never flushed here
+                          rows_.LoadState(shard));
+  if (!bytes.has_value()) return std::nullopt;  // never flushed here
   v1::ShardState state;
   if (!state.ParseFromString(*bytes)) {
     return absl::DataLossError(
-        absl::StrCat("state of shard ", shard.id(), " cannot be read"));
+        absl::StrCat("state of shard ", shard, " cannot be read"));
   }
+  return state;
+}
+
+absl::StatusOr<std::vector<std::unique_ptr<TableShard>>> ShardHost::LoadTables(
+    const v1::ShardState& state) const {
   std::vector<std::unique_ptr<TableShard>> tables;
-  for (const auto& [id, config] : view.tables) {
-    auto table = std::make_unique<TableShard>(*config, shard.id());
-    absl::Status scanned =
-        rows_.ScanShard(id, shard.id(), [&](absl::string_view record) {
-          return table->Restore(absl::MakeConstSpan(
+  for (const v1::Table& table : state.tables()) {
+    PARAMO_ASSIGN_OR_RETURN(auto config, MakeTableConfig(table));
+    auto shard = std::make_unique<TableShard>(*config, state.shard());
+    absl::Status scanned = rows_.ScanShard(
+        table.id(), state.shard(), [&](absl::string_view record) {
+          return shard->Restore(absl::MakeConstSpan(
               reinterpret_cast<const uint8_t*>(record.data()), record.size()));
         });
     if (!scanned.ok()) {
       return Annotate(scanned, absl::StrCat("loading table ", config->name,
-                                            ", shard ", shard.id()));
+                                            ", shard ", state.shard()));
     }
-    tables.push_back(std::move(table));
+    tables.push_back(std::move(shard));
   }
-  absl::Status restored;
-  RunOn(shard, [&] { restored = shard.Restore(&state, std::move(tables)); });
-  return restored;
+  return tables;
+}
+
+absl::StatusOr<absl::flat_hash_map<ShardId, Lsn>> ShardHost::StoredLsns()
+    const {
+  absl::flat_hash_map<ShardId, Lsn> lsns;
+  PARAMO_ASSIGN_OR_RETURN(v1::ClusterState last, LastClusterState(meta_));
+  for (ShardId shard = 0; shard < last.shard_count(); ++shard) {
+    PARAMO_ASSIGN_OR_RETURN(std::optional<v1::ShardState> state,
+                            StoredState(shard));
+    if (state.has_value()) lsns[shard] = state->lsn();
+  }
+  return lsns;
+}
+
+bool ShardHost::LogHoldsEverything() const {
+  absl::StatusOr<v1::ClusterState> last = LastClusterState(meta_);
+  if (!last.ok()) return false;
+  for (const v1::Table& table : last->tables()) {
+    if (table.spec().durability() == v1::DURABILITY_REPLICATED) return false;
+  }
+  return true;
 }
 
 // Tables that were there in the last state seen and are no more: their rows

@@ -1,17 +1,21 @@
-// The shards of one server: made once, filled from the store, brought to every
-// new cluster state, and their deadlines kept.
+// The shards of one server: made once, filled from the store and the log,
+// brought to every new cluster state, and their deadlines kept.
 #pragma once
 
 #include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "common/base/mutex.h"
 #include "common/clock/clock.h"
+#include "server/service/server_log.h"
 #include "server/shard/cluster_view.h"
 #include "server/shard/counters.h"
 #include "server/shard/shard.h"
@@ -20,6 +24,10 @@
 
 namespace paramo {
 
+namespace v1 {
+class ShardState;
+}
+
 // Owned by the server. Threads: Apply from one thread (the coordinator link's);
 // the others from any. One internal thread keeps deadlines.
 class ShardHost {
@@ -27,6 +35,18 @@ class ShardHost {
   ShardHost(RowStore& rows, MetaStore& meta, const Clock& clock,
             ShardCounters& counters);
   ~ShardHost();
+
+  // Where records go, and what it held when it was opened. Before the first
+  // Apply; `log` outlives the shards.
+  void SetLog(ServerLog& log) { log_ = &log; }
+
+  // Per shard, the last record that the store needs no more, as of the last
+  // run. For opening the log.
+  absl::StatusOr<absl::flat_hash_map<ShardId, Lsn>> StoredLsns() const;
+
+  // Whether every table of the last run had its pushes at least `logged`, so
+  // that the log holds all that was acknowledged. True for a new server.
+  bool LogHoldsEverything() const;
 
   // Brings every shard to `view`; the first time it makes them, and loads
   // those that this server holds. Returns when it is in force everywhere.
@@ -49,12 +69,17 @@ class ShardHost {
 
  private:
   absl::Status MakeShards(const ClusterView& view, uint32_t server_id);
-  absl::Status Load(Shard& shard, const ClusterView& view);
+  absl::Status LoadAll(const std::vector<std::unique_ptr<Shard>>& shards);
+  absl::Status Load(Shard& shard, const LogRecovery& recovery) const;
+  absl::StatusOr<std::optional<v1::ShardState>> StoredState(ShardId) const;
+  absl::StatusOr<std::vector<std::unique_ptr<TableShard>>> LoadTables(
+      const v1::ShardState& state) const;
   absl::Status DropVanishedTables(const ClusterView& view);
   void KeepDeadlines();
 
   RowStore& rows_;
   MetaStore& meta_;
+  ServerLog* log_ = nullptr;
   const Clock& clock_;
   ShardCounters& counters_;
   std::atomic<size_t> parked_{0};  // shared by all shards

@@ -37,7 +37,33 @@ absl::Status ReadGradientOptions(const v1::TableSpec& spec,
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::shared_ptr<const TableConfig>> MakeTable(
+Durability DurabilityOf(v1::Durability proto) {
+  switch (proto) {
+    case v1::DURABILITY_REPLICATED:
+      return Durability::kMemory;
+    case v1::DURABILITY_SYNCED:
+      return Durability::kSynced;
+    default:
+      return Durability::kWritten;
+  }
+}
+
+JobView MakeJob(const v1::JobState& state) {
+  JobView job;
+  job.id = state.id();
+  job.name = state.name();
+  job.sync = SyncSpecOf(state.sync());
+  job.over = state.phase() != v1::JOB_PHASE_WAITING &&
+             state.phase() != v1::JOB_PHASE_RUNNING;
+  for (const v1::Member& member : state.members()) {
+    job.members.push_back(MemberViewOf(member));
+  }
+  return job;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const TableConfig>> MakeTableConfig(
     const v1::Table& table) {
   const v1::TableSpec& spec = table.spec();
   if (spec.dim() == 0 || spec.dim() > kDimMax) {
@@ -69,30 +95,10 @@ absl::StatusOr<std::shared_ptr<const TableConfig>> MakeTable(
     return absl::InvalidArgumentError("clip must be finite and above 0");
   }
   PARAMO_RETURN_IF_ERROR(ReadGradientOptions(spec, *config));
+  config->durability = DurabilityOf(spec.durability());
+  config->encoded = table.SerializeAsString();
   return std::shared_ptr<const TableConfig>(std::move(config));
 }
-
-JobView MakeJob(const v1::JobState& state) {
-  JobView job;
-  job.id = state.id();
-  job.name = state.name();
-  job.sync = SyncSpecOf(state.sync());
-  job.over = state.phase() != v1::JOB_PHASE_WAITING &&
-             state.phase() != v1::JOB_PHASE_RUNNING;
-  for (const v1::Member& member : state.members()) {
-    MemberView view;
-    view.worker = member.worker();
-    view.session = member.session();
-    view.session_epoch = member.session_epoch();
-    view.first_clock = member.first_clock();
-    view.left = member.left();
-    view.left_clock = member.left_clock();
-    job.members.push_back(view);
-  }
-  return job;
-}
-
-}  // namespace
 
 SyncSpec SyncSpecOf(const v1::Sync& proto) {
   SyncSpec spec;
@@ -102,6 +108,34 @@ SyncSpec SyncSpecOf(const v1::Sync& proto) {
   spec.quorum = proto.quorum();
   spec.deadline_ms = proto.deadline_ms();
   return spec;
+}
+
+void ToProto(const SyncSpec& spec, v1::Sync& proto) {
+  proto.set_kind(static_cast<v1::Sync::Kind>(spec.kind));
+  proto.set_staleness(spec.staleness);
+  proto.set_backup_workers(spec.backup_workers);
+  proto.set_quorum(spec.quorum);
+  proto.set_deadline_ms(spec.deadline_ms);
+}
+
+MemberView MemberViewOf(const v1::Member& proto) {
+  MemberView member;
+  member.worker = proto.worker();
+  member.session = proto.session();
+  member.session_epoch = proto.session_epoch();
+  member.first_clock = proto.first_clock();
+  member.left = proto.left();
+  member.left_clock = proto.left_clock();
+  return member;
+}
+
+void ToProto(const MemberView& member, v1::Member& proto) {
+  proto.set_worker(member.worker);
+  proto.set_session(member.session);
+  proto.set_session_epoch(member.session_epoch);
+  proto.set_first_clock(member.first_clock);
+  proto.set_left(member.left);
+  proto.set_left_clock(member.left_clock);
 }
 
 absl::StatusOr<std::shared_ptr<const ClusterView>> MakeClusterView(
@@ -126,7 +160,7 @@ absl::StatusOr<std::shared_ptr<const ClusterView>> MakeClusterView(
     view->shards.push_back(std::move(config));
   }
   for (const v1::Table& table : state->tables()) {
-    auto config = MakeTable(table);
+    auto config = MakeTableConfig(table);
     if (!config.ok()) {
       return Annotate(config.status(),
                       absl::StrCat("table ", table.spec().name()));

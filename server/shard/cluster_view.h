@@ -17,7 +17,9 @@ namespace paramo {
 
 namespace v1 {
 class ClusterState;
+class Member;
 class Sync;
+class Table;
 }  // namespace v1
 
 struct ShardConfig {
@@ -61,6 +63,13 @@ struct ClusterView {
 };
 
 SyncSpec SyncSpecOf(const v1::Sync& proto);
+void ToProto(const SyncSpec& spec, v1::Sync& proto);
+MemberView MemberViewOf(const v1::Member& proto);
+void ToProto(const MemberView& member, v1::Member& proto);
+
+// Errors: INVALID_ARGUMENT  a table that this build cannot serve
+absl::StatusOr<std::shared_ptr<const TableConfig>> MakeTableConfig(
+    const v1::Table& table);
 
 // Errors: INVALID_ARGUMENT  a table this build cannot serve (unknown rule,
 //                           parameter out of range), or a state that is not

@@ -6,13 +6,28 @@
 
 namespace paramo {
 
-SeqVerdict Session::Check(const wire::SectionHeader& header) const {
-  SeqNo seq = header.seq;
-  if (seq == last_ + 1) return SeqVerdict::kFresh;
-  if (seq > last_ + kSessionWindow) return SeqVerdict::kGap;
-  if (seq > last_) return SeqVerdict::kHold;
-  if (seq + kSessionWindow <= last_) return SeqVerdict::kForgotten;
-  const Answer& answer = AnswerOf(seq);
+void Session::Record(SeqNo seq, const Answer& answer) {
+  PARAMO_CHECK(seq == last_ + 1);  // invariant 1
+  last_ = seq;
+  answers_[last_ % kSessionWindow] = answer;
+}
+
+SeqVerdict SessionGate::Check(const wire::SectionHeader& header,
+                              const Session* session) const {
+  const SeqNo seq = header.seq;
+  if (seq == appended_ + 1) return SeqVerdict::kFresh;
+  if (seq > appended_ + kSessionWindow) return SeqVerdict::kGap;
+  if (seq > appended_) return SeqVerdict::kHold;
+  if (seq + pending_.size() > appended_) {
+    const Pending& pending = pending_[IndexOf(seq)];
+    const bool same = pending.hash_low == header.payload_hash_low &&
+                      pending.hash_high == header.payload_hash_high;
+    return same ? SeqVerdict::kPending : SeqVerdict::kMismatch;
+  }
+  if (session == nullptr || seq + kSessionWindow <= session->last()) {
+    return SeqVerdict::kForgotten;
+  }
+  const Session::Answer& answer = session->AnswerOf(seq);
   if (answer.hash_low != header.payload_hash_low ||
       answer.hash_high != header.payload_hash_high) {
     return SeqVerdict::kMismatch;
@@ -20,30 +35,50 @@ SeqVerdict Session::Check(const wire::SectionHeader& header) const {
   return SeqVerdict::kDuplicate;
 }
 
-void Session::Record(const wire::SectionHeader& header,
-                     const wire::SectionReplyHeader& reply) {
-  PARAMO_CHECK(header.seq == last_ + 1);  // invariant 1
-  last_ = header.seq;
-  Answer& answer = answers_[last_ % kSessionWindow];
-  answer.hash_low = header.payload_hash_low;
-  answer.hash_high = header.payload_hash_high;
-  answer.code = reply.code;
-  answer.outcome = reply.outcome;
-  answer.reason = reply.reason;
-  answer.rows_skipped = reply.rows_skipped;
-  answer.lsn = reply.lsn;
+size_t SessionGate::IndexOf(SeqNo seq) const {
+  const SeqNo oldest = appended_ - pending_.size() + 1;
+  PARAMO_CHECK(seq >= oldest && seq <= appended_);
+  return seq - oldest;
 }
 
-SectionTask* Session::Hold(SeqNo seq, SectionTask* task) {
+void SessionGate::Append(const wire::SectionHeader& header) {
+  PARAMO_CHECK(header.seq == appended_ + 1);
+  appended_ = header.seq;
+  pending_.push_back({header.payload_hash_low, header.payload_hash_high, {}});
+}
+
+void SessionGate::Attach(SeqNo seq, SectionTask* task) {
+  pending_[IndexOf(seq)].attached.push_back(task);
+}
+
+std::vector<SectionTask*> SessionGate::Settle(SeqNo seq) {
+  PARAMO_CHECK(!pending_.empty() && IndexOf(seq) == 0);
+  std::vector<SectionTask*> attached = std::move(pending_.front().attached);
+  pending_.pop_front();
+  return attached;
+}
+
+SectionTask* SessionGate::Hold(SeqNo seq, SectionTask* task) {
   return std::exchange(held_[seq], task);
 }
 
-SectionTask* Session::TakeNext() {
-  auto next = held_.find(last_ + 1);
+SectionTask* SessionGate::TakeNext() {
+  auto next = held_.find(appended_ + 1);
   if (next == held_.end()) return nullptr;
   SectionTask* task = next->second;
   held_.erase(next);
   return task;
+}
+
+std::vector<SectionTask*> SessionGate::TakeWaiting() {
+  std::vector<SectionTask*> waiting;
+  for (auto& [seq, task] : held_) waiting.push_back(task);
+  held_.clear();
+  for (Pending& pending : pending_) {
+    for (SectionTask* task : pending.attached) waiting.push_back(task);
+    pending.attached.clear();
+  }
+  return waiting;
 }
 
 }  // namespace paramo

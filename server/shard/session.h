@@ -1,13 +1,19 @@
-// Exactly-once: what one shard remembers of one session. A pure state machine.
+// Exactly-once: what one shard remembers of one session. Two pure state
+// machines, because a push is appended before it is applied:
 //
-//   seq:   ... 41 42 43 | 44 45 46 ... 75 | 76
-//              answered | fresh  held     | too far ahead
-//              last = 43  next            | beyond last + kSessionWindow
+//   seq:   ... 41 42 43 | 44 45 46 | 47     48 ... 78 | 79
+//              answered | pending  | fresh  held      | too far ahead
+//          last = 43      appended = 46     next      | beyond + kSessionWindow
+//
+// Session is replicated: it changes only by applied records, so every replica
+// has the same. SessionGate is the primary's own and goes with its term.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <map>
+#include <vector>
 
 #include "common/base/ids.h"
 #include "common/base/limits.h"
@@ -16,15 +22,6 @@
 namespace paramo {
 
 struct SectionTask;
-
-enum class SeqVerdict {
-  kFresh,      // the next number: handle it, then Record the answer
-  kDuplicate,  // answered: give that answer again
-  kHold,       // numbers before it are missing: Hold it
-  kGap,        // beyond the window
-  kMismatch,   // answered, but with other bytes
-  kForgotten,  // answered, and the answer is no longer remembered
-};
 
 // Invariants
 //   1. last() only grows, by one at a time.
@@ -48,11 +45,8 @@ class Session {
   uint32_t epoch() const { return epoch_; }
   SeqNo last() const { return last_; }
 
-  SeqVerdict Check(const wire::SectionHeader& header) const;
-
   // The answer to number last() + 1.
-  void Record(const wire::SectionHeader& header,
-              const wire::SectionReplyHeader& reply);
+  void Record(SeqNo seq, const Answer& answer);
   const Answer& AnswerOf(SeqNo seq) const {
     return answers_[seq % kSessionWindow];
   }
@@ -61,6 +55,42 @@ class Session {
     answers_[seq % kSessionWindow] = answer;
   }
 
+ private:
+  uint32_t epoch_;
+  SeqNo last_;  // the newest number answered
+  std::array<Answer, kSessionWindow> answers_{};
+};
+
+enum class SeqVerdict {
+  kFresh,      // the next number: handle it, then Append it
+  kPending,    // appended, not applied: Attach to it
+  kDuplicate,  // answered: give that answer again
+  kHold,       // numbers before it are missing: Hold it
+  kGap,        // beyond the window
+  kMismatch,   // used before with other bytes
+  kForgotten,  // answered, and the answer is no longer remembered
+};
+
+// Invariant: every number in (last of the session, appended()] is pending.
+class SessionGate {
+ public:
+  // `last`: what the session has answered; 0 for one that is not there yet.
+  SessionGate(uint32_t epoch, SeqNo last) : epoch_(epoch), appended_(last) {}
+
+  uint32_t epoch() const { return epoch_; }
+  SeqNo appended() const { return appended_; }
+
+  // `session` null: nothing of it has been applied yet.
+  SeqVerdict Check(const wire::SectionHeader& header,
+                   const Session* session) const;
+
+  // Number appended() + 1 has become a record.
+  void Append(const wire::SectionHeader& header);
+  // A retry of a pending number: answered when that is.
+  void Attach(SeqNo seq, SectionTask* task);
+  // The record of the oldest pending number is applied: who waits for it too.
+  std::vector<SectionTask*> Settle(SeqNo seq);
+
   // Pushes that came too early, by number. A second copy of a held number
   // takes the place of the first, which is returned (null when there is none).
   SectionTask* Hold(SeqNo seq, SectionTask* task);
@@ -68,10 +98,21 @@ class Session {
   SectionTask* TakeNext();
   std::map<SeqNo, SectionTask*>& held() { return held_; }
 
+  // Everybody who waits here, held and attached; both are empty afterwards.
+  std::vector<SectionTask*> TakeWaiting();
+
  private:
+  struct Pending {
+    uint64_t hash_low = 0;
+    uint64_t hash_high = 0;
+    std::vector<SectionTask*> attached;
+  };
+
+  size_t IndexOf(SeqNo seq) const;  // within pending_
+
   uint32_t epoch_;
-  SeqNo last_;  // the newest number handled ("appended")
-  std::array<Answer, kSessionWindow> answers_{};
+  SeqNo appended_;
+  std::deque<Pending> pending_;  // of the numbers up to appended_
   std::map<SeqNo, SectionTask*> held_;
 };
 

@@ -9,7 +9,8 @@
 namespace paramo {
 
 Shard::Shard(const Options& options)
-    : options_(options), replication_(MakeAlone(*this)) {}
+    : options_(options),
+      replication_(MakeAlone({options.id, options.log}, *this)) {}
 
 Shard::~Shard() = default;
 
@@ -29,6 +30,11 @@ const TableShard* Shard::table(TableId id) const {
   return table == tables_.end() ? nullptr : table->second.get();
 }
 
+uint32_t Shard::DimOf(TableId id) const {
+  const TableShard* table = this->table(id);
+  return table == nullptr ? 0 : table->config().dim;
+}
+
 ShardReport Shard::Report() const {
   ShardReport report;
   report.shard = options_.id;
@@ -45,28 +51,26 @@ ShardReport Shard::Report() const {
   return report;
 }
 
-// The caller's record takes the next lsn; what it does happens at commit.
-void Shard::Append(RecordKind kind, std::function<void(Lsn)> apply) {
-  ++appended_;
-  pending_.push_back({appended_, std::move(apply)});
-  replication_->Append(kind, config_.epoch, appended_);
+// Replication may apply the record before it returns from Append, and that
+// may append the next: so everything is in place before.
+void Shard::Append(RecordKind kind, Rope payload, Durability durability,
+                   SectionTask* task) {
+  const Lsn lsn = ++appended_;
+  if (task != nullptr) waiting_.push_back({lsn, task});
+  PARAMO_CHECK(replication_->Append(kind, std::move(payload), durability) ==
+               lsn);
 }
 
-// Applying a record may append another (a push completes a round): that one
-// waits its turn in pending_, so the depth never grows (invariant 1).
-void Shard::OnCommitted(Lsn lsn) {
-  PARAMO_CHECK(lsn >= committed_);
-  committed_ = lsn;
-  if (applying_) return;
-  applying_ = true;
-  while (!pending_.empty() && pending_.front().lsn <= committed_) {
-    Pending record = std::move(pending_.front());
-    pending_.pop_front();
-    PARAMO_CHECK(record.lsn == applied_ + 1);
-    applied_ = record.lsn;
-    record.apply(record.lsn);
-  }
-  applying_ = false;
+SectionTask* Shard::TakeWaiting(Lsn lsn) {
+  if (waiting_.empty() || waiting_.front().lsn != lsn) return nullptr;
+  SectionTask* task = waiting_.front().task;
+  waiting_.pop_front();
+  return task;
+}
+
+void Shard::OnLogged(Lsn lsn) {
+  replication_->OnLogged(lsn);
+  UpdateDirty();
 }
 
 Shard::Refusal Shard::Fence(const SectionTask& task) const {
@@ -108,9 +112,8 @@ void Shard::Finish(SectionTask* task) {
   task->done(task);
 }
 
-void Shard::Refuse(SectionTask* task, const Refusal& refusal) {
+void Shard::NoteRefusal(wire::SectionReply& reply, const Refusal& refusal) {
   options_.counters->CountRefusal(refusal.reason);
-  wire::SectionReply& reply = task->reply;
   reply.header.code = static_cast<uint32_t>(refusal.status.code());
   reply.header.reason = static_cast<uint32_t>(refusal.reason);
   if (refusal.reason == wire::Reason::kOverloaded) {
@@ -119,18 +122,23 @@ void Shard::Refuse(SectionTask* task, const Refusal& refusal) {
   reply.message = std::string(refusal.status.message().data(),
                               refusal.status.message().size())
                       .substr(0, kErrorBytesMax);
+}
+
+void Shard::Refuse(SectionTask* task, const Refusal& refusal) {
+  NoteRefusal(task->reply, refusal);
   Finish(task);
+}
+
+// Whoever waits at a session's gate, which goes or starts anew.
+void Shard::RefuseWaiting(SessionGate& gate, const Refusal& refusal) {
+  options_.counters->held_pushes.Add(-static_cast<int64_t>(gate.held().size()));
+  for (SectionTask* task : gate.TakeWaiting()) Refuse(task, refusal);
 }
 
 Shard::Membership* Shard::FindMembership(SessionId session) {
   if (session == kNoSession) return nullptr;
   auto found = memberships_.find(session);
   return found == memberships_.end() ? nullptr : &found->second;
-}
-
-void Shard::UpdateDirty() {
-  size_t state = applied_ > flushed_lsn_ ? 1 : 0;
-  dirty_.store(dirty_rows_ + rows_in_flush_ + state, std::memory_order_relaxed);
 }
 
 }  // namespace paramo

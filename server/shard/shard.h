@@ -1,13 +1,16 @@
 // One shard on this server: the class in the middle of the data path. Split by
 // verb:
-//   shard_push.cc       fence, exactly-once, validate, append, apply
+//   shard_push.cc       fence, exactly-once, validate, append
+//   shard_apply.cc      what a committed record does: the same on every replica
 //   shard_async.cc      staleness and pulled values of a push
 //   shard_pull.cc       fence, sync gate, gather; parked pulls
-//   shard_lifecycle.cc  loading, configuration, catalogue, membership, rounds
-//   shard_flush.cc      dirty rows and non-row state to the store, and back
+//   shard_lifecycle.cc  configuration; catalogue and members become records
+//   shard_round.cc      closing rounds
+//   shard_state.cc      non-row state, saved and restored
+//   shard_flush.cc      dirty rows and non-row state to the store
 //
 //   push:  Submit -> [strand] fence -> session -> validate -> append
-//                                              -> committed -> apply -> done
+//                                     committed -> apply -> answer
 //   pull:  Submit -> [strand] fence -> validate -> gate -> gather -> done
 //                                                   `-> parked -> gate ...
 #pragma once
@@ -61,7 +64,9 @@ struct ShardReport {
 // Owned by the server for its whole life, whether it serves the shard or not.
 //
 // Invariants
-//   1. Records are applied in lsn order, each once, and only when committed.
+//   1. Rows, tables, sessions, jobs and members change by applied records
+//      alone, in lsn order, each once, and only when committed: so they are
+//      the same on every replica and after a replay of the log.
 //   2. A push answers after its record is applied (or accumulated).
 //   3. Nothing here waits: what must wait is parked, and answered by the event
 //      that frees it or by its deadline.
@@ -81,6 +86,7 @@ class Shard final : public CommitListener, public FlushSource {
     // kParkedPullsMax.
     std::atomic<size_t>* parked = nullptr;
     RoundBoard* rounds = nullptr;
+    RecordLog* log = nullptr;  // null: records are kept nowhere (tests)
   };
 
   explicit Shard(const Options& options);
@@ -100,9 +106,18 @@ class Shard final : public CommitListener, public FlushSource {
 
   // ---- Lifecycle (strand) ---------------------------------------------------
 
-  // Takes rows and state read from the store, before the shard serves.
-  absl::Status Restore(const v1::ShardState* state,
+  // Takes rows and state read from the store, before the shard serves. The
+  // rows are of the state's tables and at least as new as the state.
+  absl::Status Restore(const v1::ShardState& state,
                        std::vector<std::unique_ptr<TableShard>> tables);
+
+  // Applies a record read from the log, after Restore and before the shard
+  // serves; those up to the state's lsn are passed over.
+  // Errors: DATA_LOSS  it is not the next record
+  absl::Status Replay(const Record& record);
+
+  // The server's log has the shard's records up to `lsn`.
+  void OnLogged(Lsn lsn);
 
   // Brings configuration, tables and members to `view`. From here on the shard
   // serves when the view names this server its primary.
@@ -125,13 +140,13 @@ class Shard final : public CommitListener, public FlushSource {
   ShardReport Report() const;                 // strand
   const TableShard* table(TableId id) const;  // strand; null when not there
 
-  void OnCommitted(Lsn lsn) override;
+  absl::Status Apply(const Record& record) override;
 
  private:
-  // A record between append and apply.
-  struct Pending {
+  // A push between append and apply, on the server that appended it.
+  struct Waiting {
     Lsn lsn;
-    std::function<void(Lsn)> apply;
+    SectionTask* task;
   };
 
   // One job as this shard sees it.
@@ -141,9 +156,8 @@ class Shard final : public CommitListener, public FlushSource {
     SyncSpec sync;
     std::unique_ptr<SyncPolicy> policy;
     RoundBuffer rounds;
-    // Of the pushes that end a step; null until a view names the job.
-    Histogram* staleness = nullptr;
-    bool closing = false;  // a round's close record is under way
+    Histogram* staleness = nullptr;  // of the pushes that end a step
+    bool closing = false;            // a round's close record is under way
     // When the open round closes with what it has; infinite: no deadline runs.
     absl::Duration deadline = absl::InfiniteDuration();
     std::vector<SectionTask*> parked;        // pulls that wait for a round
@@ -165,16 +179,32 @@ class Shard final : public CommitListener, public FlushSource {
 
   // shard_push.cc
   void Push(SectionTask* task);
-  void HandleFresh(SectionTask* task, Session* session);
-  void ApplyPush(SectionTask* task, Session* session, Lsn lsn);
+  void HandleFresh(SectionTask* task, SessionGate* gate);
+  void AnswerDuplicate(SectionTask* task, const Session& session);
+  Refusal CheckSession(const wire::SectionHeader& header) const;
+  SessionGate& GateOf(const wire::SectionHeader& header);
+  void Hold(SectionTask* task, SessionGate& gate);
+  void TakeHeld(SessionId session);
+  Refusal Validate(SectionTask& task) const;
+  Refusal CheckLogRoom(const SectionTask& task) const;
+
+  // shard_apply.cc
+  absl::Status ApplyPush(const Record& record, SectionTask* task);
+  absl::Status ApplyRefusal(const Record& record, SectionTask* task);
+  absl::Status ApplyCatalogue(const Record& record);
+  absl::Status ApplyMembership(const Record& record);
+  absl::Status ApplyRoundClose(const Record& record);
+  absl::StatusOr<Session*> SessionOf(const wire::SectionHeader& header);
   wire::Outcome ApplyGradient(SectionTask& task, Membership* membership,
                               Lsn lsn);
-  void AnswerDuplicate(SectionTask* task, const Session& session);
-  Session* FindSession(const wire::SectionHeader& header, Refusal& refusal);
-  Refusal Validate(SectionTask& task) const;
   void ApplyRows(TableShard& table, absl::Span<const Key> keys,
                  const float* const* grads, PushStamp stamp,
                  uint32_t* rows_skipped);
+  void EndStep(Membership& membership, const wire::SectionHeader& header,
+               wire::Outcome outcome);
+  void Settle(const wire::SectionHeader& header);
+  void NoteDurability();
+  void LeaveJob(Job& job, const MemberView& member, WorkerClock left_clock);
 
   // shard_async.cc
   PushStamp StampOf(const SectionTask& task, const Membership* membership,
@@ -193,50 +223,71 @@ class Shard final : public CommitListener, public FlushSource {
   // shard_lifecycle.cc
   Refusal Fence(const SectionTask& task) const;
   void ApplyConfig(const ShardConfig& config);
-  void ApplyTables(const ClusterView& view);
-  void ApplyJob(const JobView& view);
-  void ApplyMember(Job& job, const MemberView& member);
-  void CloseCompleteRounds(Job& job);
-  void CloseRound(Job& job, WorkerClock round, Lsn lsn);
-  void LeaveJob(Job& job, MemberView& member, WorkerClock left_clock);
-  void AppendClose(Job& job, WorkerClock round);
-  void StartDeadline(Job& job);
-  void StopDeadline(Job& job);
+  void ProposeTables(const ClusterView& view);
+  void ProposeMembers(const JobView& view);
   void FailWaiting(const Refusal& refusal);
   Membership* FindMembership(SessionId session);
 
-  // shard_flush.cc
+  // shard_round.cc
+  void CloseCompleteRounds(Job& job);
+  void AppendClose(Job& job, WorkerClock round);
+  void StartDeadline(Job& job);
+  void StopDeadline(Job& job);
+  void ExpireRounds(absl::Duration now);
+
+  // shard_state.cc
   std::string SaveState() const;
   void SaveJob(const Job& job, v1::JobSyncState& proto) const;
-  void RestoreJob(const v1::JobSyncState& proto);
+  absl::Status RestoreJob(const v1::JobSyncState& proto);
+  Job& JobOf(uint32_t id, const std::string& name, const SyncSpec& sync);
+
+  // shard_flush.cc
+  void BeginSweep();
+  void CollectSweep(size_t rows_max, ShardFlush& flush);
   void UpdateDirty();  // after anything that may have changed dirty_
 
-  // Appends a record; `apply` runs when it is committed, with its lsn.
-  void Append(RecordKind kind, std::function<void(Lsn)> apply);
+  // Makes a record; `task`, if any, is answered when it is applied.
+  void Append(RecordKind kind, Rope payload, Durability level,
+              SectionTask* task = nullptr);
+  SectionTask* TakeWaiting(Lsn lsn);
+  uint32_t DimOf(TableId table) const;  // 0: no such table
 
   // Ends a task: fills the reply's common fields and calls done.
   void Finish(SectionTask* task);
   void Refuse(SectionTask* task, const Refusal& refusal);
+  void NoteRefusal(wire::SectionReply& reply, const Refusal& refusal);
+  void RefuseWaiting(SessionGate& gate, const Refusal& refusal);
 
   // Fixed at construction.
   const Options options_;
   Strand strand_;
 
-  // Touched on the strand only.
-  bool serving_ = false;
-  ShardConfig config_;
-  Lsn appended_ = 0;
-  Lsn committed_ = 0;
+  // Touched on the strand only. First what every replica has, as of applied_.
   Lsn applied_ = 0;
-  bool applying_ = false;
-  std::deque<Pending> pending_;
-  std::unique_ptr<Replication> replication_;
+  uint32_t applied_crc_ = 0;  // of record applied_
   std::map<TableId, std::unique_ptr<TableShard>> tables_;
-  absl::flat_hash_map<SessionId, std::unique_ptr<Session>> sessions_;
+  absl::flat_hash_map<SessionId, Session> sessions_;
   std::map<uint32_t, std::unique_ptr<Job>> jobs_;
   absl::flat_hash_map<SessionId, Membership> memberships_;
+  // Of records that are no push: the strongest of a table's.
+  Durability control_level_ = Durability::kWritten;
+
+  // Then this server's own.
+  bool serving_ = false;
+  bool replaying_ = false;  // rows may be newer than the record applied
+  ShardConfig config_;
+  Lsn appended_ = 0;
+  std::unique_ptr<Replication> replication_;
+  std::deque<Waiting> waiting_;  // in lsn order
+  absl::flat_hash_map<SessionId, SessionGate> gates_;
+
+  // A sweep hands every row that was dirty when it began to the store, and
+  // last the non-row state as of then.
+  bool sweeping_ = false;
+  Lsn sweep_lsn_ = 0;
+  std::string sweep_state_;
+  std::vector<TableId> sweep_tables_;  // not gone through yet
   Lsn flushed_lsn_ = 0;       // of the non-row state that the store has
-  TableId flush_cursor_ = 0;  // table where Collect goes on
   size_t dirty_rows_ = 0;     // over all tables
   size_t rows_in_flush_ = 0;  // collected, outcome not known
 

@@ -1,13 +1,14 @@
-// A push on its shard. The order of the checks is part of the specification
-// (docs/data_path.md): fence, checksum, session, sequence, shape, values, sync
-// policy; then append, commit, apply, answer.
+// A push on its shard, up to its record. The order of the checks is part of
+// the specification (docs/data_path.md): fence, checksum, session, sequence,
+// shape, values; then append. What the record does: shard_apply.cc.
 #include <algorithm>
-#include <ctime>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "paramo/v1/log_record.pb.h"
 #include "server/shard/decode.h"
+#include "server/shard/push_record.h"
 #include "server/shard/shard.h"
 
 namespace paramo {
@@ -19,6 +20,23 @@ bool ConsumesNumber(const absl::Status& status) {
          !absl::IsUnavailable(status) && !absl::IsDataLoss(status);
 }
 
+bool IsNumbered(const wire::SectionHeader& header) {
+  return header.session != kNoSession && header.seq != 0;
+}
+
+std::string EncodeRefusal(const wire::SectionHeader& header,
+                          const wire::SectionReplyHeader& reply) {
+  v1::RefusalRecord proto;
+  proto.set_session(header.session);
+  proto.set_session_epoch(header.session_epoch);
+  proto.set_seq(header.seq);
+  proto.set_payload_hash_low(header.payload_hash_low);
+  proto.set_payload_hash_high(header.payload_hash_high);
+  proto.set_code(reply.code);
+  proto.set_reason(reply.reason);
+  return proto.SerializeAsString();
+}
+
 }  // namespace
 
 void Shard::Push(SectionTask* task) {
@@ -27,100 +45,130 @@ void Shard::Push(SectionTask* task) {
   absl::Status crc = wire::CheckCrc(task->data->rope, task->section);
   if (!crc.ok()) return Refuse(task, {crc, wire::Reason::kChecksum});
 
-  Session* session = FindSession(task->header(), refusal);
+  const wire::SectionHeader& header = task->header();
+  if (!IsNumbered(header)) return HandleFresh(task, nullptr);
+  refusal = CheckSession(header);
   if (refusal.refused()) return Refuse(task, refusal);
-  if (session == nullptr) return HandleFresh(task, nullptr);
+  SessionGate& gate = GateOf(header);
+  auto found = sessions_.find(header.session);
+  const Session* session =
+      found == sessions_.end() || found->second.epoch() != gate.epoch()
+          ? nullptr
+          : &found->second;
 
-  switch (session->Check(task->header())) {
+  switch (gate.Check(header, session)) {
     case SeqVerdict::kFresh:
-      HandleFresh(task, session);
-      while (SectionTask* next = session->TakeNext()) {
-        options_.counters->held_pushes.Add(-1);
-        HandleFresh(next, session);
-      }
-      return;
+      HandleFresh(task, &gate);
+      return TakeHeld(header.session);
+    case SeqVerdict::kPending:
+      options_.counters->duplicates.Add();
+      return gate.Attach(header.seq, task);
     case SeqVerdict::kDuplicate:
+      options_.counters->duplicates.Add();
       return AnswerDuplicate(task, *session);
     case SeqVerdict::kHold:
-      options_.counters->held_pushes.Add(1);
-      task->deadline =
-          std::min(task->deadline,
-                   options_.clock->Now() + absl::Milliseconds(kHeldPushMs));
-      if (SectionTask* replaced = session->Hold(task->header().seq, task)) {
-        options_.counters->held_pushes.Add(-1);
-        Refuse(replaced, {absl::AbortedError("sent again meanwhile"),
-                          wire::Reason::kSeqGap});
-      }
-      return;
+      return Hold(task, gate);
     case SeqVerdict::kGap:
-      task->reply.header.expected_seq = session->last() + 1;
+      task->reply.header.expected_seq = gate.appended() + 1;
       return Refuse(task, {absl::AbortedError(absl::StrCat(
-                               "number ", task->header().seq, " is more than ",
+                               "number ", header.seq, " is more than ",
                                kSessionWindow, " ahead; expected is ",
-                               session->last() + 1)),
+                               gate.appended() + 1)),
                            wire::Reason::kSeqGap});
     case SeqVerdict::kMismatch:
       return Refuse(
           task, {absl::InvalidArgumentError(absl::StrCat(
-                     "number ", task->header().seq,
+                     "number ", header.seq,
                      " was used before with other bytes: two clients share a "
                      "session, or a client lost count; open a new session")),
                  wire::Reason::kSeqMismatch});
     case SeqVerdict::kForgotten:
       return Refuse(task, {absl::FailedPreconditionError(absl::StrCat(
-                               "number ", task->header().seq,
+                               "number ", header.seq,
                                " was answered long ago; more than ",
                                kSessionWindow, " pushes were in flight")),
                            wire::Reason::kSessionExpired});
   }
 }
 
-Session* Shard::FindSession(const wire::SectionHeader& header,
-                            Refusal& refusal) {
-  if (header.session == kNoSession || header.seq == 0) return nullptr;
-  if (Membership* member = FindMembership(header.session);
-      member != nullptr && member->left) {
-    refusal = {absl::FailedPreconditionError(
-                   "the worker left its job or was declared dead; join again"),
-               wire::Reason::kNotAMember};
-    return nullptr;
+Shard::Refusal Shard::CheckSession(const wire::SectionHeader& header) const {
+  auto member = memberships_.find(header.session);
+  if (member != memberships_.end() && member->second.left) {
+    return {absl::FailedPreconditionError(
+                "the worker left its job or was declared dead; join again"),
+            wire::Reason::kNotAMember};
   }
-  auto found = sessions_.find(header.session);
-  if (found != sessions_.end() &&
-      found->second->epoch() == header.session_epoch) {
-    return found->second.get();
+  auto session = sessions_.find(header.session);
+  auto gate = gates_.find(header.session);
+  std::optional<uint32_t> newest;
+  if (session != sessions_.end()) newest = session->second.epoch();
+  if (gate != gates_.end()) {
+    newest = std::max(newest.value_or(0), gate->second.epoch());
   }
-  if (found != sessions_.end() &&
-      header.session_epoch < found->second->epoch()) {
-    refusal = {absl::FailedPreconditionError(
-                   "a newer incarnation of this session is active"),
-               wire::Reason::kSessionFenced};
-    return nullptr;
+  if (newest.has_value() && header.session_epoch < *newest) {
+    return {absl::FailedPreconditionError(
+                "a newer incarnation of this session is active"),
+            wire::Reason::kSessionFenced};
   }
+  if (newest == header.session_epoch) return {};
   if (header.seq > kSessionWindow) {
-    refusal = {
+    return {
         absl::FailedPreconditionError(absl::StrCat(
             "session ", header.session, " is unknown here and its number is ",
             header.seq, ": it expired; open a new one")),
         wire::Reason::kSessionExpired};
-    return nullptr;
   }
-  if (found == sessions_.end() && sessions_.size() >= kSessionsPerShardMax) {
-    refusal = {absl::ResourceExhaustedError(absl::StrCat(
-                   "the shard has ", kSessionsPerShardMax, " sessions")),
-               wire::Reason::kOverloaded};
-    return nullptr;
+  if (!newest.has_value() &&
+      std::max(sessions_.size(), gates_.size()) >= kSessionsPerShardMax) {
+    return {absl::ResourceExhaustedError(absl::StrCat(
+                "the shard has ", kSessionsPerShardMax, " sessions")),
+            wire::Reason::kOverloaded};
   }
-  std::unique_ptr<Session>& session = sessions_[header.session];
-  if (session != nullptr) {  // a newer incarnation: the older is fenced
-    for (auto& [seq, task] : session->held()) {
-      options_.counters->held_pushes.Add(-1);
-      Refuse(task, {absl::FailedPreconditionError("session fenced"),
-                    wire::Reason::kSessionFenced});
-    }
+  return {};
+}
+
+SessionGate& Shard::GateOf(const wire::SectionHeader& header) {
+  auto gate = gates_.find(header.session);
+  if (gate != gates_.end() && gate->second.epoch() == header.session_epoch) {
+    return gate->second;
   }
-  session = std::make_unique<Session>(header.session_epoch);
-  return session.get();
+  if (gate != gates_.end()) {  // a newer incarnation: the older is fenced
+    RefuseWaiting(gate->second, {absl::FailedPreconditionError("session fenced"),
+                                 wire::Reason::kSessionFenced});
+    gates_.erase(gate);
+  }
+  auto session = sessions_.find(header.session);
+  const bool goes_on = session != sessions_.end() &&
+                       session->second.epoch() == header.session_epoch;
+  return gates_
+      .emplace(header.session, SessionGate(header.session_epoch,
+                                           goes_on ? session->second.last() : 0))
+      .first->second;
+}
+
+void Shard::Hold(SectionTask* task, SessionGate& gate) {
+  options_.counters->held_pushes.Add(1);
+  task->deadline =
+      std::min(task->deadline,
+               options_.clock->Now() + absl::Milliseconds(kHeldPushMs));
+  if (SectionTask* replaced = gate.Hold(task->header().seq, task)) {
+    options_.counters->held_pushes.Add(-1);
+    Refuse(replaced, {absl::AbortedError("sent again meanwhile"),
+                      wire::Reason::kSeqGap});
+  }
+}
+
+// The pushes that waited for the number before them. Handling one may end the
+// session, and its gate with it.
+void Shard::TakeHeld(SessionId session) {
+  for (;;) {
+    auto gate = gates_.find(session);
+    if (gate == gates_.end()) return;
+    SectionTask* next = gate->second.TakeNext();
+    if (next == nullptr) return;
+    options_.counters->held_pushes.Add(-1);
+    HandleFresh(next, &gate->second);
+  }
 }
 
 // Shape, dimensions, values. Fills task.keys and task.rows.
@@ -156,106 +204,41 @@ Shard::Refusal Shard::Validate(SectionTask& task) const {
   if (!values.ok()) return {values, wire::Reason::kNonFinite};
   absl::Status room = table->CheckRoom(task.keys);
   if (!room.ok()) return {room, wire::Reason::kRows};
-  return {};
+  return CheckLogRoom(task);
 }
 
-// `session` is null for a push without a number. A refusal that is final
-// consumes its number, as a record of its own, so that it wedges nothing.
-void Shard::HandleFresh(SectionTask* task, Session* session) {
+Shard::Refusal Shard::CheckLogRoom(const SectionTask& task) const {
+  const size_t bytes = task.section.keys.size + task.section.values.size;
+  if (options_.log == nullptr || options_.log->HasRoom(bytes)) return {};
+  return {absl::ResourceExhaustedError(
+              "the server's log is full of records not written yet"),
+          wire::Reason::kOverloaded};
+}
+
+// `gate` is null for a push without a number. A refusal that is final consumes
+// its number, as a record of its own, so that it wedges nothing.
+void Shard::HandleFresh(SectionTask* task, SessionGate* gate) {
   Refusal refusal = Validate(*task);
-  if (!refusal.refused()) {
-    Append(RecordKind::kPush,
-           [this, task, session](Lsn lsn) { ApplyPush(task, session, lsn); });
-  } else if (session != nullptr && ConsumesNumber(refusal.status)) {
-    Append(RecordKind::kRefusal, [this, task, session, refusal](Lsn lsn) {
-      wire::SectionReplyHeader& reply = task->reply.header;
-      reply.lsn = lsn;
-      reply.code = static_cast<uint32_t>(refusal.status.code());
-      reply.reason = static_cast<uint32_t>(refusal.reason);
-      session->Record(task->header(), reply);
-      Refuse(task, refusal);
-    });
-  } else {
-    Refuse(task, refusal);
+  if (refusal.refused() &&
+      (gate == nullptr || !ConsumesNumber(refusal.status))) {
+    return Refuse(task, refusal);
   }
-}
-
-// The push is committed: apply it, remember the answer, give it.
-void Shard::ApplyPush(SectionTask* task, Session* session, Lsn lsn) {
-  const wire::SectionHeader header = task->header();  // task goes with Finish
-  Membership* membership = FindMembership(header.session);
-  wire::SectionReplyHeader& reply = task->reply.header;
-  reply.lsn = lsn;
-  const wire::Outcome outcome = ApplyGradient(*task, membership, lsn);
-  reply.outcome = static_cast<uint32_t>(outcome);
-  Job* job = membership == nullptr ? nullptr : membership->job;
-  if (job != nullptr && header.end_of_clock()) {
-    if (outcome == wire::Outcome::kAccumulated) {
-      job->rounds.End(header.clock, membership->worker,
-                      header.has(wire::kExamples) ? header.examples : 1);
-    }
-    const WorkerClock fastest = job->policy->FastestClock();
-    if (job->staleness != nullptr) {
-      job->staleness->Record(fastest > header.clock ? fastest - header.clock
-                                                    : 0);
-    }
-    job->policy->EndClock(membership->worker, header.clock);
+  wire::SectionHeader& header = task->section.header;
+  if (gate != nullptr) gate->Append(header);
+  if (refusal.refused()) {
+    NoteRefusal(task->reply, refusal);
+    return Append(RecordKind::kRefusal,
+                  Rope::FromString(EncodeRefusal(header, task->reply.header)),
+                  control_level_, task);
   }
-  if (session != nullptr) session->Record(header, reply);
-  Finish(task);
-  if (job != nullptr && header.end_of_clock()) {
-    CloseCompleteRounds(*job);
-    AnswerParked(*job);  // ssp: the slowest may have moved
-  }
-}
-
-wire::Outcome Shard::ApplyGradient(SectionTask& task, Membership* membership,
-                                   Lsn lsn) {
-  Admission admission = Admission::kApply;
-  if (membership != nullptr) {
-    admission = membership->job->policy->AdmitPush(membership->worker,
-                                                   task.header().clock);
-  }
-  switch (admission) {
-    case Admission::kApply:
-      if (!task.keys.empty()) {
-        ApplyRows(*tables_.at(task.header().table), task.keys, task.rows.data(),
-                  StampOf(task, membership, lsn),
-                  &task.reply.header.rows_skipped);
-      }
-      return wire::Outcome::kApplied;
-    case Admission::kAccumulate:
-      if (!task.keys.empty()) {
-        membership->job->rounds.Add(
-            task.header().clock, membership->worker,
-            {task.header().table, task.header().examples, task.keys, task.rows,
-             task.data, task.seams});
-      }
-      return wire::Outcome::kAccumulated;
-    case Admission::kDrop:
-    case Admission::kNotAMember:
-      options_.counters->contributions_late.Add();
-      return wire::Outcome::kDropped;
-  }
-  return wire::Outcome::kNone;
-}
-
-void Shard::ApplyRows(TableShard& table, absl::Span<const Key> keys,
-                      const float* const* grads, PushStamp stamp,
-                      uint32_t* rows_skipped) {
-  // Wall time, for expiry by days; not part of what replicas compare.
-  stamp.last_use = static_cast<uint32_t>(std::time(nullptr));
-  size_t dirty_before = table.dirty_rows();
-  ApplyResult result = table.Apply(keys, grads, stamp);
-  dirty_rows_ += table.dirty_rows() - dirty_before;
-  *rows_skipped += result.rows_skipped;
-  options_.counters->push_rows.Add(keys.size());
-  options_.counters->rows_created.Add(result.rows_created);
-  options_.counters->rows_skipped.Add(result.rows_skipped);
+  header.shard = options_.id;
+  if (!header.has(wire::kExamples)) header.examples = 1;
+  const TableShard* table = this->table(header.table);
+  Append(RecordKind::kPush, EncodePush(*task, DimOf(header.table)),
+         table == nullptr ? control_level_ : table->config().durability, task);
 }
 
 void Shard::AnswerDuplicate(SectionTask* task, const Session& session) {
-  options_.counters->duplicates.Add();
   const Session::Answer& answer = session.AnswerOf(task->header().seq);
   wire::SectionReplyHeader& reply = task->reply.header;
   reply.code = answer.code;

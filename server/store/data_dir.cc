@@ -176,9 +176,7 @@ absl::StatusOr<std::unique_ptr<DataDir>> DataDir::Open(
   DataDirFile file = dir->file_;
   if (file.cluster_id == 0) file.cluster_id = options.cluster_id;
   if (file.server_id == 0) file.server_id = options.server_id;
-  if (!dir->last_stop_was_clean_ || file.incarnation == 0) {
-    file.incarnation = MakeRandomId();
-  }
+  if (file.incarnation == 0) file.incarnation = MakeRandomId();
   file.boot_id = KernelBootId();
   file.clean = false;
   PARAMO_RETURN_IF_ERROR(dir->WriteFile(file));
@@ -208,6 +206,12 @@ absl::Status DataDir::Adopt(uint64_t cluster_id, uint32_t server_id) {
   DataDirFile file = file_;
   file.cluster_id = cluster_id;
   file.server_id = server_id;
+  return WriteFile(file);
+}
+
+absl::Status DataDir::EndIncarnation() {
+  DataDirFile file = file_;
+  file.incarnation = MakeRandomId();
   return WriteFile(file);
 }
 

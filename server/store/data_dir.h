@@ -43,9 +43,7 @@ struct DataDirOptions {
 class DataDir {
  public:
   // Takes the lock, checks the identity, and removes the clean marker durably
-  // before it returns. The incarnation of the directory is kept after a clean
-  // stop, when every acknowledged push is known to be stored; after any other
-  // end a new one is drawn.
+  // before it returns.
   //
   // Errors: FAILED_PRECONDITION  in use by another process (named); another
   //                              format version, cluster or server; not a
@@ -57,6 +55,11 @@ class DataDir {
   ~DataDir();
   DataDir(const DataDir&) = delete;
   DataDir& operator=(const DataDir&) = delete;
+
+  // Draws another incarnation: something that was acknowledged under the old one
+  // may be missing. It is kept while there is proof that nothing is: after a
+  // clean stop, or when the log has everything.
+  absl::Status EndIncarnation();
 
   // Writes down the identity that the coordinator gave. FAILED_PRECONDITION
   // when the directory has another one.

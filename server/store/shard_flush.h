@@ -1,5 +1,5 @@
-// What one shard hands to the store: copies of its dirty rows and its non-row
-// state, taken together on its strand.
+// What one shard hands to the store: copies of its dirty rows and, at the end of
+// a sweep, its non-row state.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +27,10 @@ struct ShardFlush {
   ShardId shard = 0;
   std::vector<RowRecord> rows;
   std::string arena;  // the records, in the order they were added
-  std::string state;  // non-row state as of `rows`; empty: leave what is stored
+  // Non-row state: with it the store has every change of the shard's rows up to
+  // state_lsn. Empty: leave what is stored.
+  std::string state;
+  Lsn state_lsn = 0;
 
   // Copies one whole record, at least the 32 bytes of a row header. A row
   // added twice is stored once, with the higher lsn.

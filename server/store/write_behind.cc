@@ -188,7 +188,9 @@ void WriteBehind::Round(const std::vector<FlushSource*>& sources) {
       batch.push_back(std::move(flush));
     }
   }
-  const absl::Status status = store_.Ingest(batch);
+  absl::Status status;
+  if (options_.before_ingest) status = options_.before_ingest();
+  if (status.ok()) status = store_.Ingest(batch);
   uint64_t rows = 0;
   for (size_t i = 0; i < batch.size(); ++i) {
     rows += batch[i].rows.size();

@@ -44,7 +44,7 @@ class FlushSource {
 
 struct WriteBehindOptions {
   // A round starts at this many dirty rows on the server. Higher: fewer,
-  // larger files, and more lost by a kill -9 as long as there is no log.
+  // larger files, and a longer log to replay after a crash.
   size_t dirty_rows_high = 65536;
 
   // A round starts when something is dirty and this long has passed since the
@@ -57,6 +57,10 @@ struct WriteBehindOptions {
 
   // One ingest's worth: collecting stops at this.
   size_t bytes_per_ingest = size_t{64} << 20;
+
+  // Called before every ingest, may block: what the rows were made of must be on
+  // disk before they are, or a crash leaves rows that no log explains.
+  std::function<absl::Status()> before_ingest;
 
   // After a failed ingest; doubles from the first to the second.
   absl::Duration backoff_min = absl::Milliseconds(100);

@@ -37,8 +37,9 @@ WorkerClock SyncPolicy::FastestClock() const {
 }
 
 void SyncPolicy::Restore(const std::map<WorkerId, Member>& members,
-                         WorkerClock /*open_round*/) {
+                         WorkerClock /*open_round*/, WorkerClock finished) {
   members_ = members;
+  finished_ = finished;
 }
 
 }  // namespace paramo

@@ -80,12 +80,14 @@ class SyncPolicy {
 
   // For saving and restoring the state of a shard.
   virtual WorkerClock open_round() const { return 0; }
+  // What SlowestClock was when the last member left.
+  WorkerClock finished() const { return finished_; }
   virtual void Restore(const std::map<WorkerId, Member>& members,
-                       WorkerClock open_round);
+                       WorkerClock open_round, WorkerClock finished);
 
  protected:
   std::map<WorkerId, Member> members_;  // live ones
-  WorkerClock finished_ = 0;  // what SlowestClock was when the last one left
+  WorkerClock finished_ = 0;
 };
 
 std::unique_ptr<SyncPolicy> MakeSyncPolicy(const SyncSpec& spec);

@@ -53,8 +53,8 @@ void RoundPolicy::CloseRound(WorkerClock round) {
 }
 
 void RoundPolicy::Restore(const std::map<WorkerId, Member>& members,
-                          WorkerClock open_round) {
-  SyncPolicy::Restore(members, open_round);
+                          WorkerClock open_round, WorkerClock finished) {
+  SyncPolicy::Restore(members, open_round, finished);
   open_ = open_round;
 }
 

@@ -30,7 +30,7 @@ class RoundPolicy final : public SyncPolicy {
   WorkerClock open_round() const override { return open_; }
   WorkerClock VisibleClock() const override { return open_; }
   void Restore(const std::map<WorkerId, Member>& members,
-               WorkerClock open_round) override;
+               WorkerClock open_round, WorkerClock finished) override;
 
  private:
   // Members that the open round counts, and those of them that ended it.

@@ -81,6 +81,10 @@ void TableShard::ApplyBatch(absl::Span<const Key> keys,
   for (size_t i = 0; i < keys.size(); ++i) {
     if (numbers[i] != kNoRow) {
       rows[found] = arena_.Row(numbers[i]);
+      if (update.stamp.replaying &&
+          HeaderOf(rows[found]).lsn >= update.stamp.lsn) {
+        continue;
+      }
       row_grads[found] = Prepare(grads[i], rows[found], update, i);
       numbers[found++] = numbers[i];
     } else if (CreateRow(keys[i], grads[i], update, i)) {

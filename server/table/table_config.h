@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "common/base/durability.h"
 #include "common/base/ids.h"
 #include "server/rule/initializer.h"
 #include "server/rule/rule.h"
@@ -41,6 +42,10 @@ struct TableConfig {
   Schedule schedule;
   bool staleness_scaling = false;
   float delay_compensation = 0;  // lambda; 0 = off
+  Durability durability = Durability::kWritten;  // when a replica has a push
+  // The catalogue's words: a serialized paramo.v1.Table, which is what log
+  // records and saved states carry.
+  std::string encoded;
 };
 
 }  // namespace paramo

@@ -57,22 +57,19 @@ size_t TableShard::CollectDirty(
     size_t rows_max,
     absl::FunctionRef<void(absl::Span<const uint8_t> record)> take) {
   size_t taken = 0;
-  while (taken < rows_max && dirty_count_ > 0) {
-    const size_t word = dirty_cursor_ / 64;
-    if (word == dirty_.size()) {
-      dirty_cursor_ = 0;
-      continue;
-    }
+  while (taken < rows_max && sweep_cursor_ < sweep_end_) {
+    const size_t word = sweep_cursor_ / 64;
     const uint64_t ahead =
-        dirty_[word] & (~uint64_t{0} << (dirty_cursor_ % 64));
+        dirty_[word] & (~uint64_t{0} << (sweep_cursor_ % 64));
     if (ahead == 0) {
-      dirty_cursor_ = (word + 1) * 64;
+      sweep_cursor_ = (word + 1) * 64;
       continue;
     }
     const auto row = static_cast<uint32_t>(word * 64 + __builtin_ctzll(ahead));
+    sweep_cursor_ = size_t{row} + 1;
+    if (row >= sweep_end_) break;
     take(RecordOf(row));
     SetClean(row);
-    dirty_cursor_ = size_t{row} + 1;
     ++taken;
   }
   return taken;

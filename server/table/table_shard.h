@@ -26,6 +26,9 @@ struct PushStamp {
   WorkerClock clock = 0;      // of the push or round: where the schedule stands
   WorkerClock staleness = 0;  // steps behind the fastest live worker
   bool with_pulled = false;   // see Apply
+  // A replay of the log: rows that are of this lsn or a later one have seen the
+  // push and stay as they are.
+  bool replaying = false;
 };
 
 // What one Apply did. Sums to the number of distinct keys, but for
@@ -106,9 +109,17 @@ class TableShard {
 
   size_t dirty_rows() const { return dirty_count_; }
 
-  // Hands up to `rows_max` dirty records to `take`, which copies them, marks
-  // them clean and returns how many. Goes round-robin over the rows, so that no
+  // A sweep goes once over the rows that are there when it begins, so that no
   // cold row stays dirty for ever.
+  void BeginSweep() {
+    sweep_cursor_ = 0;
+    sweep_end_ = rows();
+  }
+  bool SweepDone() const { return sweep_cursor_ >= sweep_end_; }
+
+  // Hands up to `rows_max` dirty records of the sweep to `take`, which copies
+  // them, marks them clean and returns how many: fewer only when the sweep is
+  // done.
   size_t CollectDirty(
       size_t rows_max,
       absl::FunctionRef<void(absl::Span<const uint8_t> record)> take);
@@ -181,7 +192,8 @@ class TableShard {
 
   std::vector<uint64_t> dirty_;  // one bit per row number
   size_t dirty_count_ = 0;
-  size_t dirty_cursor_ = 0;  // row number where CollectDirty goes on
+  size_t sweep_cursor_ = 0;  // row number where CollectDirty goes on
+  size_t sweep_end_ = 0;
 
   // Scratch of Apply.
   DistinctKeys distinct_;

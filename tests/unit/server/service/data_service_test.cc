@@ -1,5 +1,6 @@
 // Requests as a whole: hello, cluster, deadline, budget, splitting. The shards
 // behind are real; only the transport is not there.
+#include "paramo/v1/cluster.pb.h"
 #include "server/service/data_service.h"
 
 #include <gmock/gmock.h>
@@ -52,20 +53,20 @@ struct Answer : ReplySink {
 class DataServiceTest : public ::testing::Test {
  protected:
   DataServiceTest() {
-    auto table = std::make_shared<TableConfig>();
-    table->id = kTable;
-    table->version = 1;
-    table->name = "t";
-    table->dim = kDim;
-    table->rule = *MakeRule("sgd", {{"lr", 1.0}});
+    v1::Table table;
+    table.set_id(kTable);
+    table.set_version(1);
+    table.mutable_spec()->set_name("t");
+    table.mutable_spec()->set_dim(kDim);
+    table.mutable_spec()->mutable_rule()->set_name("sgd");
+    (*table.mutable_spec()->mutable_rule()->mutable_params())["lr"] = 1;
     auto view = std::make_shared<ClusterView>();
     view->version = 5;
-    view->tables[kTable] = table;
-    auto wide = std::make_shared<TableConfig>(*table);
-    wide->id = 2;
-    wide->name = "wide";
-    wide->dim = kDimMax;
-    view->tables[2] = wide;
+    view->tables[kTable] = *MakeTableConfig(table);
+    table.set_id(2);
+    table.mutable_spec()->set_name("wide");
+    table.mutable_spec()->set_dim(kDimMax);
+    view->tables[2] = *MakeTableConfig(table);
     for (ShardId id = 0; id < kShards; ++id) {
       // Shard 3 is another server's.
       view->shards.push_back(

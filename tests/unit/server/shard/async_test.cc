@@ -23,13 +23,11 @@ class AsyncTest : public ::testing::Test {
     h_.Join(1, 101);
   }
 
-  void Alter(const std::function<void(TableConfig&)>& change) {
-    auto config = std::make_shared<TableConfig>(*h_.view().tables[kTable]);
-    change(*config);
-    ++config->version;
-    h_.view().tables[kTable] = config;
+  void Alter(const std::function<void(v1::TableSpec&)>& change) {
+    h_.SetTable(change);
     h_.Apply();
   }
+
   wire::SectionHeader Step(SessionId session, WorkerClock clock, SeqNo seq,
                            uint32_t flags = wire::kFlagEndOfClock) {
     wire::SectionHeader header = h_.Header();
@@ -51,7 +49,7 @@ class BspAsyncTest : public AsyncTest {
 };
 
 TEST_F(AsyncTest, ScheduleFollowsTheClockOfThePush) {
-  Alter([](TableConfig& table) { table.schedule.warmup = 4; });
+  Alter([](auto& table) { table.mutable_schedule()->set_warmup(4); });
   h_.Push(Step(100, 1, 1), {keys_[0]}, {1, 1, 1});
   EXPECT_THAT(h_.Row(keys_[0]), Each(-0.5f));
   h_.Push(Step(100, 3, 2), {keys_[0]}, {1, 1, 1});
@@ -62,7 +60,7 @@ TEST_F(AsyncTest, ScheduleFollowsTheClockOfThePush) {
 }
 
 TEST_F(BspAsyncTest, ScheduleFollowsTheRound) {
-  Alter([](TableConfig& table) { table.schedule.warmup = 4; });
+  Alter([](auto& table) { table.mutable_schedule()->set_warmup(4); });
   for (WorkerClock clock = 0; clock < 2; ++clock) {
     h_.Push(Step(100, clock, clock + 1), {keys_[0]}, {2, 2, 2});
     h_.Push(Step(101, clock, clock + 1), {keys_[0]}, {2, 2, 2});
@@ -71,7 +69,7 @@ TEST_F(BspAsyncTest, ScheduleFollowsTheRound) {
 }
 
 TEST_F(AsyncTest, StalePushesMoveLess) {
-  Alter([](TableConfig& table) { table.staleness_scaling = true; });
+  Alter([](auto& table) { table.set_staleness_scaling(true); });
   for (WorkerClock clock = 0; clock < 4; ++clock) {
     h_.Push(Step(100, clock, clock + 1), {keys_[0]}, {1, 1, 1});
   }
@@ -87,7 +85,7 @@ TEST_F(AsyncTest, StalePushesMoveLess) {
 }
 
 TEST_F(AsyncTest, StalenessIsOnlyTheMembersMatter) {
-  Alter([](TableConfig& table) { table.staleness_scaling = true; });
+  Alter([](auto& table) { table.set_staleness_scaling(true); });
   h_.Push(Step(100, 5, 1), {keys_[0]}, {1, 1, 1});
   h_.Push(h_.Header(), {keys_[1]}, {1, 1, 1});
   EXPECT_THAT(h_.Row(keys_[1]), Each(-1));
@@ -97,9 +95,7 @@ TEST_F(AsyncTest, PulledValuesCompensateDelay) {
   for (const size_t piece : {size_t{0}, size_t{7}}) {  // rows on seams, too
     SCOPED_TRACE(piece);
     ShardHarness h;
-    auto config = std::make_shared<TableConfig>(*h.view().tables[kTable]);
-    config->delay_compensation = 0.5f;
-    h.view().tables[kTable] = config;
+    h.SetTable([](auto& table) { table.set_delay_compensation(0.5); });
     h.Apply();
     h.Push(h.Header(), {keys_[0]}, {2, 4, 6});  // the row: -2 -4 -6
     auto header = h.Header();
@@ -127,7 +123,7 @@ TEST_F(AsyncTest, PulledValuesAreRefusedByATableWithoutCompensation) {
 }
 
 TEST_F(AsyncTest, PulledValuesMustBeThereFiniteAndOfAscendingKeys) {
-  Alter([](TableConfig& table) { table.delay_compensation = 0.5f; });
+  Alter([](auto& table) { table.set_delay_compensation(0.5); });
   const uint32_t flags = wire::kFlagWithPulled;
   auto push = h_.Push(Step(100, 0, 1, flags), {keys_[0]}, {1, 1, 1});
   EXPECT_EQ(push->reason(), Reason::kDimensions);
@@ -146,7 +142,7 @@ TEST_F(AsyncTest, PulledValuesMustBeThereFiniteAndOfAscendingKeys) {
 }
 
 TEST_F(BspAsyncTest, PulledValuesAreRefusedWhereRoundsAre) {
-  Alter([](TableConfig& table) { table.delay_compensation = 0.5f; });
+  Alter([](auto& table) { table.set_delay_compensation(0.5); });
   auto push =
       h_.Push(Step(100, 0, 1, wire::kFlagWithPulled | wire::kFlagEndOfClock),
               {keys_[0]}, {1, 1, 1, 0, 0, 0});

@@ -46,7 +46,7 @@ class RestartTest : public ::testing::Test {
     ASSERT_TRUE(state.ParseFromString(stored.state));
     std::vector<std::unique_ptr<TableShard>> tables;
     tables.push_back(std::move(table));
-    ASSERT_TRUE(h_.shard().Restore(&state, std::move(tables)).ok());
+    ASSERT_TRUE(h_.shard().Restore(state, std::move(tables)).ok());
     h_.Apply();
     EXPECT_EQ(h_.shard().table(kTable)->Checksum(), before);
   }
@@ -154,7 +154,7 @@ TEST_F(RestartTest, StateOfAnotherShardIsRefused) {
   state.set_format(1);
   state.set_shard(3);
   ShardHarness fresh;
-  EXPECT_EQ(fresh.shard().Restore(&state, {}).code(),
+  EXPECT_EQ(fresh.shard().Restore(state, {}).code(),
             absl::StatusCode::kDataLoss);
 }
 

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "common/metrics/metrics.h"
 #include "common/routing/routing.h"
 #include "common/wire/request.h"
+#include "paramo/v1/cluster.pb.h"
 #include "server/shard/shard.h"
 
 namespace paramo {
@@ -34,13 +36,12 @@ class ShardHarness {
   // One table: dim 3, rule sgd with lr 1, zeros; so a row is minus the sum of
   // its gradients.
   explicit ShardHarness(SyncKind sync = SyncKind::kAsync) {
-    auto config = std::make_shared<TableConfig>();
-    config->id = kTable;
-    config->version = 1;
-    config->name = "t";
-    config->dim = kDim;
-    config->rule = *MakeRule("sgd", {{"lr", 1.0}});
-    view_.tables[kTable] = config;
+    spec_.set_id(kTable);
+    spec_.mutable_spec()->set_name("t");
+    spec_.mutable_spec()->set_dim(kDim);
+    spec_.mutable_spec()->mutable_rule()->set_name("sgd");
+    (*spec_.mutable_spec()->mutable_rule()->mutable_params())["lr"] = 1;
+    SetTable([](v1::TableSpec&) {});
     view_.shards.resize(kShardCount);
     for (ShardConfig& shard : view_.shards) {
       shard = {/*epoch=*/3, /*history=*/7, /*primary=*/1, "a:1"};
@@ -63,6 +64,13 @@ class ShardHarness {
     options.parked = &parked_;
     options.rounds = &rounds_;
     shard_ = std::make_unique<Shard>(options);
+  }
+
+  // Makes the view's table another version of itself; Apply brings it.
+  void SetTable(const std::function<void(v1::TableSpec&)>& change) {
+    change(*spec_.mutable_spec());
+    spec_.set_version(spec_.version() + 1);
+    view_.tables[kTable] = *MakeTableConfig(spec_);
   }
 
   Shard& shard() { return *shard_; }
@@ -200,6 +208,7 @@ class ShardHarness {
   ShardCounters counters_{metrics_};
   std::atomic<size_t> parked_{0};
   RoundBoard rounds_;
+  v1::Table spec_;
   ClusterView view_;
   wire::RequestView view_of_;
   std::unique_ptr<Shard> shard_;

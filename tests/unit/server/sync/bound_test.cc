@@ -58,7 +58,7 @@ struct ShardModel {
 
   void Restart() {
     auto restored = MakeSyncPolicy(spec);
-    restored->Restore(policy->members(), policy->open_round());
+    restored->Restore(policy->members(), policy->open_round(), policy->finished());
     policy = std::move(restored);
   }
 

@@ -114,7 +114,7 @@ TEST_F(BspTest, RestoredStateGoesOn) {
   Close(0);
   Step(1, 1);
   auto restored = MakeSyncPolicy({SyncKind::kBsp});
-  restored->Restore(bsp_->members(), bsp_->open_round());
+  restored->Restore(bsp_->members(), bsp_->open_round(), bsp_->finished());
   EXPECT_TRUE(restored->PullReady(1));
   EXPECT_FALSE(restored->PullReady(2));
   restored->EndClock(0, 1);

@@ -44,6 +44,7 @@ TEST(TableDirty, CollectedRecordIsTheWholeRow) {
   TableShard table(MakeConfig(3, "adam"), 0);
   Apply(table, Ones({42}, 3), 5);
   std::vector<uint8_t> copy;
+  table.BeginSweep();
   table.CollectDirty(1, [&copy](absl::Span<const uint8_t> record) {
     copy.assign(record.begin(), record.end());
   });

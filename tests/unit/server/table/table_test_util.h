@@ -52,9 +52,11 @@ inline std::vector<float> Pull(const TableShard& table,
   return values;
 }
 
-// The keys of the records that one CollectDirty hands out, in its order.
+// The keys of the records that one CollectDirty hands out, in its order; begins
+// a sweep when the last one is done.
 inline std::vector<Key> Collect(TableShard& table, size_t rows_max) {
   std::vector<Key> keys;
+  if (table.SweepDone()) table.BeginSweep();
   const size_t taken =
       table.CollectDirty(rows_max, [&keys](absl::Span<const uint8_t> record) {
         RowHeader header;
