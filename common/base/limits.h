@@ -139,6 +139,34 @@ inline constexpr uint32_t kDeadlineMaxMs = 600'000;
 // milliseconds of its strand, and what bounds the memory of write-behind.
 inline constexpr size_t kFlushShardBytesMax = size_t{8} << 20;
 
+// ---- Log --------------------------------------------------------------------
+
+// Payload of one record: a push of the largest message, its key lists expanded.
+inline constexpr size_t kLogPayloadBytesMax = 2 * kMessageBytesMax;
+
+// Bytes appended to the log that are not written yet; beyond it pushes are
+// refused. Two of the largest records, so that one can be copied while the one
+// before it is written.
+inline constexpr size_t kLogBufferBytesDefault = 2 * kLogPayloadBytesMax;
+inline constexpr size_t kLogBufferBytesMax = size_t{1} << 30;
+
+// What follows from a push that was let in (a clock, a close, a refusal) is
+// logged even when the buffer is full.
+inline constexpr size_t kLogSmallRecordBytes = 4096;
+
+// One file of the log. Its end costs a sync and a rename (about 2 ms), and
+// what is needed no more goes in pieces of this size.
+inline constexpr size_t kLogSegmentBytesDefault = size_t{256} << 20;
+inline constexpr size_t kLogSegmentBytesMin = size_t{4} << 10;
+
+// The log's buffers are made of blocks that stay in the second-level cache;
+// blocks between uses, up to the second number, are kept.
+inline constexpr size_t kLogBlockBytes = size_t{256} << 10;
+inline constexpr size_t kLogIdleBytesMax = size_t{32} << 20;
+
+// Records read from the log for a peer in one go.
+inline constexpr size_t kLogReadBytesMax = size_t{16} << 20;
+
 // ---- Configuration ----------------------------------------------------------
 
 inline constexpr size_t kConfigBytesMax = size_t{1} << 20;

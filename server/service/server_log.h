@@ -62,7 +62,7 @@ class ServerLog final : public LogListener {
   void Start(std::vector<Shard*> shards);
 
   // Blocks until everything appended so far is on disk.
-  absl::Status Sync() { return log_->Sync(); }
+  absl::Status Sync() { return log_->SyncAppended(); }
   // Writes, syncs and tells the shards everything, then ends the threads.
   absl::Status Stop();
 

@@ -49,6 +49,8 @@ void Declare(Config& config, Options& options) {
                   "longest time that a dirty row waits for the store");
   config.Duration("register-timeout", server.register_timeout, {},
                   "how long to look for the coordinator at the start");
+  config.Switch("keep-log", server.keep_log,
+                "never cut the log: whole histories, for proofs");
   config.Switch("reflection", server.reflection, "serve gRPC reflection");
   config.Switch("insecure-listen", options.insecure_listen,
                 "allow addresses that other machines can reach (no TLS yet)");
