@@ -89,14 +89,27 @@ Records ServerRecords(const v1::ClusterState& state) {
 
 Records EmptyTableRecords() {
   return Records({"table", "id", "version", "dim", "shape", "rule",
-                  "initializer", "gradients"});
+                  "initializer", "gradients", "durability"});
+}
+
+// As --durability takes it.
+static const char* DurabilityText(v1::Durability durability) {
+  switch (durability) {
+    case v1::DURABILITY_REPLICATED:
+      return "replicated";
+    case v1::DURABILITY_SYNCED:
+      return "synced";
+    default:
+      return "logged";
+  }
 }
 
 void AddTable(const v1::Table& table, Records& records) {
   const v1::TableSpec& spec = table.spec();
   records.Add({spec.name(), table.id(), table.version(), spec.dim(),
                ShapeText(spec), RuleText(spec.rule()),
-               InitializerText(spec.initializer()), GradientText(spec)});
+               InitializerText(spec.initializer()), GradientText(spec),
+               DurabilityText(spec.durability())});
 }
 
 Records TableRecords(const v1::ClusterState& state) {

@@ -58,6 +58,12 @@ int RunTableCreate(const Args& args) {
   config.Int("seed", table.seed, {}, "of the initializer")
       .Default("any")
       .FlagOnly();
+  config
+      .Choice("durability", table.durability,
+              {"replicated", "logged", "synced"},
+              "what a push survives: loss of a server, kill -9 of all, power "
+              "loss")
+      .FlagOnly();
   table.gradients.AddTo(config);
   flags.AddTo(config);
   config.Check([&] { return ReadTableSpec(table, spec); });

@@ -120,6 +120,16 @@ absl::Status ReadNonFinite(const std::string& text, v1::NonFinite& policy) {
   return absl::OkStatus();
 }
 
+namespace {
+
+// The flag's own check has refused other words.
+v1::Durability DurabilityOf(absl::string_view text) {
+  if (text == "replicated") return v1::DURABILITY_REPLICATED;
+  return text == "synced" ? v1::DURABILITY_SYNCED : v1::DURABILITY_LOGGED;
+}
+
+}  // namespace
+
 absl::Status ReadTableSpec(const TableFlags& flags, v1::TableSpec& spec) {
   spec.set_name(flags.name);
   spec.set_seed(static_cast<uint64_t>(flags.seed));
@@ -130,6 +140,7 @@ absl::Status ReadTableSpec(const TableFlags& flags, v1::TableSpec& spec) {
   PARAMO_RETURN_IF_ERROR(
       ReadNonFinite(flags.non_finite, *spec.mutable_non_finite()));
   PARAMO_RETURN_IF_ERROR(ReadGradientFlags(flags.gradients, spec));
+  spec.set_durability(DurabilityOf(flags.durability));
   if (!flags.tensor.empty()) return ReadTensor(flags, spec);
   if (flags.dim == 0 || flags.block != 0) {
     return absl::InvalidArgumentError(

@@ -27,6 +27,7 @@ struct TableFlags {
   uint32_t block = 0;                 // 0: 1024, or the tensor if that is less
   std::string non_finite = "reject";  // "skip", "clip:10"
   int64_t seed = 0;
+  std::string durability = "logged";  // "replicated", "synced"
   GradientFlags gradients;
 };
 

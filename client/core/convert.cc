@@ -72,6 +72,8 @@ void ToProto(const TableSpec& spec, v1::TableSpec& out) {
   ToProto(spec.schedule, *out.mutable_schedule());
   out.set_staleness_scaling(spec.staleness_scaling);
   out.set_delay_compensation(spec.delay_compensation);
+  out.set_durability(
+      static_cast<v1::Durability>(static_cast<int>(spec.durability)));
 }
 
 void ToProto(const TableChanges& changes, v1::AlterTableRequest& out) {
@@ -157,6 +159,8 @@ TableInfo FromProto(const v1::Table& table) {
   spec.schedule.floor = in.schedule().floor();
   spec.staleness_scaling = in.staleness_scaling();
   spec.delay_compensation = in.delay_compensation();
+  spec.durability =
+      static_cast<Durability>(static_cast<int>(in.durability()));
   return info;
 }
 

@@ -18,7 +18,8 @@ struct Piece {
   size_t size = 0;
 };
 
-// Read-only; a copy shares the bytes, which live as long as any of them. Threads: const methods from any.
+// Read-only; a copy shares the bytes, which live as long as any of them.
+// Threads: const methods from any.
 class Rope {
  public:
   using Pieces = absl::InlinedVector<Piece, 8>;

@@ -248,8 +248,7 @@ inline bool TakeLength(Cursor& cursor, size_t& end) {
 // Takes the header of a section that ends at `end`: kHeaderBytes, the fields
 // that `visit` goes through.
 template <size_t kHeaderBytes, typename Header, typename Visit>
-bool TakeHeaderFields(Cursor& cursor, size_t end, Header& header,
-                      Visit visit) {
+bool TakeHeaderFields(Cursor& cursor, size_t end, Header& header, Visit visit) {
   uint8_t bytes[kHeaderBytes];
   if (end - cursor.offset() < sizeof(bytes)) return false;
   if (!cursor.Take(sizeof(bytes), bytes)) return false;

@@ -106,6 +106,8 @@ void CompareGradientOptions(const v1::TableSpec& there,
                      asked.staleness_scaling());
   difference.Compare("delay_compensation", there.delay_compensation(),
                      asked.delay_compensation());
+  difference.Compare("durability", v1::Durability_Name(there.durability()),
+                     v1::Durability_Name(asked.durability()));
 }
 
 std::string ShapeText(const v1::TableSpec& spec) {
@@ -146,6 +148,11 @@ absl::Status ValidateNonFinite(const v1::NonFinite& non_finite) {
 }
 
 absl::Status NormaliseTableSpec(const RuleCheck& check, v1::TableSpec* spec) {
+  if (!v1::Durability_IsValid(spec->durability())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("durability ", static_cast<int>(spec->durability()),
+                     " is unknown; 0 to 2 are defined"));
+  }
   PARAMO_RETURN_IF_ERROR(ValidateName("table name", spec->name()));
   PARAMO_RETURN_IF_ERROR(ValidateRange("dim", spec->dim(), 1, kDimMax));
   if (spec->has_tensor()) {

@@ -149,13 +149,15 @@ absl::Status ShardHost::Load(Shard& shard, const LogRecovery& recovery) const {
       const LogRecord record = records[i];
       // What a record leaves behind, a contribution to an open round, must not
       // point into the recovery's memory.
-      loaded = shard.Replay({record.header, Rope::FromString(std::string(
-          reinterpret_cast<const char*>(record.payload.data()),
-          record.payload.size()))});
+      loaded = shard.Replay(
+          {record.header,
+           Rope::FromString(
+               std::string(reinterpret_cast<const char*>(record.payload.data()),
+                           record.payload.size()))});
     }
   });
-  return Annotate(loaded, absl::StrCat("replaying the log of shard ",
-                                       shard.id()));
+  return Annotate(loaded,
+                  absl::StrCat("replaying the log of shard ", shard.id()));
 }
 
 absl::StatusOr<std::optional<v1::ShardState>> ShardHost::StoredState(

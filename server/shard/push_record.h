@@ -14,9 +14,9 @@ namespace paramo {
 Rope EncodePush(const SectionTask& task, uint32_t dim);
 
 // Makes `task` ready to be applied, as it was on the server that appended it:
-// data, section, keys and row addresses. `dim_of` gives 0 for a table that is not
-// there (any more); then only the header counts.
-// Errors: DATA_LOSS  the payload is not one that EncodePush made
+// data, section, keys and row addresses. `dim_of` gives 0 for a table that is
+// not there (any more); then only the header counts. Errors: DATA_LOSS  the
+// payload is not one that EncodePush made
 absl::Status DecodePush(const Rope& payload,
                         absl::FunctionRef<uint32_t(TableId)> dim_of,
                         SectionTask& task);

@@ -17,12 +17,20 @@ Shard::~Shard() = default;
 void Shard::RunTask(StrandTask* strand_task) {
   SectionTask* task = static_cast<SectionTask*>(strand_task);
   Shard* shard = task->shard;
-  if (task->is_pull) {
-    shard->Pull(task);
+  if (shard->applied_ < shard->proposed_) {
+    shard->delayed_.push_back(task);
   } else {
-    shard->Push(task);
+    shard->Handle(task);
   }
   shard->UpdateDirty();
+}
+
+void Shard::Handle(SectionTask* task) {
+  if (task->is_pull) {
+    Pull(task);
+  } else {
+    Push(task);
+  }
 }
 
 const TableShard* Shard::table(TableId id) const {
@@ -70,6 +78,7 @@ SectionTask* Shard::TakeWaiting(Lsn lsn) {
 
 void Shard::OnLogged(Lsn lsn) {
   replication_->OnLogged(lsn);
+  RunDelayed();
   UpdateDirty();
 }
 

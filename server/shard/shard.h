@@ -177,6 +177,8 @@ class Shard final : public CommitListener, public FlushSource {
     bool refused() const { return !status.ok(); }
   };
 
+  void Handle(SectionTask* task);
+
   // shard_push.cc
   void Push(SectionTask* task);
   void HandleFresh(SectionTask* task, SessionGate* gate);
@@ -218,6 +220,7 @@ class Shard final : public CommitListener, public FlushSource {
   void Park(SectionTask* task, Job& job);
   void Unpark();
   void AnswerParked(Job& job);
+  void ExpirePulls(absl::Duration now);
   std::string WaitingFor(const Job& job) const;
 
   // shard_lifecycle.cc
@@ -225,6 +228,9 @@ class Shard final : public CommitListener, public FlushSource {
   void ApplyConfig(const ShardConfig& config);
   void ProposeTables(const ClusterView& view);
   void ProposeMembers(const JobView& view);
+  void Propose(RecordKind kind, std::string payload);
+  void RunDelayed();
+  void ExpireHeld(absl::Duration now);
   void FailWaiting(const Refusal& refusal);
   Membership* FindMembership(SessionId session);
 
@@ -279,6 +285,10 @@ class Shard final : public CommitListener, public FlushSource {
   Lsn appended_ = 0;
   std::unique_ptr<Replication> replication_;
   std::deque<Waiting> waiting_;  // in lsn order
+  // Tables and members that a view brought become visible when record
+  // proposed_ is applied; requests that come meanwhile wait, in order.
+  Lsn proposed_ = 0;
+  std::deque<SectionTask*> delayed_;
   absl::flat_hash_map<SessionId, SessionGate> gates_;
 
   // A sweep hands every row that was dirty when it began to the store, and

@@ -26,8 +26,8 @@ absl::Status Parse(const Record& record, Proto& proto) {
 absl::Status Shard::Apply(const Record& record) {
   const Lsn lsn = record.header.lsn;
   if (lsn != applied_ + 1) {
-    return absl::DataLossError(absl::StrCat("record ", lsn, " comes behind ",
-                                            applied_));
+    return absl::DataLossError(
+        absl::StrCat("record ", lsn, " comes behind ", applied_));
   }
   applied_ = lsn;
   applied_crc_ = record.header.crc32c;
@@ -57,9 +57,8 @@ absl::Status Shard::Apply(const Record& record) {
 absl::Status Shard::ApplyPush(const Record& record, SectionTask* task) {
   SectionTask replayed(nullptr);  // stands in where nobody waits
   if (task == nullptr) {
-    PARAMO_RETURN_IF_ERROR(
-        DecodePush(record.payload, [this](TableId id) { return DimOf(id); },
-                   replayed));
+    PARAMO_RETURN_IF_ERROR(DecodePush(
+        record.payload, [this](TableId id) { return DimOf(id); }, replayed));
   }
   SectionTask& push = task == nullptr ? replayed : *task;
   const wire::SectionHeader header = push.header();  // goes with Finish
@@ -124,8 +123,8 @@ wire::Outcome Shard::ApplyGradient(SectionTask& task, Membership* membership,
   const wire::SectionHeader& header = task.header();
   Admission admission = Admission::kApply;
   if (membership != nullptr) {
-    admission = membership->job->policy->AdmitPush(membership->worker,
-                                                   header.clock);
+    admission =
+        membership->job->policy->AdmitPush(membership->worker, header.clock);
   }
   // A push that only ends a step has no rows.
   const bool has_rows = task.section.keys.size > 0 || !task.keys.empty();
@@ -229,7 +228,8 @@ absl::Status Shard::ApplyRefusal(const Record& record, SectionTask* task) {
 absl::Status Shard::ApplyCatalogue(const Record& record) {
   v1::CatalogueRecord proto;
   PARAMO_RETURN_IF_ERROR(Parse(record, proto));
-  const TableId id = proto.dropped() != 0 ? proto.dropped() : proto.table().id();
+  const TableId id =
+      proto.dropped() != 0 ? proto.dropped() : proto.table().id();
   auto table = tables_.find(id);
   if (proto.dropped() != 0) {
     if (table == tables_.end()) return absl::OkStatus();
@@ -273,7 +273,8 @@ absl::Status Shard::ApplyMembership(const Record& record) {
   if (now.session != kNoSession && !now.left && (member.left || !same)) {
     LeaveJob(job, now, same ? member.left_clock : 0);
   }
-  if (!same && !member.left) job.policy->Join(member.worker, member.first_clock);
+  if (!same && !member.left)
+    job.policy->Join(member.worker, member.first_clock);
   now = member;
   memberships_[member.session] = {&job, member.worker, member.left};
   AnswerParked(job);

@@ -1,7 +1,8 @@
 // A shard and the store. Rows reach it in sweeps:
 //
 //   begin   the non-row state is saved, as of lsn L
-//   collect every row that is dirty now, a few thousand at a time, each as it is
+//   collect every row that is dirty now, a few thousand at a time, each as it
+//   is
 //           by then: at L or later
 //   end     the state goes with the last rows
 //

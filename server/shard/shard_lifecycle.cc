@@ -17,7 +17,23 @@ void Shard::ApplyView(const ClusterView& view) {
     ProposeTables(view);
     for (const JobView& job : view.jobs) ProposeMembers(job);
   }
+  RunDelayed();
   UpdateDirty();
+}
+
+// A record may be proposed twice when views follow each other quickly; the
+// second changes nothing.
+void Shard::Propose(RecordKind kind, std::string payload) {
+  Append(kind, Rope::FromString(std::move(payload)), control_level_);
+  proposed_ = appended_;
+}
+
+void Shard::RunDelayed() {
+  while (applied_ >= proposed_ && !delayed_.empty()) {
+    SectionTask* task = delayed_.front();
+    delayed_.pop_front();
+    Handle(task);
+  }
 }
 
 void Shard::ApplyConfig(const ShardConfig& config) {
@@ -34,13 +50,7 @@ void Shard::ApplyConfig(const ShardConfig& config) {
   for (auto& [id, job] : jobs_) CloseCompleteRounds(*job);
 }
 
-// A record may be proposed twice when views follow each other quickly; the
-// second changes nothing.
 void Shard::ProposeTables(const ClusterView& view) {
-  auto propose = [this](const v1::CatalogueRecord& record) {
-    Append(RecordKind::kCatalogue,
-           Rope::FromString(record.SerializeAsString()), control_level_);
-  };
   for (const auto& [id, config] : view.tables) {
     const TableShard* table = this->table(id);
     if (table != nullptr && table->config().version == config->version) {
@@ -48,7 +58,7 @@ void Shard::ProposeTables(const ClusterView& view) {
     }
     v1::CatalogueRecord record;
     PARAMO_CHECK(record.mutable_table()->ParseFromString(config->encoded));
-    propose(record);
+    Propose(RecordKind::kCatalogue, record.SerializeAsString());
   }
   std::vector<TableId> dropped;
   for (const auto& [id, table] : tables_) {
@@ -57,7 +67,7 @@ void Shard::ProposeTables(const ClusterView& view) {
   for (TableId id : dropped) {
     v1::CatalogueRecord record;
     record.set_dropped(id);
-    propose(record);
+    Propose(RecordKind::kCatalogue, record.SerializeAsString());
   }
 }
 
@@ -78,29 +88,18 @@ void Shard::ProposeMembers(const JobView& view) {
     record.set_job_name(view.name);
     ToProto(view.sync, *record.mutable_sync());
     ToProto(member, *record.mutable_member());
-    Append(RecordKind::kMembership,
-           Rope::FromString(record.SerializeAsString()), control_level_);
-    job = jobs_.find(view.id);  // the first member makes the job
+    Propose(RecordKind::kMembership, record.SerializeAsString());
   }
 }
 
 void Shard::Expire(absl::Duration now) {
   ExpireRounds(now);
-  std::vector<std::pair<SectionTask*, Refusal>> expired;
-  for (auto& [id, job] : jobs_) {
-    std::vector<SectionTask*> waiting;
-    for (SectionTask* task : job->parked) {
-      if (task->deadline > now) {
-        waiting.push_back(task);
-        continue;
-      }
-      Unpark();
-      expired.push_back({task,
-                         {absl::DeadlineExceededError(WaitingFor(*job)),
-                          wire::Reason::kDeadline}});
-    }
-    job->parked = std::move(waiting);
-  }
+  ExpirePulls(now);
+  ExpireHeld(now);
+}
+
+void Shard::ExpireHeld(absl::Duration now) {
+  std::vector<SectionTask*> expired;
   for (auto& [id, gate] : gates_) {
     auto& held = gate.held();
     for (auto task = held.begin(); task != held.end();) {
@@ -110,16 +109,16 @@ void Shard::Expire(absl::Duration now) {
       }
       options_.counters->held_pushes.Add(-1);
       task->second->reply.header.expected_seq = gate.appended() + 1;
-      expired.push_back(
-          {task->second,
-           {absl::AbortedError(absl::StrCat(
-                "number ", gate.appended() + 1,
-                " of the session has not come; send this one after it")),
-            wire::Reason::kSeqGap}});
+      expired.push_back(task->second);
       task = held.erase(task);
     }
   }
-  for (auto& [task, refusal] : expired) Refuse(task, refusal);
+  for (SectionTask* task : expired) {
+    Refuse(task, {absl::AbortedError(absl::StrCat(
+                      "number ", task->reply.header.expected_seq,
+                      " of the session has not come; send this one after it")),
+                  wire::Reason::kSeqGap});
+  }
 }
 
 void Shard::FailWaiting(const Refusal& refusal) {
@@ -132,6 +131,7 @@ void Shard::FailWaiting(const Refusal& refusal) {
     }
   }
   for (auto& [id, gate] : gates_) RefuseWaiting(gate, refusal);
+  for (SectionTask* task : std::exchange(delayed_, {})) Refuse(task, refusal);
 }
 
 void Shard::StopServing() {

@@ -120,6 +120,26 @@ void Shard::AnswerParked(Job& job) {
   }
 }
 
+void Shard::ExpirePulls(absl::Duration now) {
+  std::vector<std::pair<SectionTask*, Job*>> expired;
+  for (auto& [id, job] : jobs_) {
+    std::vector<SectionTask*> waiting;
+    for (SectionTask* task : job->parked) {
+      if (task->deadline > now) {
+        waiting.push_back(task);
+      } else {
+        expired.push_back({task, job.get()});
+      }
+    }
+    job->parked = std::move(waiting);
+  }
+  for (auto& [task, job] : expired) {
+    Unpark();
+    Refuse(task, {absl::DeadlineExceededError(WaitingFor(*job)),
+                  wire::Reason::kDeadline});
+  }
+}
+
 std::string Shard::WaitingFor(const Job& job) const {
   WorkerClock slowest = job.policy->SlowestClock();
   std::string behind;

@@ -70,11 +70,11 @@ void Shard::Push(SectionTask* task) {
       return Hold(task, gate);
     case SeqVerdict::kGap:
       task->reply.header.expected_seq = gate.appended() + 1;
-      return Refuse(task, {absl::AbortedError(absl::StrCat(
-                               "number ", header.seq, " is more than ",
-                               kSessionWindow, " ahead; expected is ",
-                               gate.appended() + 1)),
-                           wire::Reason::kSeqGap});
+      return Refuse(
+          task, {absl::AbortedError(absl::StrCat(
+                     "number ", header.seq, " is more than ", kSessionWindow,
+                     " ahead; expected is ", gate.appended() + 1)),
+                 wire::Reason::kSeqGap});
     case SeqVerdict::kMismatch:
       return Refuse(
           task, {absl::InvalidArgumentError(absl::StrCat(
@@ -133,28 +133,29 @@ SessionGate& Shard::GateOf(const wire::SectionHeader& header) {
     return gate->second;
   }
   if (gate != gates_.end()) {  // a newer incarnation: the older is fenced
-    RefuseWaiting(gate->second, {absl::FailedPreconditionError("session fenced"),
-                                 wire::Reason::kSessionFenced});
+    RefuseWaiting(gate->second,
+                  {absl::FailedPreconditionError("session fenced"),
+                   wire::Reason::kSessionFenced});
     gates_.erase(gate);
   }
   auto session = sessions_.find(header.session);
   const bool goes_on = session != sessions_.end() &&
                        session->second.epoch() == header.session_epoch;
   return gates_
-      .emplace(header.session, SessionGate(header.session_epoch,
-                                           goes_on ? session->second.last() : 0))
+      .emplace(header.session,
+               SessionGate(header.session_epoch,
+                           goes_on ? session->second.last() : 0))
       .first->second;
 }
 
 void Shard::Hold(SectionTask* task, SessionGate& gate) {
   options_.counters->held_pushes.Add(1);
-  task->deadline =
-      std::min(task->deadline,
-               options_.clock->Now() + absl::Milliseconds(kHeldPushMs));
+  task->deadline = std::min(
+      task->deadline, options_.clock->Now() + absl::Milliseconds(kHeldPushMs));
   if (SectionTask* replaced = gate.Hold(task->header().seq, task)) {
     options_.counters->held_pushes.Add(-1);
-    Refuse(replaced, {absl::AbortedError("sent again meanwhile"),
-                      wire::Reason::kSeqGap});
+    Refuse(replaced,
+           {absl::AbortedError("sent again meanwhile"), wire::Reason::kSeqGap});
   }
 }
 

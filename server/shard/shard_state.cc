@@ -1,5 +1,5 @@
-// The non-row state of a shard: what it knows of tables, sessions and jobs as of
-// one lsn, saved and taken back. docs/formats/shard_state.md.
+// The non-row state of a shard: what it knows of tables, sessions and jobs as
+// of one lsn, saved and taken back. docs/formats/shard_state.md.
 #include <algorithm>
 #include <utility>
 
@@ -154,10 +154,10 @@ absl::Status Shard::Restore(const v1::ShardState& state,
                             std::vector<std::unique_ptr<TableShard>> tables) {
   PARAMO_CHECK(tables_.empty() && applied_ == 0);
   if (state.format() != kStateFormat || state.shard() != options_.id) {
-    return absl::DataLossError(absl::StrCat(
-        "state of shard ", options_.id, " has format ", state.format(),
-        " (this build reads ", kStateFormat, ") and says it is of shard ",
-        state.shard()));
+    return absl::DataLossError(
+        absl::StrCat("state of shard ", options_.id, " has format ",
+                     state.format(), " (this build reads ", kStateFormat,
+                     ") and says it is of shard ", state.shard()));
   }
   for (auto& table : tables) {
     const TableId id = table->config().id;
@@ -184,9 +184,9 @@ absl::Status Shard::Restore(const v1::ShardState& state,
 absl::Status Shard::Replay(const Record& record) {
   if (record.header.lsn <= applied_) return absl::OkStatus();
   if (record.header.previous_crc != applied_crc_) {
-    return absl::DataLossError(absl::StrCat(
-        "record ", record.header.lsn, " of shard ", options_.id,
-        " does not continue what was read before it"));
+    return absl::DataLossError(
+        absl::StrCat("record ", record.header.lsn, " of shard ", options_.id,
+                     " does not continue what was read before it"));
   }
   replaying_ = true;
   absl::Status applied = Apply(record);

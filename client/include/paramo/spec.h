@@ -71,6 +71,14 @@ struct Schedule {
   double floor = 0;     // 0 to 1; kCosine only
 };
 
+// When a push counts as stored on a replica, and so what an acknowledged push
+// survives. Whatever the level, every push is in the servers' logs, in order.
+enum class Durability {
+  kLogged = 0,      // kill -9 of every server
+  kReplicated = 1,  // loss of one server, when there is another replica
+  kSynced = 2,      // power loss everywhere; costs a disk sync, shared by many
+};
+
 struct TableSpec {
   std::string name;  // [a-z0-9][a-z0-9._-]{0,127}
   uint32_t dim = 0;  // floats of one row, 1 to 65,536
@@ -88,6 +96,7 @@ struct TableSpec {
   bool staleness_scaling = false;
   // lambda of DC-ASGD, 0 to 1,000, 0 = off; for pushes with PushPart::pulled.
   double delay_compensation = 0;
+  Durability durability = Durability::kLogged;
 };
 
 // What an altered table gets; what is absent stays as it is.
