@@ -50,6 +50,7 @@ class Planner {
     whole.data = data_;
     whole.section = section;
     whole.is_pull = is_pull;
+    whole.follows_push = is_pull && !served_.push.empty();
     whole.deadline = context_.deadline;
     whole.out_dim = DimOf(context_.view, section.header.table);
     size_t n = section.keys.size / sizeof(Key);
@@ -164,6 +165,7 @@ class Planner {
     part.section.header.shard = shard;
     part.section.header.present &= ~wire::kCrc32c;  // checked as a whole
     part.is_pull = whole.is_pull;
+    part.follows_push = whole.follows_push;
     part.deadline = whole.deadline;
     part.out_dim = whole.out_dim;
     part.seams = whole.seams;

@@ -250,6 +250,7 @@ void ShardHost::KeepDeadlines() {
     }
     bool waiting = counters_.parked_pulls.Value() != 0 ||
                    counters_.held_pushes.Value() != 0 ||
+                   counters_.waiting_for_commit.Value() != 0 ||
                    counters_.round_deadlines.Value() != 0;
     if (!waiting) continue;
     absl::Duration now = clock_.Now();

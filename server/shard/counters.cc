@@ -27,6 +27,9 @@ ShardCounters::ShardCounters(MetricsRegistry& r)
                              "Pushes waiting for an earlier number")),
       round_deadlines(r.AddGauge("paramo_round_deadlines",
                                  "Open rounds that a deadline will close")),
+      waiting_for_commit(r.AddGauge(
+          "paramo_waiting_for_commit",
+          "Requests that wait until a record before them is applied")),
       registry_(r) {
   for (size_t i = 0; i < refused.size(); ++i) {
     refused[i] = &r.AddCounter(

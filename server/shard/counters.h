@@ -27,6 +27,7 @@ struct ShardCounters {
   Gauge& parked_pulls;
   Gauge& held_pushes;
   Gauge& round_deadlines;
+  Gauge& waiting_for_commit;
   std::array<Counter*, wire::kReasonCount> refused;  // by reason
 
   void CountRefusal(wire::Reason reason) {

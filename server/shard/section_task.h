@@ -40,6 +40,7 @@ struct SectionTask : StrandTask {
   std::shared_ptr<RequestData> data;
   wire::SectionView section;
   bool is_pull = false;
+  bool follows_push = false;  // a pull that sees the pushes of its request
   // [n] each, within data. Decoded already when the service split the section.
   absl::Span<Key> keys;
   absl::Span<const float*> rows;  // pushes

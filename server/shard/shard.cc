@@ -18,7 +18,7 @@ void Shard::RunTask(StrandTask* strand_task) {
   SectionTask* task = static_cast<SectionTask*>(strand_task);
   Shard* shard = task->shard;
   if (shard->applied_ < shard->proposed_) {
-    shard->delayed_.push_back(task);
+    shard->WaitBehind(shard->proposed_, task);
   } else {
     shard->Handle(task);
   }
@@ -59,6 +59,20 @@ ShardReport Shard::Report() const {
   return report;
 }
 
+void Shard::WaitBehind(Lsn lsn, SectionTask* task) {
+  behind_.emplace(lsn, task);
+  options_.counters->waiting_for_commit.Add(1);
+}
+
+void Shard::RunBehind() {
+  while (!behind_.empty() && behind_.begin()->first <= applied_) {
+    SectionTask* task = behind_.begin()->second;
+    behind_.erase(behind_.begin());
+    options_.counters->waiting_for_commit.Add(-1);
+    Handle(task);
+  }
+}
+
 // Replication may apply the record before it returns from Append, and that
 // may append the next: so everything is in place before.
 void Shard::Append(RecordKind kind, Rope payload, Durability durability,
@@ -78,7 +92,7 @@ SectionTask* Shard::TakeWaiting(Lsn lsn) {
 
 void Shard::OnLogged(Lsn lsn) {
   replication_->OnLogged(lsn);
-  RunDelayed();
+  RunBehind();
   UpdateDirty();
 }
 

@@ -216,6 +216,7 @@ class Shard final : public CommitListener, public FlushSource {
   // shard_pull.cc
   void Pull(SectionTask* task);
   Refusal CheckPull(SectionTask& task) const;
+  Lsn NeededLsn(const SectionTask& task) const;
   void Gather(SectionTask* task);
   void Park(SectionTask* task, Job& job);
   void Unpark();
@@ -229,7 +230,8 @@ class Shard final : public CommitListener, public FlushSource {
   void ProposeTables(const ClusterView& view);
   void ProposeMembers(const JobView& view);
   void Propose(RecordKind kind, std::string payload);
-  void RunDelayed();
+  void WaitBehind(Lsn lsn, SectionTask* task);
+  void RunBehind();
   void ExpireHeld(absl::Duration now);
   void FailWaiting(const Refusal& refusal);
   Membership* FindMembership(SessionId session);
@@ -285,10 +287,11 @@ class Shard final : public CommitListener, public FlushSource {
   Lsn appended_ = 0;
   std::unique_ptr<Replication> replication_;
   std::deque<Waiting> waiting_;  // in lsn order
-  // Tables and members that a view brought become visible when record
-  // proposed_ is applied; requests that come meanwhile wait, in order.
+  // Tables and members that a view brought are there when record proposed_ is
+  // applied; requests that come meanwhile wait for it.
   Lsn proposed_ = 0;
-  std::deque<SectionTask*> delayed_;
+  // Requests that wait for a record to be applied, by its lsn, in order.
+  std::multimap<Lsn, SectionTask*> behind_;
   absl::flat_hash_map<SessionId, SessionGate> gates_;
 
   // A sweep hands every row that was dirty when it began to the store, and

@@ -17,7 +17,7 @@ void Shard::ApplyView(const ClusterView& view) {
     ProposeTables(view);
     for (const JobView& job : view.jobs) ProposeMembers(job);
   }
-  RunDelayed();
+  RunBehind();
   UpdateDirty();
 }
 
@@ -26,14 +26,6 @@ void Shard::ApplyView(const ClusterView& view) {
 void Shard::Propose(RecordKind kind, std::string payload) {
   Append(kind, Rope::FromString(std::move(payload)), control_level_);
   proposed_ = appended_;
-}
-
-void Shard::RunDelayed() {
-  while (applied_ >= proposed_ && !delayed_.empty()) {
-    SectionTask* task = delayed_.front();
-    delayed_.pop_front();
-    Handle(task);
-  }
 }
 
 void Shard::ApplyConfig(const ShardConfig& config) {
@@ -131,7 +123,9 @@ void Shard::FailWaiting(const Refusal& refusal) {
     }
   }
   for (auto& [id, gate] : gates_) RefuseWaiting(gate, refusal);
-  for (SectionTask* task : std::exchange(delayed_, {})) Refuse(task, refusal);
+  options_.counters->waiting_for_commit.Add(
+      -static_cast<int64_t>(behind_.size()));
+  for (auto& [lsn, task] : std::exchange(behind_, {})) Refuse(task, refusal);
 }
 
 void Shard::StopServing() {

@@ -2,6 +2,7 @@
 // policy does not let through yet is parked; the event that frees it, or its
 // deadline, answers it.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +15,11 @@ void Shard::Pull(SectionTask* task) {
   Refusal refusal = Fence(*task);
   if (!refusal.refused()) refusal = CheckPull(*task);
   if (refusal.refused()) return Refuse(task, refusal);
+  if (NeededLsn(*task) > applied_) {
+    WaitBehind(NeededLsn(*task), task);
+    task->follows_push = false;  // that push is what it waits for
+    return;
+  }
   Membership* membership = FindMembership(task->header().session);
   if (membership == nullptr) return Gather(task);
   if (membership->left) {
@@ -25,6 +31,14 @@ void Shard::Pull(SectionTask* task) {
   Job& job = *membership->job;
   if (job.policy->PullReady(task->header().clock)) return Gather(task);
   Park(task, job);
+}
+
+// What the answer must contain: all that the session has seen, and the pushes
+// that came in the same request.
+Lsn Shard::NeededLsn(const SectionTask& task) const {
+  const wire::SectionHeader& header = task.header();
+  const Lsn floor = header.has(wire::kFloorLsn) ? header.floor_lsn : 0;
+  return task.follows_push ? std::max(floor, appended_) : floor;
 }
 
 Shard::Refusal Shard::CheckPull(SectionTask& task) const {
@@ -47,11 +61,12 @@ Shard::Refusal Shard::CheckPull(SectionTask& task) const {
             wire::Reason::kTableVersion};
   }
   // The session has seen a newer state than this server has.
-  if (header.floor_epoch == config_.epoch && header.floor_lsn > applied_) {
-    return {
-        absl::AbortedError(absl::StrCat("this server is at lsn ", applied_,
-                                        ", the session at ", header.floor_lsn)),
-        wire::Reason::kWrongEpoch};
+  if (header.floor_epoch > config_.epoch || header.floor_lsn > appended_) {
+    return {absl::AbortedError(
+                absl::StrCat("this server is at epoch ", config_.epoch,
+                             ", lsn ", appended_, ", the session at epoch ",
+                             header.floor_epoch, ", lsn ", header.floor_lsn)),
+            wire::Reason::kWrongEpoch};
   }
   DecodeError error = DecodeKeys(task, options_.shard_count);
   return {error.status, error.reason};
@@ -121,6 +136,18 @@ void Shard::AnswerParked(Job& job) {
 }
 
 void Shard::ExpirePulls(absl::Duration now) {
+  std::vector<SectionTask*> late;
+  for (auto it = behind_.begin(); it != behind_.end();) {
+    const bool expired = it->second->deadline <= now;
+    if (expired) late.push_back(it->second);
+    it = expired ? behind_.erase(it) : std::next(it);
+  }
+  options_.counters->waiting_for_commit.Add(-static_cast<int64_t>(late.size()));
+  for (SectionTask* task : late) {
+    Refuse(task, {absl::DeadlineExceededError(
+                      "what the request waits for has not been committed"),
+                  wire::Reason::kDeadline});
+  }
   std::vector<std::pair<SectionTask*, Job*>> expired;
   for (auto& [id, job] : jobs_) {
     std::vector<SectionTask*> waiting;

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <fstream>
 #include <map>
+#include <set>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -298,16 +299,21 @@ TEST_F(KillTest, UnderLoadAppliesEveryPushOnce) {
 TEST_F(KillTest, OfAServerWithPushesInMemoryOnlyIsAnotherIncarnation) {
   const Table table = Counted(Durability::kReplicated);
   ASSERT_TRUE(table.Push(keys_, ones_).ok());
-  auto incarnation = [&] {
+  auto incarnations = [&] {
     auto state = cluster_.coordinator().State();
     EXPECT_TRUE(state.ok()) << state.status();
-    return state->servers(0).incarnation();
+    std::set<uint64_t> all;
+    for (const v1::Server& server : state->servers()) {
+      all.insert(server.incarnation());
+    }
+    return all;
   };
-  const uint64_t before = incarnation();
+  std::set<uint64_t> all = incarnations();
   Kill(0);
   cluster_.StartServer(0);
   cluster_.WaitUntilUp();
-  EXPECT_NE(incarnation(), before);
+  all.merge(incarnations());
+  EXPECT_EQ(all.size(), 3u);  // two, and a new one
   EXPECT_THAT(cluster_.log(0), HasSubstr("may be missing"));
 }
 
