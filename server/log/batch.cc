@@ -77,10 +77,13 @@ void CopyRecord(const RecordHeader& header, absl::Span<const Piece> payload,
   PARAMO_CHECK(writer.full());
 }
 
-LogBatch::~LogBatch() {
+LogBatch::~LogBatch() { FreeBlocks(); }
+
+void LogBatch::FreeBlocks() {
   for (const iovec& block : blocks_) {
     pool_.Give(static_cast<uint8_t*>(block.iov_base));
   }
+  blocks_.clear();
 }
 
 LogRoom LogBatch::Reserve(const RecordHeader& header) {

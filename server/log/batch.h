@@ -61,6 +61,9 @@ class LogBatch {
   // Completes the batch's header; then all of its bytes, in order.
   absl::Span<const iovec> Finish(const BatchHeader& header);
 
+  // Once they are written; the rest stays.
+  void FreeBlocks();
+
   size_t bytes() const { return bytes_; }  // its header included; 0 = nothing
   bool empty() const { return records_.empty(); }
   absl::Span<const Record> records() const { return records_; }

@@ -101,6 +101,13 @@ std::optional<SegmentName> LogIndex::Unneeded(const Released& released) const {
   return segments_.front().name;
 }
 
+bool LogIndex::OldestIsBad() const {
+  if (segments_.size() < 2) return false;
+  const uint64_t end = segments_[1].name.first_position;
+  return std::any_of(bad_.begin(), bad_.end(),
+                     [&](const LogRange& bad) { return bad.begin < end; });
+}
+
 void LogIndex::DropOldest() {
   segments_.pop_front();
   const uint64_t first = first_position();

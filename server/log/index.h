@@ -67,6 +67,8 @@ class LogIndex {
   using Released = absl::flat_hash_map<ShardId, Lsn>;
   std::optional<SegmentName> Unneeded(const Released& released) const;
   void DropOldest();
+  // Whether something bad begins in it, or behind it and before the next.
+  bool OldestIsBad() const;
 
   // Per shard with a record, the first lsn above what is released.
   std::vector<std::pair<ShardId, Lsn>> Oldest(const Released& released) const;

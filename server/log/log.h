@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -170,6 +171,8 @@ class Log {
   absl::Status CheckChain(const RecordHeader& header)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   size_t BufferedBytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::optional<SegmentName> Unneeded() const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool FitsBuffer(size_t bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // The writer thread.

@@ -1,4 +1,6 @@
 // The shards' side of the log: records go into the batch under construction.
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/status.h"
@@ -93,12 +95,21 @@ bool Log::HasRoom(size_t bytes) const {
   return FitsBuffer(bytes + sizeof(RecordHeader));
 }
 
+// What recovery found bad stays while a shard is damaged by it: without it the
+// next recovery would take the shard for whole.
+std::optional<SegmentName> Log::Unneeded() const {
+  const bool keep = index_.OldestIsBad() &&
+                    std::any_of(chains_.begin(), chains_.end(),
+                                [](const auto& c) { return c.second.damaged; });
+  return keep ? std::nullopt : index_.Unneeded(released_);
+}
+
 void Log::Release(ShardId shard, Lsn lsn) {
   MutexLock lock(mu_);
   Lsn& released = released_[shard];
   if (lsn <= released) return;
   released = lsn;
-  if (options_.keep_all || !index_.Unneeded(released_)) return;
+  if (options_.keep_all || !Unneeded()) return;
   cut_wanted_ = true;
   work_.NotifyOne();
 }

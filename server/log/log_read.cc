@@ -15,6 +15,14 @@ absl::StatusOr<std::vector<Record>> Log::Read(ShardId shard, Lsn from,
   {
     MutexLock lock(mu_);
     PARAMO_ASSIGN_OR_RETURN(plan, index_.Plan(shard, from, stats_.position));
+    const auto released = released_.find(shard);
+    if (!plan.has_value() && released != released_.end() &&
+        from <= released->second) {
+      return absl::OutOfRangeError(
+          absl::StrCat("lsn ", from, " of shard ", shard,
+                       " was cut away before this log "
+                       "was opened; send a checkpoint"));
+    }
   }
   std::vector<Record> records;
   if (!plan.has_value()) return records;

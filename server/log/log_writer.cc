@@ -10,6 +10,10 @@ namespace paramo {
 void Log::Start(LogListener& listener) {
   PARAMO_CHECK(listener_ == nullptr);
   listener_ = &listener;
+  {
+    MutexLock lock(mu_);
+    cut_wanted_ = !options_.keep_all;  // by what was released at Open
+  }
   writer_ = std::thread([this] { Run(); });
   pthread_setname_np(writer_.native_handle(), "log-writer");
 }
@@ -49,7 +53,6 @@ void Log::Run() {
 // everything is written.
 std::unique_ptr<LogBatch> Log::NextBatch(uint64_t& syncs_wanted) {
   MutexLock lock(mu_);
-  writing_bytes_ = 0;
   auto has_work = [this] {
     mu_.AssertHeld();
     return batch_ != nullptr || cut_wanted_ || syncs_wanted_ > syncs_done_;
@@ -68,6 +71,7 @@ absl::Status Log::WriteBatch(LogBatch& batch) {
   if (position_ - segment_.first_position >= options_.segment_bytes) {
     PARAMO_RETURN_IF_ERROR(Roll());
   }
+  PARAMO_CHECK(batch.bytes() <= UINT32_MAX);
   BatchHeader header;
   header.position = position_;
   header.durable = durable_;
@@ -76,6 +80,7 @@ absl::Status Log::WriteBatch(LogBatch& batch) {
   header.segment_crc = segment_.header_crc;
   Seal(header);
   PARAMO_RETURN_IF_ERROR(segment_.file->Append(batch.Finish(header)));
+  batch.FreeBlocks();
   position_ += batch.bytes();
   Report(batch);
   return batch.sync ? Sync() : absl::OkStatus();
@@ -86,6 +91,7 @@ void Log::Report(const LogBatch& batch) {
   absl::flat_hash_map<ShardId, Lsn> last;
   {
     MutexLock lock(mu_);
+    writing_bytes_ = 0;
     const uint64_t begin = position_ - batch.bytes();
     for (const LogBatch::Record& record : batch.records()) {
       last[record.shard] = record.lsn;
@@ -167,7 +173,7 @@ void Log::CutFront() {
     {
       MutexLock lock(mu_);
       if (!cut_wanted_) return;
-      name = index_.Unneeded(released_);
+      name = Unneeded();
       cut_wanted_ = name.has_value();
     }
     if (!name.has_value()) return;

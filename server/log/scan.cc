@@ -29,8 +29,8 @@ class Scanner {
         position += sizeof(header) + header.bytes;
       } else {
         const uint64_t next = FindBatch(position + 1);
-        const bool torn = scan_.end == file_end_ &&
-                          file_end_ - position < sizeof(BatchHeader);
+        const bool torn =
+            end_ == kNoEnd && file_end_ - position < sizeof(BatchHeader);
         AddBad(position, next, torn, "no batch header");
         position = next;
       }
@@ -109,7 +109,7 @@ class Scanner {
     const uint64_t batch_end = std::min(promised, scan_.end);
     // Cut by an earlier recovery when the stream goes on elsewhere; else the
     // file ends within this batch.
-    const bool torn = promised > scan_.end && scan_.end == file_end_;
+    const bool torn = promised > scan_.end && end_ == kNoEnd;
     uint64_t position = batch + sizeof(header);
     while (position < batch_end) {
       const uint64_t next = RecordEnd(position, batch_end);
