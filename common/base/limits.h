@@ -139,6 +139,45 @@ inline constexpr uint32_t kDeadlineMaxMs = 600'000;
 // milliseconds of its strand, and what bounds the memory of write-behind.
 inline constexpr size_t kFlushShardBytesMax = size_t{8} << 20;
 
+// ---- Replication ------------------------------------------------------------
+
+// Of one wire message between two servers, and of one message in it.
+inline constexpr size_t kPeerMessagesMax = 4096;
+inline constexpr size_t kPeerRecordsMax = 1024;
+
+// Records are sent to a peer in messages of so many bytes (or one record),
+// with so many on the way: 4 MiB are 1 ms of a 40 Gb/s link.
+inline constexpr size_t kPeerAppendBytes = size_t{1} << 20;
+inline constexpr size_t kPeerWindowBytes = size_t{4} << 20;
+
+// Bytes of one shard's records that are appended and not committed; beyond it
+// pushes are refused. Two of the largest pushes.
+inline constexpr size_t kTailBytesMax = 2 * kMessageBytesMax;
+
+// Bytes of committed records that a primary keeps for a peer that is behind;
+// what is older comes from the log.
+inline constexpr size_t kTailKeptBytesMax = size_t{4} << 20;
+
+// crc32cs of the last records of a shard that a replica knows by heart, to
+// tell an overlap from a divergence.
+inline constexpr size_t kCrcsKept = 512;
+
+// A backup hears of the commit point after the first at the latest; after the
+// second its primary says something in any case.
+inline constexpr int kPeerCommitMs = 10;
+inline constexpr int kPeerHeartbeatMs = 50;
+
+// No acknowledgement for so long: the records are sent again.
+inline constexpr int kPeerResendMs = 100;
+
+// A backup that says nothing, or that stores nothing of what it was sent, is
+// dropped from in_sync.
+inline constexpr int kPeerSilenceMs = 300;
+inline constexpr int kPeerStallMs = 1000;
+
+inline constexpr int kReplicaReportMs = 50;  // reports are repeated
+inline constexpr int kPeerSumMs = 1000;      // replicas are compared
+
 // ---- Configuration ----------------------------------------------------------
 
 inline constexpr size_t kConfigBytesMax = size_t{1} << 20;

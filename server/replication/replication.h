@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "common/base/ids.h"
-#include "server/replication/record.h"
+#include "server/log/record.h"
 
 namespace paramo {
 
