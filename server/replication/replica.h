@@ -159,6 +159,8 @@ class Replica {
   Lsn committed() const { return committed_; }
   Lsn applied() const { return applied_; }
   LogPosition applied_position() const;
+  // crc32c of a recent record; nothing when it is not remembered.
+  std::optional<uint32_t> CrcOf(Lsn lsn) const { return tail_.CrcOf(lsn); }
   // Replicas that have every committed record and that a takeover can choose.
   uint32_t replicas() const;
   // The log must keep records from here on, for peers that catch up.

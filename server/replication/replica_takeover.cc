@@ -102,7 +102,9 @@ void Replica::TakeOver(absl::Duration now) {
   sum_at_ = now;
   takeover_lsn_ = last() + 1;
   UpdatePeers(now);
-  AppendRecord(RecordKind::kNoOp, Rope(), Durability::kWritten, now);
+  // Synced, the strongest: whatever a member's proof of its past rests on, it
+  // must not lose a record that it acknowledged (rule 3.4).
+  AppendRecord(RecordKind::kNoOp, Rope(), Durability::kSynced, now);
 }
 
 // Rule 3.2: the tail is committed and applied, the no-op behind it too.
