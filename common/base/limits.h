@@ -150,10 +150,6 @@ inline constexpr size_t kLogPayloadBytesMax = 2 * kMessageBytesMax;
 inline constexpr size_t kLogBufferBytesDefault = 2 * kLogPayloadBytesMax;
 inline constexpr size_t kLogBufferBytesMax = size_t{1} << 30;
 
-// What follows from a push that was let in (a clock, a close, a refusal) is
-// logged even when the buffer is full.
-inline constexpr size_t kLogSmallRecordBytes = 4096;
-
 // One file of the log. Its end costs a sync and a rename (about 2 ms), and
 // what is needed no more goes in pieces of this size.
 inline constexpr size_t kLogSegmentBytesDefault = size_t{256} << 20;
@@ -166,6 +162,45 @@ inline constexpr size_t kLogIdleBytesMax = size_t{32} << 20;
 
 // Records read from the log for a peer in one go.
 inline constexpr size_t kLogReadBytesMax = size_t{16} << 20;
+
+// ---- Replication ------------------------------------------------------------
+
+// Of one wire message between two servers, and of one message in it.
+inline constexpr size_t kPeerMessagesMax = 4096;
+inline constexpr size_t kPeerRecordsMax = 1024;
+
+// Records are sent to a peer in messages of so many bytes (or one record),
+// with so many on the way: 4 MiB are 1 ms of a 40 Gb/s link.
+inline constexpr size_t kPeerAppendBytes = size_t{1} << 20;
+inline constexpr size_t kPeerWindowBytes = size_t{4} << 20;
+
+// Bytes of one shard's records that are appended and not committed; beyond it
+// pushes are refused. Two of the largest pushes.
+inline constexpr size_t kTailBytesMax = 2 * kMessageBytesMax;
+
+// Bytes of committed records that a primary keeps for a peer that is behind;
+// what is older comes from the log.
+inline constexpr size_t kTailKeptBytesMax = size_t{4} << 20;
+
+// crc32cs of the last records of a shard that a replica knows by heart, to
+// tell an overlap from a divergence.
+inline constexpr size_t kCrcsKept = 512;
+
+// A backup hears of the commit point after the first at the latest; after the
+// second its primary says something in any case.
+inline constexpr int kPeerCommitMs = 10;
+inline constexpr int kPeerHeartbeatMs = 50;
+
+// No acknowledgement for so long: the records are sent again.
+inline constexpr int kPeerResendMs = 100;
+
+// A backup that says nothing, or that stores nothing of what it was sent, is
+// dropped from in_sync.
+inline constexpr int kPeerSilenceMs = 300;
+inline constexpr int kPeerStallMs = 1000;
+
+inline constexpr int kReplicaReportMs = 50;  // reports are repeated
+inline constexpr int kPeerSumMs = 1000;      // replicas are compared
 
 // ---- Configuration ----------------------------------------------------------
 

@@ -54,6 +54,8 @@ const char* ReasonName(Reason reason) {
       return "rows";
     case Reason::kUnsupported:
       return "unsupported";
+    case Reason::kReplicas:
+      return "replicas";
   }
   return "unknown";
 }

@@ -113,8 +113,9 @@ enum class Reason : uint32_t {
   kShuttingDown = 22,
   kRows = 23,
   kUnsupported = 24,
+  kReplicas = 25,
 };
-inline constexpr size_t kReasonCount = 25;
+inline constexpr size_t kReasonCount = 26;
 
 // "checksum", "wrong_epoch", ...: label of the refusal counters.
 const char* ReasonName(Reason reason);

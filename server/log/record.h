@@ -55,6 +55,8 @@ struct Record {
   Rope payload;
 
   RecordKind kind() const { return static_cast<RecordKind>(header.kind); }
+  Lsn lsn() const { return header.lsn; }
+  size_t bytes() const { return sizeof(header) + payload.size(); }
 };
 
 // Sets `length` and, last, `crc32c`. Every other field is the caller's.

@@ -1,5 +1,6 @@
 #include "server/shard/cluster_view.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -35,6 +36,28 @@ absl::Status ReadGradientOptions(const v1::TableSpec& spec,
         "delay_compensation must be 0 to ", kDelayCompensationMax));
   }
   return absl::OkStatus();
+}
+
+std::vector<ReplicaId> ReplicasOf(
+    const google::protobuf::RepeatedPtrField<v1::Replica>& replicas) {
+  std::vector<ReplicaId> ids;
+  for (const v1::Replica& replica : replicas) {
+    ids.push_back({replica.server(), replica.incarnation()});
+  }
+  return ids;
+}
+
+ShardConfig ConfigOf(const v1::Shard& shard) {
+  ShardConfig config;
+  config.epoch = shard.epoch();
+  config.term = shard.term();
+  config.history = shard.history();
+  config.primary = shard.primary();
+  config.in_sync = ReplicasOf(shard.in_sync());
+  config.learners = ReplicasOf(shard.learners());
+  config.fencing = shard.fencing();
+  config.min_insync = std::max(1u, shard.min_insync());
+  return config;
 }
 
 Durability DurabilityOf(v1::Durability proto) {
@@ -152,12 +175,7 @@ absl::StatusOr<std::shared_ptr<const ClusterView>> MakeClusterView(
     return absl::InvalidArgumentError("too many shards in the cluster state");
   }
   for (const v1::Shard& shard : state->shards()) {
-    ShardConfig config;
-    config.epoch = shard.epoch();
-    config.history = shard.history();
-    config.primary = shard.primary();
-    config.address = addresses[shard.primary()];
-    view->shards.push_back(std::move(config));
+    view->shards.push_back({ConfigOf(shard), addresses[shard.primary()]});
   }
   for (const v1::Table& table : state->tables()) {
     auto config = MakeTableConfig(table);

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/ids.h"
+#include "server/replication/config.h"
 #include "server/sync/policy.h"
 #include "server/table/table_config.h"
 
@@ -22,11 +23,9 @@ class Sync;
 class Table;
 }  // namespace v1
 
-struct ShardConfig {
-  Epoch epoch = 0;
-  HistoryId history = 0;
-  uint32_t primary = 0;  // server id; 0 = not placed
-  std::string address;   // of the primary
+struct ShardView {
+  ShardConfig config;
+  std::string address;  // of the primary
 };
 
 struct MemberView {
@@ -50,7 +49,7 @@ struct ClusterView {
   uint64_t version = 0;
   uint64_t cluster_id = 0;
   uint64_t cluster_incarnation = 0;
-  std::vector<ShardConfig> shards;
+  std::vector<ShardView> shards;
   std::map<TableId, std::shared_ptr<const TableConfig>> tables;
   std::vector<JobView> jobs;
   // The state as the coordinator sent it, for handing it on.

@@ -10,7 +10,9 @@ namespace paramo {
 
 Shard::Shard(const Options& options)
     : options_(options),
-      replication_(MakeAlone({options.id, options.log}, *this)) {}
+      replica_(std::make_unique<Replica>(
+          Replica::Options{.shard = options.id, .self = options.self}, *this,
+          *options.port)) {}
 
 Shard::~Shard() = default;
 
@@ -46,8 +48,8 @@ uint32_t Shard::DimOf(TableId id) const {
 ShardReport Shard::Report() const {
   ShardReport report;
   report.shard = options_.id;
-  report.serving = serving_;
-  report.epoch = config_.epoch;
+  report.serving = serving_ != Serving::kNothing;
+  report.epoch = config().epoch;
   report.lsn = applied_;
   report.sessions = sessions_.size();
   for (const auto& [id, table] : tables_) {
@@ -73,14 +75,12 @@ void Shard::RunBehind() {
   }
 }
 
-// Replication may apply the record before it returns from Append, and that
+// The record may be applied before the replica returns from Append, and that
 // may append the next: so everything is in place before.
 void Shard::Append(RecordKind kind, Rope payload, Durability durability,
                    SectionTask* task) {
-  const Lsn lsn = ++appended_;
-  if (task != nullptr) waiting_.push_back({lsn, task});
-  PARAMO_CHECK(replication_->Append(kind, std::move(payload), durability) ==
-               lsn);
+  if (task != nullptr) waiting_.push_back({appended() + 1, task});
+  replica_->Append(kind, std::move(payload), durability, options_.clock->Now());
 }
 
 SectionTask* Shard::TakeWaiting(Lsn lsn) {
@@ -90,27 +90,33 @@ SectionTask* Shard::TakeWaiting(Lsn lsn) {
   return task;
 }
 
-void Shard::OnLogged(Lsn lsn) {
-  replication_->OnLogged(lsn);
-  RunBehind();
-  UpdateDirty();
-}
-
 Shard::Refusal Shard::Fence(const SectionTask& task) const {
   const wire::SectionHeader& header = task.header();
-  if (!serving_) {
+  if (stopping_) {
+    return {absl::UnavailableError("the server is shutting down"),
+            wire::Reason::kShuttingDown};
+  }
+  if (serving_ == Serving::kNothing) {
     return {absl::AbortedError(
                 absl::StrCat("shard ", options_.id,
                              " is not served here; refresh the shard map")),
             wire::Reason::kWrongShard};
   }
-  if (header.has(wire::kEpoch) && header.epoch != config_.epoch) {
+  if (!task.is_pull && serving_ != Serving::kAll) {
+    return {absl::UnavailableError(absl::StrCat(
+                "shard ", options_.id, " has ", config().in_sync.size(),
+                " in-sync replicas, pushes need ", config().min_insync)),
+            wire::Reason::kReplicas};
+  }
+  // Within a term replicas join and leave, and nothing else changes.
+  if (header.has(wire::kEpoch) &&
+      (header.epoch < config().term || header.epoch > config().epoch)) {
     return {absl::AbortedError(absl::StrCat(
-                "shard ", options_.id, " is at epoch ", config_.epoch,
+                "shard ", options_.id, " is at epoch ", config().epoch,
                 ", the request at ", header.epoch, "; refresh the shard map")),
             wire::Reason::kWrongEpoch};
   }
-  if (header.has(wire::kHistory) && header.history != config_.history) {
+  if (header.has(wire::kHistory) && header.history != config().history) {
     return {absl::AbortedError(
                 absl::StrCat("shard ", options_.id,
                              " has another history; refresh the shard map")),
@@ -122,9 +128,9 @@ Shard::Refusal Shard::Fence(const SectionTask& task) const {
 void Shard::Finish(SectionTask* task) {
   wire::SectionReplyHeader& reply = task->reply.header;
   reply.shard = options_.id;
-  reply.epoch = config_.epoch;
-  reply.history = config_.history;
-  reply.replicas = replication_->replicas();
+  reply.epoch = config().epoch;
+  reply.history = config().history;
+  reply.replicas = replica_->replicas();
   if (Membership* member = FindMembership(task->header().session)) {
     reply.clock = member->job->policy->VisibleClock();
   }

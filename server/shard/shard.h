@@ -30,12 +30,13 @@
 #include "common/base/ids.h"
 #include "common/clock/clock.h"
 #include "common/strand/strand.h"
-#include "server/replication/replication.h"
+#include "server/replication/replica.h"
 #include "server/shard/cluster_view.h"
 #include "server/shard/counters.h"
 #include "server/shard/round.h"
 #include "server/shard/round_board.h"
 #include "server/shard/section_task.h"
+#include "server/shard/shard_port.h"
 #include "server/shard/session.h"
 #include "server/store/write_behind.h"
 #include "server/sync/policy.h"
@@ -74,19 +75,19 @@ struct ShardReport {
 //
 // Threads: Submit, Post, Collect, Flushed, DirtyRows from any; everything else
 // runs on the strand.
-class Shard final : public CommitListener, public FlushSource {
+class Shard final : public ReplicaListener, public FlushSource {
  public:
   struct Options {
     ShardId id = 0;
     uint32_t shard_count = 0;
-    uint32_t server_id = 0;
+    ReplicaId self;  // this server
     const Clock* clock = nullptr;
     ShardCounters* counters = nullptr;
     // Pulls parked on this server, all shards together; at most
     // kParkedPullsMax.
     std::atomic<size_t>* parked = nullptr;
     RoundBoard* rounds = nullptr;
-    RecordLog* log = nullptr;  // null: records are kept nowhere (tests)
+    ShardPort* port = nullptr;
   };
 
   explicit Shard(const Options& options);
@@ -106,22 +107,28 @@ class Shard final : public CommitListener, public FlushSource {
 
   // ---- Lifecycle (strand) ---------------------------------------------------
 
-  // Takes rows and state read from the store, before the shard serves. The
-  // rows are of the state's tables and at least as new as the state.
-  absl::Status Restore(const v1::ShardState& state,
-                       std::vector<std::unique_ptr<TableShard>> tables);
+  // What was read from the store and the log, before anything else. The rows
+  // are of the state's tables and at least as new as the state.
+  struct Stored {
+    const v1::ShardState* state = nullptr;  // null: nothing is stored
+    std::vector<std::unique_ptr<TableShard>> tables;
+    Promise promise;
+    std::vector<Record> log;  // chained; what is behind the state counts
+  };
+  // Errors: DATA_LOSS  of another shard or format, or a gap in the log
+  absl::Status Restore(Stored stored);
 
-  // Applies a record read from the log, after Restore and before the shard
-  // serves; those up to the state's lsn are passed over.
-  // Errors: DATA_LOSS  it is not the next record
-  absl::Status Replay(const Record& record);
+  // Brings configuration, tables and members to `view`.
+  void ApplyView(std::shared_ptr<const ClusterView> view);
 
-  // The server's log has the shard's records up to `lsn`.
-  void OnLogged(Lsn lsn);
-
-  // Brings configuration, tables and members to `view`. From here on the shard
-  // serves when the view names this server its primary.
-  void ApplyView(const ClusterView& view);
+  // Of the replica, on the strand: what it asked of the port has happened.
+  template <typename Event>
+  void WithReplica(Event event) {
+    event(*replica_, options_.clock->Now());
+    RunBehind();
+    UpdateDirty();
+  }
+  const Replica& replica() const { return *replica_; }
 
   // Answers parked and held work whose deadline has passed.
   void Expire(absl::Duration now);
@@ -140,7 +147,12 @@ class Shard final : public CommitListener, public FlushSource {
   ShardReport Report() const;                 // strand
   const TableShard* table(TableId id) const;  // strand; null when not there
 
-  absl::Status Apply(const Record& record) override;
+  // ReplicaListener.
+  void Apply(const Record& record) override;
+  void OnServing(Serving serving) override;
+  void OnTruncated(Lsn lsn) override;
+  std::optional<uint64_t> Checksum() override;
+  void OnStopped(const absl::Status& status) override;
 
  private:
   // A push between append and apply, on the server that appended it.
@@ -191,6 +203,7 @@ class Shard final : public CommitListener, public FlushSource {
   Refusal CheckLogRoom(const SectionTask& task) const;
 
   // shard_apply.cc
+  absl::Status ApplyRecord(const Record& record, SectionTask* task);
   absl::Status ApplyPush(const Record& record, SectionTask* task);
   absl::Status ApplyRefusal(const Record& record, SectionTask* task);
   absl::Status ApplyCatalogue(const Record& record);
@@ -226,7 +239,8 @@ class Shard final : public CommitListener, public FlushSource {
 
   // shard_lifecycle.cc
   Refusal Fence(const SectionTask& task) const;
-  void ApplyConfig(const ShardConfig& config);
+  void ProposeChanges();
+  void StepDown();
   void ProposeTables(const ClusterView& view);
   void ProposeMembers(const JobView& view);
   void Propose(RecordKind kind, std::string payload);
@@ -246,12 +260,14 @@ class Shard final : public CommitListener, public FlushSource {
   // shard_state.cc
   std::string SaveState() const;
   void SaveJob(const Job& job, v1::JobSyncState& proto) const;
+  absl::Status RestoreState(const v1::ShardState& state);
   absl::Status RestoreJob(const v1::JobSyncState& proto);
   Job& JobOf(uint32_t id, const std::string& name, const SyncSpec& sync);
 
   // shard_flush.cc
   void BeginSweep();
   void CollectSweep(size_t rows_max, ShardFlush& flush);
+  void ReleaseLog();
   void UpdateDirty();  // after anything that may have changed dirty_
 
   // Makes a record; `task`, if any, is answered when it is applied.
@@ -272,7 +288,7 @@ class Shard final : public CommitListener, public FlushSource {
 
   // Touched on the strand only. First what every replica has, as of applied_.
   Lsn applied_ = 0;
-  uint32_t applied_crc_ = 0;  // of record applied_
+  RecordHeader applied_header_;  // of record applied_
   std::map<TableId, std::unique_ptr<TableShard>> tables_;
   absl::flat_hash_map<SessionId, Session> sessions_;
   std::map<uint32_t, std::unique_ptr<Job>> jobs_;
@@ -281,11 +297,12 @@ class Shard final : public CommitListener, public FlushSource {
   Durability control_level_ = Durability::kWritten;
 
   // Then this server's own.
-  bool serving_ = false;
-  bool replaying_ = false;  // rows may be newer than the record applied
-  ShardConfig config_;
-  Lsn appended_ = 0;
-  std::unique_ptr<Replication> replication_;
+  Serving serving_ = Serving::kNothing;
+  bool stopping_ = false;  // the server is
+  // Rows may be of lsns up to this one when the records are applied again.
+  Lsn rows_newest_ = 0;
+  std::shared_ptr<const ClusterView> view_;
+  std::unique_ptr<Replica> replica_;
   std::deque<Waiting> waiting_;  // in lsn order
   // Tables and members that a view brought are there when record proposed_ is
   // applied; requests that come meanwhile wait for it.

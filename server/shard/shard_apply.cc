@@ -23,15 +23,19 @@ absl::Status Parse(const Record& record, Proto& proto) {
 
 }  // namespace
 
-absl::Status Shard::Apply(const Record& record) {
+void Shard::Apply(const Record& record) {
   const Lsn lsn = record.header.lsn;
-  if (lsn != applied_ + 1) {
-    return absl::DataLossError(
-        absl::StrCat("record ", lsn, " comes behind ", applied_));
-  }
+  PARAMO_CHECK(lsn == applied_ + 1);  // the replica keeps the order
   applied_ = lsn;
-  applied_crc_ = record.header.crc32c;
+  applied_header_ = record.header;
   SectionTask* task = TakeWaiting(lsn);
+  absl::Status applied = ApplyRecord(record, task);
+  if (applied.ok()) return;
+  replica_->Stop(Annotate(applied, absl::StrCat("shard ", options_.id,
+                                                ", record ", lsn)));
+}
+
+absl::Status Shard::ApplyRecord(const Record& record, SectionTask* task) {
   switch (record.kind()) {
     case RecordKind::kPush:
       return ApplyPush(record, task);
@@ -158,7 +162,7 @@ void Shard::ApplyRows(TableShard& table, absl::Span<const Key> keys,
                       uint32_t* rows_skipped) {
   // Wall time, for expiry by days; not part of what replicas compare.
   stamp.last_use = static_cast<uint32_t>(std::time(nullptr));
-  stamp.replaying = replaying_;
+  stamp.replaying = stamp.lsn <= rows_newest_;
   size_t dirty_before = table.dirty_rows();
   ApplyResult result = table.Apply(keys, grads, stamp);
   dirty_rows_ += table.dirty_rows() - dirty_before;

@@ -82,7 +82,7 @@ void Shard::Flushed(const ShardFlush& flush, const absl::Status& status) {
     rows_in_flush_ -= rows;
     if (lsn > flushed_lsn_) {
       flushed_lsn_ = lsn;
-      if (options_.log != nullptr) options_.log->Release(lsn);
+      ReleaseLog();
     }
     // Rows behind the sweep are dirty again: it must begin anew.
     if (failed) sweeping_ = false;
@@ -95,6 +95,12 @@ void Shard::Flushed(const ShardFlush& flush, const absl::Status& status) {
     }
     UpdateDirty();
   });
+}
+
+// What neither a restart nor a peer that catches up will read again.
+void Shard::ReleaseLog() {
+  const Lsn needed = replica_->oldest_needed();
+  options_.port->Release(std::min(flushed_lsn_, needed > 0 ? needed - 1 : 0));
 }
 
 void Shard::UpdateDirty() {

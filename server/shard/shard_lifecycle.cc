@@ -6,26 +6,71 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/base/status.h"
 #include "paramo/v1/log_record.pb.h"
 #include "server/shard/shard.h"
 
 namespace paramo {
 
-void Shard::ApplyView(const ClusterView& view) {
-  ApplyConfig(view.shards[options_.id]);
-  if (serving_) {
-    ProposeTables(view);
-    for (const JobView& job : view.jobs) ProposeMembers(job);
-  }
+void Shard::ApplyView(std::shared_ptr<const ClusterView> view) {
+  view_ = std::move(view);
+  replica_->Configure(view_->shards[options_.id].config,
+                      options_.clock->Now());
+  ProposeChanges();
   RunBehind();
   UpdateDirty();
+}
+
+// Tables and members that the coordinator knows and the shard does not yet.
+void Shard::ProposeChanges() {
+  if (serving_ == Serving::kNothing || view_ == nullptr) return;
+  ProposeTables(*view_);
+  for (const JobView& job : view_->jobs) ProposeMembers(job);
+}
+
+// A takeover is complete: everything in the log is applied.
+void Shard::OnServing(Serving serving) {
+  const Serving before = std::exchange(serving_, serving);
+  if (serving == Serving::kNothing) return StepDown();
+  if (before != Serving::kNothing) return;
+  ProposeChanges();
+  for (auto& [id, job] : jobs_) CloseCompleteRounds(*job);
+}
+
+// Whoever waits must ask the next primary. What became of appended pushes is
+// not known here: their numbers tell it there.
+void Shard::StepDown() {
+  FailWaiting({absl::AbortedError("another server serves the shard now; "
+                                  "refresh the shard map"),
+               wire::Reason::kWrongEpoch});
+  for (const Waiting& waiting : std::exchange(waiting_, {})) {
+    Refuse(waiting.task,
+           {absl::UnavailableError("the shard's primary changed before the "
+                                   "push was committed; whether it was "
+                                   "applied is unknown: send it again"),
+            wire::Reason::kWrongEpoch});
+  }
+  gates_.clear();
+  proposed_ = 0;
+  for (auto& [id, job] : jobs_) {
+    job->closing = false;
+    StopDeadline(*job);
+  }
+}
+
+// Only appended records are void, and nothing here knows of those.
+void Shard::OnTruncated(Lsn /*lsn*/) {}
+
+void Shard::OnStopped(const absl::Status& status) {
+  LogError("shard %d has stopped on this server: %s", options_.id,
+           ToString(status));
 }
 
 // A record may be proposed twice when views follow each other quickly; the
 // second changes nothing.
 void Shard::Propose(RecordKind kind, std::string payload) {
   Append(kind, Rope::FromString(std::move(payload)), control_level_);
-  proposed_ = appended_;
+  proposed_ = appended();
 }
 
 void Shard::ApplyConfig(const ShardConfig& config) {
@@ -129,7 +174,7 @@ void Shard::FailWaiting(const Refusal& refusal) {
 }
 
 void Shard::StopServing() {
-  serving_ = false;
+  stopping_ = true;
   FailWaiting({absl::UnavailableError("the server is shutting down"),
                wire::Reason::kShuttingDown});
 }

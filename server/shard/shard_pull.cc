@@ -38,7 +38,7 @@ void Shard::Pull(SectionTask* task) {
 Lsn Shard::NeededLsn(const SectionTask& task) const {
   const wire::SectionHeader& header = task.header();
   const Lsn floor = header.has(wire::kFloorLsn) ? header.floor_lsn : 0;
-  return task.follows_push ? std::max(floor, appended_) : floor;
+  return task.follows_push ? std::max(floor, appended()) : floor;
 }
 
 Shard::Refusal Shard::CheckPull(SectionTask& task) const {

@@ -210,9 +210,9 @@ Shard::Refusal Shard::Validate(SectionTask& task) const {
 
 Shard::Refusal Shard::CheckLogRoom(const SectionTask& task) const {
   const size_t bytes = task.section.keys.size + task.section.values.size;
-  if (options_.log == nullptr || options_.log->HasRoom(bytes)) return {};
+  if (replica_->HasRoom(bytes) && options_.port->HasRoom(bytes)) return {};
   return {absl::ResourceExhaustedError(
-              "the server's log is full of records not written yet"),
+              "too many bytes of pushes wait for the log or for replicas"),
           wire::Reason::kOverloaded};
 }
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/limits.h"
+#include "common/base/random.h"
 #include "common/base/status.h"
 #include "paramo/v1/shard_state.pb.h"
 #include "server/shard/shard.h"
@@ -96,10 +97,11 @@ std::string Shard::SaveState() const {
   v1::ShardState proto;
   proto.set_format(kStateFormat);
   proto.set_shard(options_.id);
-  proto.set_epoch(config_.epoch);
-  proto.set_history(config_.history);
+  proto.set_epoch(config().epoch);
+  proto.set_history(applied_header_.history);
   proto.set_lsn(applied_);
-  proto.set_crc(applied_crc_);
+  proto.set_crc(applied_header_.crc32c);
+  proto.set_record_epoch(applied_header_.epoch);
   for (const auto& [id, session] : sessions_) {
     *proto.add_sessions() = SaveSession(id, session);
   }
@@ -150,51 +152,81 @@ void Shard::SaveJob(const Job& job, v1::JobSyncState& proto) const {
   }
 }
 
-absl::Status Shard::Restore(const v1::ShardState& state,
-                            std::vector<std::unique_ptr<TableShard>> tables) {
-  PARAMO_CHECK(tables_.empty() && applied_ == 0);
-  if (state.format() != kStateFormat || state.shard() != options_.id) {
-    return absl::DataLossError(
-        absl::StrCat("state of shard ", options_.id, " has format ",
-                     state.format(), " (this build reads ", kStateFormat,
-                     ") and says it is of shard ", state.shard()));
+// Rows, and how far sessions and rounds have come. Not whole while rows may be
+// newer than the record applied (rule 4.5).
+std::optional<uint64_t> Shard::Checksum() {
+  if (applied_ < rows_newest_) return std::nullopt;
+  uint64_t sum = 0;
+  for (const auto& [id, table] : tables_) {
+    sum += Mix64(id) + table->rolling_checksum();
   }
-  for (auto& table : tables) {
+  for (const auto& [id, session] : sessions_) {
+    sum += Mix64(Mix64(id) + session.epoch()) ^ Mix64(session.last());
+  }
+  for (const auto& [id, job] : jobs_) {
+    sum += Mix64(Mix64(id) ^ job->policy->open_round());
+    for (const auto& [worker, member] : job->policy->members()) {
+      sum += Mix64(Mix64(worker) ^ member.next);
+    }
+  }
+  return sum;
+}
+
+absl::Status Shard::Restore(Stored stored) {
+  PARAMO_CHECK(tables_.empty() && applied_ == 0);
+  RestoredReplica replica;
+  replica.promise = stored.promise;
+  if (stored.state != nullptr) {
+    PARAMO_RETURN_IF_ERROR(RestoreState(*stored.state));
+    replica.history = stored.state->history();
+    replica.applied = {applied_, applied_header_.crc32c, applied_header_.epoch};
+  }
+  for (auto& table : stored.tables) {
+    rows_newest_ = std::max(rows_newest_, table->newest_lsn());
     const TableId id = table->config().id;
     tables_[id] = std::move(table);
   }
   NoteDurability();
-  config_.epoch = state.epoch();
-  config_.history = state.history();
-  appended_ = applied_ = flushed_lsn_ = state.lsn();
-  applied_crc_ = state.crc();
-  replication_->Restore({applied_, applied_crc_});
+  Lsn lsn = applied_;
+  uint32_t crc = applied_header_.crc32c;
+  for (Record& record : stored.log) {
+    if (record.lsn() <= applied_) continue;
+    if (record.lsn() != lsn + 1 || record.header.previous_crc != crc) {
+      return absl::DataLossError(absl::StrCat(
+          "record ", record.lsn(), " of the log does not continue record ", lsn,
+          ": some of the log is missing"));
+    }
+    lsn = record.lsn();
+    crc = record.header.crc32c;
+    replica.history = record.header.history;
+    replica.tail.push_back(std::move(record));
+  }
+  if (replica.history != 0 || replica.promise.epoch != 0) {
+    replica_->Restore(std::move(replica));
+  }
+  UpdateDirty();
+  return absl::OkStatus();
+}
+
+absl::Status Shard::RestoreState(const v1::ShardState& state) {
+  if (state.format() != kStateFormat || state.shard() != options_.id) {
+    return absl::DataLossError(absl::StrCat(
+        "state of shard ", options_.id, " has format ", state.format(),
+        " (this build reads ", kStateFormat, ") and says it is of shard ",
+        state.shard()));
+  }
+  applied_ = flushed_lsn_ = state.lsn();
+  applied_header_.lsn = state.lsn();
+  applied_header_.crc32c = state.crc();
+  applied_header_.epoch = state.record_epoch();
+  applied_header_.history = state.history();
   for (const v1::SessionState& session : state.sessions()) {
     sessions_.emplace(session.session(), RestoreSession(session));
   }
   for (const v1::JobSyncState& job : state.jobs()) {
     PARAMO_RETURN_IF_ERROR(RestoreJob(job));
   }
-  UpdateDirty();
   return absl::OkStatus();
-}
-
-// The rows may have been stored after the state was: those that a record would
-// change are left alone if they are of its lsn or a later one.
-absl::Status Shard::Replay(const Record& record) {
-  if (record.header.lsn <= applied_) return absl::OkStatus();
-  if (record.header.previous_crc != applied_crc_) {
-    return absl::DataLossError(
-        absl::StrCat("record ", record.header.lsn, " of shard ", options_.id,
-                     " does not continue what was read before it"));
-  }
-  replaying_ = true;
-  absl::Status applied = Apply(record);
-  replaying_ = false;
-  appended_ = applied_;
-  replication_->Restore({applied_, applied_crc_});
-  UpdateDirty();
-  return applied;
 }
 
 absl::Status Shard::RestoreJob(const v1::JobSyncState& proto) {

@@ -73,6 +73,16 @@ absl::Status MetaStore::Put(absl::string_view key, absl::string_view value) {
   });
 }
 
+absl::Status MetaStore::PutAll(
+    const std::map<std::string, std::string>& entries) {
+  rocksdb::WriteBatch batch;
+  for (const auto& [key, value] : entries) {
+    batch.Put(ToSlice(key), ToSlice(value)).PermitUncheckedError();
+  }
+  return impl_->Retried("writing metadata",
+                        [&] { return impl_->db->Write(Synced(), &batch); });
+}
+
 absl::Status MetaStore::Delete(absl::string_view key) {
   return impl_->Retried("deleting metadata", [&] {
     return impl_->db->Delete(Synced(), ToSlice(key));

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,6 +29,8 @@ class MetaStore {
 
   absl::StatusOr<std::optional<std::string>> Get(absl::string_view key) const;
   absl::Status Put(absl::string_view key, absl::string_view value);
+  // All or none, with one sync.
+  absl::Status PutAll(const std::map<std::string, std::string>& entries);
   absl::Status Delete(absl::string_view key);  // OK when absent
 
   // Calls `visit` for every key that starts with `prefix`, in byte order.

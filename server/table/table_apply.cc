@@ -85,6 +85,7 @@ void TableShard::ApplyBatch(absl::Span<const Key> keys,
           HeaderOf(rows[found]).lsn >= update.stamp.lsn) {
         continue;
       }
+      checksum_ -= HashOf(rows[found]);
       row_grads[found] = Prepare(grads[i], rows[found], update, i);
       numbers[found++] = numbers[i];
     } else if (CreateRow(keys[i], grads[i], update, i)) {
@@ -104,6 +105,7 @@ void TableShard::ApplyBatch(absl::Span<const Key> keys,
                                               .skipped = skipped});
   for (size_t i = 0; i < found; ++i) {
     if (!skipped[i]) Touch(numbers[i], update.stamp);
+    checksum_ += HashOf(rows[i]);
   }
   result->rows_skipped += skips;
   result->rows_updated += static_cast<uint32_t>(found) - skips;
@@ -152,12 +154,14 @@ bool TableShard::CreateRow(Key key, const float* grad, const Update& update,
   }
   Link(key);
   Touch(static_cast<uint32_t>(rows() - 1), update.stamp);
+  checksum_ += HashOf(row);
   return true;
 }
 
 void TableShard::Touch(uint32_t row, const PushStamp& stamp) {
   RowHeader& header = HeaderOf(arena_.Row(row));
   header.lsn = stamp.lsn;
+  newest_lsn_ = std::max(newest_lsn_, stamp.lsn);
   header.last_use = stamp.last_use;
   if (header.count != std::numeric_limits<uint32_t>::max()) ++header.count;
   SetDirty(row);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <utility>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
@@ -103,12 +104,18 @@ absl::Status TableShard::Restore(absl::Span<const uint8_t> record) {
   if (row != kNoRow) {
     std::byte* held = arena_.Row(row);
     if (header.lsn <= HeaderOf(held).lsn) return absl::OkStatus();
+    checksum_ -= HashOf(held);
     std::memcpy(held, record.data(), record.size());
+    checksum_ += HashOf(held);
+    newest_lsn_ = std::max(newest_lsn_, header.lsn);
     SetClean(row);
     return absl::OkStatus();
   }
   if (rows() >= rows_max_) return CheckRoom({&header.key, 1});
-  std::memcpy(arena_.Append(), record.data(), record.size());
+  std::byte* added = arena_.Append();
+  std::memcpy(added, record.data(), record.size());
+  checksum_ += HashOf(added);
+  newest_lsn_ = std::max(newest_lsn_, header.lsn);
   Link(header.key);
   return absl::OkStatus();
 }
@@ -172,10 +179,17 @@ uint64_t TableShard::Checksum() const {
   for (uint64_t row = 0; row < rows(); ++row) {
     std::memcpy(record.data(), arena_.Row(static_cast<uint32_t>(row)),
                 record.size());
-    HeaderOf(record.data()).last_use = 0;
-    sum += HashBytes64(record.data(), record.size());
+    sum += HashOf(record.data());
   }
   return sum;
+}
+
+// Of the record without its last use, which is set aside meanwhile.
+uint64_t TableShard::HashOf(std::byte* row) const {
+  const uint32_t last_use = std::exchange(HeaderOf(row).last_use, 0);
+  const uint64_t hash = HashBytes64(row, layout_.record_bytes());
+  HeaderOf(row).last_use = last_use;
+  return hash;
 }
 
 size_t TableShard::bytes() const {

@@ -149,6 +149,11 @@ class TableShard {
   // equal rows in any order. Cost: a pass over all rows.
   uint64_t Checksum() const;
 
+  // What Checksum gives, kept up with every change.
+  uint64_t rolling_checksum() const { return checksum_; }
+  // The highest lsn of a row.
+  Lsn newest_lsn() const { return newest_lsn_; }
+
   uint64_t rows() const { return arena_.rows(); }
   size_t bytes() const;  // memory held: rows, index, dirty bits, scratch
 
@@ -179,6 +184,7 @@ class TableShard {
   template <typename OutOf>
   void GatherRows(absl::Span<const Key> keys, OutOf out_of) const;
   absl::Span<const uint8_t> RecordOf(uint32_t row) const;
+  uint64_t HashOf(std::byte* row) const;
 
   // Fixed at construction; config_ changes only by SetConfig.
   TableConfig config_;
@@ -189,6 +195,9 @@ class TableShard {
 
   RowArena arena_;
   RowIndex index_;
+
+  uint64_t checksum_ = 0;
+  Lsn newest_lsn_ = 0;
 
   std::vector<uint64_t> dirty_;  // one bit per row number
   size_t dirty_count_ = 0;

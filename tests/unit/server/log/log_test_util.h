@@ -149,9 +149,9 @@ inline std::vector<Lsn> LsnsOf(const LogShardRecords& records) {
   return lsns;
 }
 
-inline std::vector<Lsn> LsnsOf(const std::vector<StoredRecord>& records) {
+inline std::vector<Lsn> LsnsOf(const std::vector<Record>& records) {
   std::vector<Lsn> lsns;
-  for (const StoredRecord& record : records) lsns.push_back(record.header.lsn);
+  for (const Record& record : records) lsns.push_back(record.header.lsn);
   return lsns;
 }
 

@@ -10,7 +10,7 @@ using testing::IsEmpty;
 class LogReadTest : public LogTest {
  protected:
   static absl::StatusCode CodeOf(
-      const absl::StatusOr<std::vector<StoredRecord>>& read) {
+      const absl::StatusOr<std::vector<Record>>& read) {
     return read.status().code();
   }
 };

@@ -1,0 +1,314 @@
+#include "server/coordinator/replica_sets.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/check.h"
+#include "server/coordinator/placement.h"
+
+namespace paramo {
+namespace {
+
+// Answers after the first are awaited for so long.
+constexpr absl::Duration kFenceWait = absl::Milliseconds(100);
+
+// A server that went down n times of late gets no new replicas for
+// 100 ms x 2^n, at most hold_down_max; after the second it is as good as new.
+constexpr absl::Duration kHoldDownMin = absl::Milliseconds(100);
+constexpr absl::Duration kFlapMemory = absl::Seconds(60);
+
+bool Names(const std::vector<ServerLife>& lives, const ServerLife& life) {
+  return std::find(lives.begin(), lives.end(), life) != lives.end();
+}
+
+bool NamesServer(const std::vector<ServerLife>& lives, uint32_t server) {
+  return std::any_of(lives.begin(), lives.end(), [&](const ServerLife& life) {
+    return life.server == server;
+  });
+}
+
+void Remove(std::vector<ServerLife>& lives, const ServerLife& life) {
+  lives.erase(std::remove(lives.begin(), lives.end(), life), lives.end());
+}
+
+}  // namespace
+
+ReplicaSets::ReplicaSets(const ReplicaSetsOptions& options)
+    : options_(options), sets_(options.shard_count) {}
+
+void ReplicaSets::Load(ShardId shard, ReplicaSet set) {
+  PARAMO_CHECK(shard < sets_.size());
+  sets_[shard] = std::move(set);
+}
+
+void ReplicaSets::Resume() {
+  for (ShardId shard = 0; shard < sets_.size(); ++shard) {
+    if (sets_[shard].fencing) StartFence(shard);
+  }
+}
+
+void ReplicaSets::ServerUp(const ServerLife& life, absl::Duration now) {
+  Server& server = servers_[life.server];
+  if (server.incarnation && *server.incarnation != life.incarnation) {
+    ServerDown({life.server, *server.incarnation}, now);
+  }
+  server.incarnation = life.incarnation;
+  PlaceWhenComplete();
+}
+
+void ReplicaSets::ServerDown(const ServerLife& life, absl::Duration now) {
+  if (!IsUp(life)) return;
+  Server& server = servers_[life.server];
+  server.incarnation.reset();
+  if (now - server.flapped_at > kFlapMemory) server.flaps = 0;
+  ++server.flaps;
+  server.flapped_at = now;
+}
+
+void ReplicaSets::OnNews(const ReplicaNews& news, absl::Duration now) {
+  if (news.shard >= sets_.size() || sets_[news.shard].epoch == 0) return;
+  ReplicaSet& set = sets_[news.shard];
+  if (news.epoch > set.epoch) {
+    // Rule 3.5: it promised what our store has never seen. Go beyond it.
+    set.epoch = news.epoch;
+    StartFence(news.shard);
+    return;
+  }
+  if (news.kind == ReplicaNews::Kind::kStopped) {
+    stopped_.insert({news.shard, news.from});
+    if (!set.fencing && PrimaryOf(set) == news.from) StartFence(news.shard);
+    return;
+  }
+  if (news.epoch != set.epoch) return;
+  if (set.fencing) {
+    if (news.kind != ReplicaNews::Kind::kFenced) return;
+    if (!Names(set.in_sync, news.from)) return;
+    Fence& fence = fences_[news.shard];
+    if (fence.answers.empty()) fence.first_answer_at = now;
+    fence.answers[news.from] = {news.last_epoch, news.last_lsn};
+    TryCompleteFence(news.shard, now);
+    return;
+  }
+  if (PrimaryOf(set) != news.from) return;
+  if (news.kind == ReplicaNews::Kind::kJoin) Join(news.shard, news.peer);
+  if (safe_mode()) return;
+  if (news.kind == ReplicaNews::Kind::kDrop) Drop(news.shard, news.peer);
+  if (news.kind == ReplicaNews::Kind::kTakeAgain) StartFence(news.shard);
+}
+
+void ReplicaSets::Tick(absl::Duration now) {
+  const std::map<ShardId, Fence> under_way = fences_;
+  for (const auto& [shard, fence] : under_way) TryCompleteFence(shard, now);
+  if (safe_mode()) return;
+  FenceWherePrimaryIsGone();
+  for (ShardId shard = 0; shard < sets_.size(); ++shard) {
+    EnsureReplicas(shard, now);
+  }
+}
+
+std::set<ShardId> ReplicaSets::TakeChanged() {
+  return std::exchange(changed_, {});
+}
+
+bool ReplicaSets::safe_mode() const {
+  size_t down = 0;
+  for (const auto& [id, server] : servers_) down += !server.incarnation;
+  return down * 2 > servers_.size();
+}
+
+bool ReplicaSets::Offline(ShardId shard) const {
+  const ReplicaSet& set = sets_[shard];
+  return std::none_of(set.in_sync.begin(), set.in_sync.end(),
+                      [&](const ServerLife& life) {
+                        return IsUp(life) && !HasStopped(shard, life);
+                      });
+}
+
+bool ReplicaSets::IsUp(const ServerLife& life) const {
+  auto it = servers_.find(life.server);
+  return it != servers_.end() && it->second.incarnation == life.incarnation;
+}
+
+bool ReplicaSets::IsHeldDown(const Server& server, absl::Duration now) const {
+  if (server.flaps == 0) return false;
+  const int doublings = std::min(server.flaps, 10);
+  const absl::Duration hold =
+      std::min(kHoldDownMin * (1 << doublings), options_.hold_down_max);
+  return now - server.flapped_at < hold;
+}
+
+bool ReplicaSets::HasStopped(ShardId shard, const ServerLife& life) const {
+  return stopped_.contains({shard, life});
+}
+
+std::optional<ServerLife> ReplicaSets::PrimaryOf(const ReplicaSet& set) const {
+  for (const ServerLife& life : set.in_sync) {
+    if (life.server == set.primary) return life;
+  }
+  return std::nullopt;
+}
+
+void ReplicaSets::Change(ShardId shard, ReplicaSet set) {
+  PARAMO_CHECK(!set.in_sync.empty());
+  ++set.epoch;
+  sets_[shard] = std::move(set);
+  changed_.insert(shard);
+}
+
+// Empty replicas are equal, so all of them are in sync from the beginning.
+void ReplicaSets::PlaceWhenComplete() {
+  std::vector<uint32_t> up;
+  for (const auto& [id, server] : servers_) {
+    if (server.incarnation) up.push_back(id);
+  }
+  if (up.empty() || up.size() < options_.servers_expected) return;
+  if (sets_.empty() || sets_[0].epoch != 0) return;
+  const Assignment primaries =
+      PlaceShards(up, Assignment(options_.shard_count, 0));
+  for (ShardId shard = 0; shard < sets_.size(); ++shard) {
+    ReplicaSet set;
+    set.history = options_.history;
+    set.primary = primaries[shard];
+    set.term = 1;
+    set.in_sync.push_back({set.primary, *servers_[set.primary].incarnation});
+    while (set.in_sync.size() < options_.replicas) {
+      const std::optional<ServerLife> next =
+          ChooseLearner(set, shard, absl::InfiniteDuration());
+      if (!next) break;
+      set.in_sync.push_back(*next);
+    }
+    Change(shard, std::move(set));
+  }
+}
+
+void ReplicaSets::FenceWherePrimaryIsGone() {
+  for (ShardId shard = 0; shard < sets_.size(); ++shard) {
+    const ReplicaSet& set = sets_[shard];
+    if (set.epoch == 0 || set.fencing) continue;
+    const std::optional<ServerLife> primary = PrimaryOf(set);
+    if (!primary || !IsUp(*primary)) StartFence(shard);
+  }
+}
+
+void ReplicaSets::StartFence(ShardId shard) {
+  ReplicaSet set = sets_[shard];
+  set.fencing = true;
+  set.primary = 0;
+  fences_[shard] = {};
+  Change(shard, std::move(set));
+}
+
+void ReplicaSets::TryCompleteFence(ShardId shard, absl::Duration now) {
+  const Fence& fence = fences_[shard];
+  if (fence.answers.empty()) return;
+  ReplicaSet set = sets_[shard];
+  const bool all = std::all_of(set.in_sync.begin(), set.in_sync.end(),
+                               [&](const ServerLife& life) {
+                                 return fence.answers.contains(life) ||
+                                        !IsUp(life) || HasStopped(shard, life);
+                               });
+  if (!all && now - fence.first_answer_at < kFenceWait) return;
+  set.primary = ChoosePrimary(fence).server;
+  set.fencing = false;
+  set.term = set.epoch + 1;
+  set.in_sync.clear();
+  for (const auto& [life, answer] : fence.answers) set.in_sync.push_back(life);
+  if (options_.promote_lagging && !set.learners.empty()) {
+    set.primary = set.learners[0].server;
+    set.in_sync = {set.learners[0]};
+    set.learners.clear();
+  }
+  fences_.erase(shard);
+  Change(shard, std::move(set));
+}
+
+// The one that has most; of equals, one that is up and leads fewest shards.
+ServerLife ReplicaSets::ChoosePrimary(const Fence& fence) const {
+  const auto rank = [&](const std::pair<const ServerLife, Answer>& answer) {
+    const auto led =
+        std::count_if(sets_.begin(), sets_.end(), [&](const ReplicaSet& set) {
+          return set.primary == answer.first.server;
+        });
+    return std::make_tuple(answer.second.last_epoch, answer.second.last_lsn,
+                           IsUp(answer.first), -led);
+  };
+  const auto best = std::max_element(
+      fence.answers.begin(), fence.answers.end(),
+      [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+  return best->first;
+}
+
+void ReplicaSets::Join(ShardId shard, const ServerLife& learner) {
+  ReplicaSet set = sets_[shard];
+  if (!Names(set.learners, learner)) return;
+  Remove(set.learners, learner);
+  set.in_sync.push_back(learner);
+  Change(shard, std::move(set));
+}
+
+void ReplicaSets::Drop(ShardId shard, const ServerLife& peer) {
+  ReplicaSet set = sets_[shard];
+  // The primary that asks stays, so in_sync does not become empty.
+  if (peer.server == set.primary) return;
+  if (!Names(set.in_sync, peer) && !Names(set.learners, peer)) return;
+  Remove(set.in_sync, peer);
+  Remove(set.learners, peer);
+  Change(shard, std::move(set));
+}
+
+// One step towards the wanted number of live replicas.
+void ReplicaSets::EnsureReplicas(ShardId shard, absl::Duration now) {
+  ReplicaSet set = sets_[shard];
+  if (set.epoch == 0 || set.fencing) return;
+  const auto useless = [&](const ServerLife& life) {
+    return !IsUp(life) || HasStopped(shard, life);
+  };
+  const size_t members_up =
+      set.in_sync.size() -
+      std::count_if(set.in_sync.begin(), set.in_sync.end(), useless);
+  std::vector<ServerLife>& learners = set.learners;
+  const size_t before = learners.size();
+  learners.erase(std::remove_if(learners.begin(), learners.end(), useless),
+                 learners.end());
+  if (members_up >= options_.replicas) learners.clear();
+  bool changed = learners.size() != before;
+  while (members_up + learners.size() < options_.replicas) {
+    const std::optional<ServerLife> next = ChooseLearner(set, shard, now);
+    if (!next) break;
+    learners.push_back(*next);
+    changed = true;
+  }
+  if (changed) Change(shard, std::move(set));
+}
+
+// The live server without a replica of the shard that holds fewest replicas;
+// of equals, the next one round the ring, so that backups of one server's
+// shards are spread over the others.
+std::optional<ServerLife> ReplicaSets::ChooseLearner(const ReplicaSet& set,
+                                                     ShardId shard,
+                                                     absl::Duration now) const {
+  std::map<uint32_t, size_t> held;
+  for (const ReplicaSet& other : sets_) {
+    for (const ServerLife& life : other.in_sync) ++held[life.server];
+    for (const ServerLife& life : other.learners) ++held[life.server];
+  }
+  std::optional<ServerLife> best;
+  std::pair<size_t, uint32_t> best_rank;
+  uint32_t place = shard;
+  for (const auto& [id, server] : servers_) {
+    ++place;
+    if (!server.incarnation || IsHeldDown(server, now)) continue;
+    const ServerLife life = {id, *server.incarnation};
+    if (Names(set.in_sync, life) || NamesServer(set.learners, id)) continue;
+    if (HasStopped(shard, life)) continue;
+    const std::pair<size_t, uint32_t> rank = {
+        held[id], place % static_cast<uint32_t>(servers_.size())};
+    if (!best || rank < best_rank) {
+      best = life;
+      best_rank = rank;
+    }
+  }
+  return best;
+}
+
+}  // namespace paramo

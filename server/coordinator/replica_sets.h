@@ -1,0 +1,148 @@
+// Who holds each shard: fencing, choosing primaries, joins, drops, learners
+// for replicas that are missing. A pure state machine: servers coming and
+// going, their reports and time in; shard configurations out.
+//
+//   primary down -> fencing, epoch + 1 -> in-sync replicas promise and answer
+//                -> primary = furthest answer, in_sync = who answered, + 1
+//   replica missing -> learner, + 1 -> primary: it has all -> in_sync, + 1
+//   primary: backup is silent -> out of in_sync, + 1
+//
+// One step: any number of calls, then TakeChanged(). What it names must be
+// durable before anybody else hears of it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/base/ids.h"
+
+namespace paramo {
+
+// One life of a server.
+struct ServerLife {
+  uint32_t server = 0;
+  uint64_t incarnation = 0;
+
+  friend auto operator<=>(const ServerLife&, const ServerLife&) = default;
+};
+
+// One shard's configuration as the store has it.
+struct ReplicaSet {
+  Epoch epoch = 0;  // 0 = not placed
+  Epoch term = 0;   // epoch of the takeover that made `primary` primary
+  HistoryId history = 0;
+  uint32_t primary = 0;  // server id; 0 while fencing
+  bool fencing = false;
+  std::vector<ServerLife> in_sync;
+  std::vector<ServerLife> learners;
+
+  friend bool operator==(const ReplicaSet&, const ReplicaSet&) = default;
+};
+
+// What a replica tells. Repeated by it while it holds; guarded by the epoch.
+struct ReplicaNews {
+  enum class Kind { kFenced, kJoin, kDrop, kTakeAgain, kStopped };
+  Kind kind = Kind::kFenced;
+  ShardId shard = 0;
+  ServerLife from;
+  Epoch epoch = 0;       // of the newest configuration that `from` has promised
+  ServerLife peer;       // kJoin, kDrop
+  Epoch last_epoch = 0;  // of its last record
+  Lsn last_lsn = 0;
+};
+
+struct ReplicaSetsOptions {
+  uint32_t shard_count = 0;
+  uint32_t replicas = 2;          // wanted per shard
+  uint32_t servers_expected = 1;  // shards are placed once so many are up
+  HistoryId history = 1;          // of newly placed shards
+  absl::Duration hold_down_max = absl::Seconds(30);  // of a flapping server
+  bool promote_lagging = false;  // a seeded bug, for tests/sim only
+};
+
+// Invariants
+//   1. A shard's epoch only grows, with every change of its configuration.
+//   2. in_sync never becomes empty, and only those are in it who were placed
+//      with the shard, answered its fence or joined at their primary's word.
+//   3. A primary is replaced only through a fence that its successor answered.
+class ReplicaSets {
+ public:
+  explicit ReplicaSets(const ReplicaSetsOptions& options);
+
+  // ---- After a restart: every stored set, every server ever registered, then
+  // Resume once. Who is up is told by ServerUp, as usual.
+  void Load(ShardId shard, ReplicaSet set);
+  void LoadServer(uint32_t server) { servers_[server]; }
+  // A fence that was under way starts again: its answers are forgotten.
+  void Resume();
+
+  // ---- Events ---------------------------------------------------------------
+
+  // Registered under this incarnation; any earlier one is over.
+  void ServerUp(const ServerLife& life, absl::Duration now);
+  // Silent, or said goodbye. Ignored when it is not up under that incarnation.
+  void ServerDown(const ServerLife& life, absl::Duration now);
+  void OnNews(const ReplicaNews& news, absl::Duration now);
+  // Starts and completes fences, places learners. Every few milliseconds while
+  // needs_tick(), else with each heartbeat period.
+  void Tick(absl::Duration now);
+
+  // ---- Reading --------------------------------------------------------------
+
+  const std::vector<ReplicaSet>& sets() const { return sets_; }
+  // Shards whose configuration changed since the last call.
+  std::set<ShardId> TakeChanged();
+  bool needs_tick() const { return !fences_.empty(); }
+  // Rule 3.9: more than half of the servers look dead, so perhaps it is we who
+  // are cut off. No fence starts, nobody is dropped or placed.
+  bool safe_mode() const;
+  // No member of in_sync is up (or those that are have stopped): it waits for
+  // one to return.
+  bool Offline(ShardId shard) const;
+
+ private:
+  struct Server {
+    std::optional<uint64_t> incarnation;  // when up
+    int flaps = 0;                        // times it went down of late
+    absl::Duration flapped_at = -absl::InfiniteDuration();
+  };
+  struct Answer {
+    Epoch last_epoch = 0;
+    Lsn last_lsn = 0;
+  };
+  struct Fence {
+    std::map<ServerLife, Answer> answers;
+    absl::Duration first_answer_at;
+  };
+
+  bool IsUp(const ServerLife& life) const;
+  bool IsHeldDown(const Server& server, absl::Duration now) const;
+  bool HasStopped(ShardId shard, const ServerLife& life) const;
+  std::optional<ServerLife> PrimaryOf(const ReplicaSet& set) const;
+
+  // Every change of a set goes through here.
+  void Change(ShardId shard, ReplicaSet set);
+  void PlaceWhenComplete();
+  void FenceWherePrimaryIsGone();
+  void StartFence(ShardId shard);
+  void TryCompleteFence(ShardId shard, absl::Duration now);
+  ServerLife ChoosePrimary(const Fence& fence) const;
+  void Join(ShardId shard, const ServerLife& learner);
+  void Drop(ShardId shard, const ServerLife& peer);
+  void EnsureReplicas(ShardId shard, absl::Duration now);
+  std::optional<ServerLife> ChooseLearner(const ReplicaSet& set, ShardId shard,
+                                          absl::Duration now) const;
+
+  const ReplicaSetsOptions options_;
+  std::vector<ReplicaSet> sets_;        // by shard
+  std::map<uint32_t, Server> servers_;  // ever registered
+  std::map<ShardId, Fence> fences_;     // under way
+  std::set<std::pair<ShardId, ServerLife>> stopped_;
+  std::set<ShardId> changed_;
+};
+
+}  // namespace paramo

@@ -1,0 +1,140 @@
+#include "server/service/replica_io.h"
+
+#include <pthread.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/log.h"
+#include "common/base/status.h"
+#include "paramo/v1/shard_state.pb.h"
+#include "server/shard/shard.h"
+
+namespace paramo {
+namespace {
+
+std::string PromiseKey(ShardId shard) {
+  return absl::StrCat("promise/", shard);
+}
+
+std::string Encode(const Promise& promise) {
+  v1::StoredPromise proto;
+  proto.set_epoch(promise.epoch);
+  proto.set_term(promise.term);
+  proto.set_primary(promise.primary);
+  return proto.SerializeAsString();
+}
+
+}  // namespace
+
+absl::StatusOr<Promise> ReplicaIo::LoadPromise(const MetaStore& meta,
+                                               ShardId shard) {
+  PARAMO_ASSIGN_OR_RETURN(std::optional<std::string> bytes,
+                          meta.Get(PromiseKey(shard)));
+  if (!bytes.has_value()) return Promise();
+  v1::StoredPromise proto;
+  if (!proto.ParseFromString(*bytes)) {
+    return absl::DataLossError(
+        absl::StrCat("the promise of shard ", shard, " cannot be read"));
+  }
+  return Promise{proto.epoch(), proto.term(), proto.primary()};
+}
+
+ReplicaIo::ReplicaIo(MetaStore& meta, Log& log,
+                     std::function<void(absl::Status)> on_failed)
+    : meta_(meta), log_(log), on_failed_(std::move(on_failed)) {}
+
+ReplicaIo::~ReplicaIo() { Stop(); }
+
+void ReplicaIo::Start(std::vector<Shard*> shards) {
+  shards_ = std::move(shards);
+  thread_ = std::thread([this] { Run(); });
+}
+
+void ReplicaIo::Stop() {
+  {
+    MutexLock lock(mu_);
+    stopping_ = true;
+    wake_.NotifyAll();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void ReplicaIo::SavePromise(ShardId shard, const Promise& promise) {
+  MutexLock lock(mu_);
+  promises_[shard] = promise;
+  wake_.NotifyAll();
+}
+
+void ReplicaIo::ReadLog(ShardId shard, const ReplicaId& peer, Lsn from,
+                        size_t bytes_max) {
+  MutexLock lock(mu_);
+  jobs_.push_back([this, shard, peer, from, bytes_max] {
+    absl::StatusOr<std::vector<Record>> read =
+        log_.Read(shard, from, bytes_max);
+    Shard* target = shards_[shard];
+    target->Post([target, peer, read = std::move(read)]() mutable {
+      target->WithReplica([&](Replica& replica, absl::Duration now) {
+        if (read.ok()) {
+          replica.OnLogRead(peer, *std::move(read), now);
+        } else if (absl::IsOutOfRange(read.status())) {
+          replica.OnLogCut(peer, now);
+        } else {
+          replica.Stop(read.status());
+        }
+      });
+    });
+  });
+  wake_.NotifyAll();
+}
+
+void ReplicaIo::SendCheckpoint(ShardId shard, const ReplicaId& learner) {
+  Shard* target = shards_[shard];
+  target->Post([target, learner] {
+    target->WithReplica([&](Replica& replica, absl::Duration now) {
+      replica.OnCheckpointFailed(learner, now);
+    });
+  });
+}
+
+void ReplicaIo::Run() {
+  pthread_setname_np(pthread_self(), "replica-io");
+  for (;;) {
+    std::map<ShardId, Promise> promises;
+    std::function<void()> job;
+    {
+      MutexLock lock(mu_);
+      while (promises_.empty() && jobs_.empty() && !stopping_) wake_.Wait(mu_);
+      if (stopping_) return;
+      promises = std::exchange(promises_, {});
+      if (promises.empty()) {
+        job = std::move(jobs_.front());
+        jobs_.pop_front();
+      }
+    }
+    if (job) {
+      job();
+    } else {
+      SavePromises(promises);
+    }
+  }
+}
+
+void ReplicaIo::SavePromises(const std::map<ShardId, Promise>& promises) {
+  std::map<std::string, std::string> entries;
+  for (const auto& [shard, promise] : promises) {
+    entries[PromiseKey(shard)] = Encode(promise);
+  }
+  absl::Status saved = meta_.PutAll(entries);
+  if (!saved.ok()) return on_failed_(Annotate(saved, "storing promises"));
+  for (const auto& [shard, promise] : promises) {
+    Shard* target = shards_[shard];
+    target->Post([target, promise = promise] {
+      target->WithReplica([&](Replica& replica, absl::Duration now) {
+        replica.OnPromiseSaved(promise, now);
+      });
+    });
+  }
+}
+
+}  // namespace paramo

@@ -1,0 +1,65 @@
+// Disk work of replicas that must not hold a strand: promises to the metadata
+// store, reading the log for a peer.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/base/mutex.h"
+#include "server/log/log.h"
+#include "server/replication/config.h"
+#include "server/store/meta_store.h"
+
+namespace paramo {
+
+class Shard;
+
+// Owned by the server; started with the shards, stopped before they go.
+// Threads: any may ask; one of its own works, "replica-io".
+class ReplicaIo {
+ public:
+  // `on_failed`: a promise could not be stored; the server must not go on.
+  ReplicaIo(MetaStore& meta, Log& log,
+            std::function<void(absl::Status)> on_failed);
+  ~ReplicaIo();
+  ReplicaIo(const ReplicaIo&) = delete;
+  ReplicaIo& operator=(const ReplicaIo&) = delete;
+
+  // The promise of a shard as saved last; an empty one if none was.
+  static absl::StatusOr<Promise> LoadPromise(const MetaStore& meta,
+                                             ShardId shard);
+
+  void Start(std::vector<Shard*> shards);
+  void Stop();
+
+  // OnPromiseSaved follows; promises that come together share a sync.
+  void SavePromise(ShardId shard, const Promise& promise);
+  // OnLogRead or OnLogCut follows.
+  void ReadLog(ShardId shard, const ReplicaId& peer, Lsn from,
+               size_t bytes_max);
+  // OnCheckpointSent or OnCheckpointFailed follows.
+  void SendCheckpoint(ShardId shard, const ReplicaId& learner);
+
+ private:
+  void Run();
+  void SavePromises(const std::map<ShardId, Promise>& promises);
+
+  MetaStore& meta_;
+  Log& log_;
+  const std::function<void(absl::Status)> on_failed_;
+  std::vector<Shard*> shards_;  // fixed by Start
+  std::thread thread_;
+
+  Mutex mu_;
+  CondVar wake_;
+  std::map<ShardId, Promise> promises_ ABSL_GUARDED_BY(mu_);  // the newest
+  std::deque<std::function<void()>> jobs_ ABSL_GUARDED_BY(mu_);
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace paramo

@@ -1,0 +1,20 @@
+// A shard's way out of its strand: log, peers, coordinator. The service makes one
+// for each shard; tests make simpler ones.
+#pragma once
+
+#include <cstddef>
+
+#include "common/base/ids.h"
+#include "server/replication/replica.h"
+
+namespace paramo {
+
+class ShardPort : public ReplicaEffects {
+ public:
+  // Whether a record of `bytes` more may come; asked before a push is taken.
+  virtual bool HasRoom(size_t bytes) const = 0;
+  // Records up to `lsn` are in the store, and no peer needs them.
+  virtual void Release(Lsn lsn) = 0;
+};
+
+}  // namespace paramo

@@ -1,0 +1,49 @@
+#include "tests/sim/controls.h"
+
+namespace paramo::sim {
+
+const std::vector<Control>& Controls() {
+  static const std::vector<Control> controls = {
+      {"acknowledge before replicating",
+       [](Bugs& bugs) { bugs.replica.commit_alone = true; }, 5},
+      {"a join does not need the joiner",
+       [](Bugs& bugs) { bugs.replica.commit_without_joiner = true; }, 40},
+      {"a new primary commits its tail alone",
+       [](Bugs& bugs) { bugs.replica.takeover_alone = true; }, 40},
+      {"the smaller set is used before it is stored",
+       [](Bugs& bugs) { bugs.replica.shrink_early = true; }, 40},
+      {"applied before committed",
+       [](Bugs& bugs) { bugs.replica.apply_early = true; }, 5},
+      {"no epoch check at a backup",
+       [](Bugs& bugs) { bugs.replica.no_epoch_check = true; }, 40},
+      {"promises in memory",
+       [](Bugs& bugs) { bugs.replica.promise_in_memory = true; }, 200},
+      {"a record counts before it is logged",
+       [](Bugs& bugs) { bugs.replica.ack_before_log = true; }, 40},
+      {"a cut is not logged",
+       [](Bugs& bugs) { bugs.replica.truncate_unlogged = true; }, 200},
+      {"cuts do not wait for the log",
+       [](Bugs& bugs) { bugs.replica.truncate_unquiet = true; }, 200},
+      {"a restarted primary goes on",
+       [](Bugs& bugs) { bugs.replica.lead_again = true; }, 100},
+      {"records are appended unchained",
+       [](Bugs& bugs) { bugs.replica.match_unchecked = true; }, 100},
+      {"replicas are not compared",
+       [](Bugs& bugs) { bugs.replica.checksum_unchecked = true; }, 40},
+      {"crc32c of messages unchecked",
+       [](Bugs& bugs) { bugs.replica.frame_unchecked = true; }, 20},
+      {"a lagging replica is promoted",
+       [](Bugs& bugs) { bugs.promote_lagging = true; }, 40},
+      {"an incarnation outlives lost data",
+       [](Bugs& bugs) { bugs.restart_unproven = true; }, 40},
+      {"last means applied", [](Bugs& bugs) { bugs.dedup_by_applied = true; },
+       20},
+      {"sessions are not replicated",
+       [](Bugs& bugs) { bugs.sessions_lost = true; }, 20},
+      {"a session's numbers are used again",
+       [](Bugs& bugs) { bugs.session_reused = true; }, 20},
+  };
+  return controls;
+}
+
+}  // namespace paramo::sim

@@ -1,0 +1,60 @@
+// The coordinator as a process: the real ReplicaSets, its store, who is alive.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "server/coordinator/replica_sets.h"
+#include "server/replication/config.h"
+#include "tests/sim/loop.h"
+
+namespace paramo::sim {
+
+class World;
+
+class Coordinator {
+ public:
+  Coordinator(World& world, uint32_t shards, uint32_t replicas,
+              uint32_t servers);
+
+  void Start();
+  void Kill();
+  void Pause(Micros until) { paused_until_ = until; }
+  bool alive() const { return sets_ != nullptr; }
+  std::function<void()> Inside(std::function<void()> run);
+
+  void Hear(const ServerLife& life, uint64_t version);
+  void Told(const ReplicaReport& report);
+
+  // What the store has.
+  const ReplicaSet& stored(ShardId shard) const { return store_[shard]; }
+  uint32_t replicas() const { return options_.replicas; }
+  bool Offline(ShardId shard) const;
+
+ private:
+  void Tick();
+  void FindSilent();
+  void Commit();
+  void After(Micros delay, std::function<void()> run);
+
+  World& world_;
+  ReplicaSetsOptions options_;
+
+  // Durable.
+  std::vector<ReplicaSet> store_;
+  std::map<uint32_t, uint64_t> incarnations_;  // newest of each server
+  uint64_t version_ = 0;
+
+  // Of the process.
+  int life_ = 0;
+  Micros paused_until_ = 0;
+  std::unique_ptr<ReplicaSets> sets_;
+  std::map<ServerLife, Micros> last_heard_;
+  Micros ticked_at_ = 0;
+  bool committing_ = false;
+};
+
+}  // namespace paramo::sim

@@ -1,0 +1,110 @@
+#include "tests/sim/disk.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace paramo::sim {
+namespace {
+
+// What the log says of one shard.
+struct Chain {
+  LogPosition start;  // behind the last restart mark
+  std::vector<Record> records;
+};
+
+void Obey(const RecordHeader& header, Chain& chain) {
+  if (static_cast<RecordKind>(header.kind) == RecordKind::kRestart) {
+    chain.records.clear();
+    chain.start = {header.lsn, header.previous_crc, header.epoch};
+    return;
+  }
+  while (!chain.records.empty() && chain.records.back().lsn() > header.lsn) {
+    chain.records.pop_back();
+  }
+}
+
+// The records behind the stored state, as far as they follow from it.
+std::vector<Record> Behind(const LogPosition& at, std::vector<Record> records) {
+  std::vector<Record> tail;
+  LogPosition last = at;
+  for (Record& record : records) {
+    if (record.lsn() != last.lsn + 1) continue;
+    if (record.header.previous_crc != last.crc) break;
+    last = {record.lsn(), record.header.crc32c, record.header.epoch};
+    tail.push_back(std::move(record));
+  }
+  return tail;
+}
+
+}  // namespace
+
+std::string Disk::Bytes(const Record& record) {
+  return std::string(reinterpret_cast<const char*>(&record.header),
+                     sizeof(record.header)) +
+         record.payload.Flatten();
+}
+
+void Disk::LosePower(Loop& loop) {
+  log_intact = false;
+  if (unsynced() == 0) return;
+  log_.resize(synced_ + loop.Between(0, unsynced()));
+  if (unsynced() > 0 && loop.Chance(0.3)) {
+    constexpr size_t kPage = 512;
+    const size_t begin = synced_ + loop.Between(0, unsynced() - 1);
+    const size_t end = std::min(begin + kPage, log_.size());
+    std::fill(log_.begin() + begin, log_.begin() + end, '\0');
+  }
+}
+
+std::map<ShardId, RestoredReplica> Disk::Recover() {
+  std::map<ShardId, Chain> chains;
+  size_t at = 0;
+  while (log_.size() - at >= sizeof(RecordHeader)) {
+    RecordHeader header;
+    std::memcpy(&header, log_.data() + at, sizeof(header));
+    if (header.length > log_.size() - at - sizeof(header)) break;
+    Record record{header, Rope::FromString(
+                              log_.substr(at + sizeof(header), header.length))};
+    if (!CheckRecord(header, record.payload.pieces())) break;
+    at += sizeof(header) + header.length;
+    Chain& chain = chains[header.shard];
+    if (IsMark(header)) {
+      Obey(header, chain);
+    } else {
+      chain.records.push_back(std::move(record));
+    }
+  }
+  log_.resize(at);
+  Sync();
+  std::map<ShardId, RestoredReplica> restored;
+  for (const auto& [shard, promise] : promises) {
+    restored[shard].promise = promise;
+  }
+  for (auto& [shard, chain] : chains) {
+    RestoredReplica& replica = restored[shard];
+    auto stored = store.find(shard);
+    if (stored != store.end()) replica.applied = stored->second.at;
+    replica.history = 1;
+    const Lsn chain_end =
+        chain.records.empty() ? chain.start.lsn : chain.records.back().lsn();
+    replica.tail = Behind(replica.applied, std::move(chain.records));
+    if (replica.tail.empty() && chain_end != replica.applied.lsn) {
+      // The stored state is ahead of the log: the log begins anew behind it.
+      const MarkRecord mark =
+          MakeMark(RecordKind::kRestart, shard, replica.applied.epoch,
+                   replica.history, replica.applied.lsn, replica.applied.crc);
+      log_.append(reinterpret_cast<const char*>(&mark.header),
+                  sizeof(mark.header));
+      log_.append(reinterpret_cast<const char*>(mark.payload),
+                  sizeof(mark.payload));
+      Sync();
+    }
+  }
+  for (const auto& [shard, stored] : store) {
+    restored[shard].applied = stored.at;
+    restored[shard].history = stored.history;
+  }
+  return restored;
+}
+
+}  // namespace paramo::sim

@@ -1,0 +1,89 @@
+// One shard on one simulated server: the toy state machine, exactly-once as
+// the real shard does it, and what the replica does to the world.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "server/replication/replica.h"
+#include "tests/sim/disk.h"
+
+namespace paramo::sim {
+
+class Server;
+
+struct PushRequest {
+  ShardId shard = 0;
+  uint64_t session = 0;
+  uint64_t seq = 0;
+  uint64_t id = 0;    // of the push, unique
+  bool skip = false;  // give the number up
+};
+struct PushReply {
+  enum class Outcome { kRefused, kApplied, kSkipped };
+  Outcome outcome = Outcome::kRefused;
+  uint32_t primary_hint = 0;
+  Epoch hint_epoch = 0;
+};
+using PushDone = std::function<void(PushReply)>;
+
+// Life: one per shard and life of a server.
+class HostedShard final : public ReplicaListener, public ReplicaEffects {
+ public:
+  HostedShard(Server& server, ShardId shard,
+              std::optional<RestoredReplica> restored);
+
+  Replica& replica() { return *replica_; }
+  bool damaged() const { return damaged_; }
+
+  void Push(const PushRequest& request, PushDone done);
+  // Writes state and position to the store; the log may be cut behind it.
+  void Flush();
+  void Damage();  // a bit of the applied state flips
+  void InstallCheckpoint(const ToyState& state, const LogPosition& at,
+                         bool damaged);
+
+  // ReplicaListener
+  void Apply(const Record& record) override;
+  void OnServing(Serving serving) override;
+  void OnTruncated(Lsn lsn) override;
+  std::optional<uint64_t> Checksum() override { return state_.hash; }
+  void OnStopped(const absl::Status& status) override;
+
+  // ReplicaEffects
+  void WriteLog(const Record& record, Durability level) override;
+  void SavePromise(const Promise& promise) override;
+  void Send(const ReplicaId& to, PeerMessage message) override;
+  void Report(const ReplicaReport& report) override;
+  void ReadLog(const ReplicaId& peer, Lsn from, size_t bytes_max) override;
+  void SendCheckpoint(const ReplicaId& learner) override;
+
+ private:
+  using Number = std::pair<uint64_t, uint64_t>;  // session, seq
+  struct Waiting {
+    uint64_t id;
+    PushDone done;
+  };
+
+  bool AnswerOld(const PushRequest& request, const PushDone& done);
+  uint64_t LastAppended(uint64_t session) const;
+  void Answer(const Number& number, bool skipped);
+  PushReply Hint() const;
+
+  Server& server_;
+  const ShardId shard_;
+  std::unique_ptr<Replica> replica_;
+  ToyState state_;
+  bool damaged_ = false;
+  std::map<uint64_t, uint64_t> appended_;  // primary: last number by session
+  std::multimap<Number, Waiting> waiting_;
+  std::map<Lsn, uint32_t> written_crcs_;
+  std::map<Lsn, Record> log_;  // written, for peers
+  Lsn log_cut_ = 0;            // records up to here are gone
+};
+
+}  // namespace paramo::sim
