@@ -110,6 +110,12 @@ inline constexpr size_t kDataLineBytesMax = size_t{16} << 20;
 
 // ---- Connections ------------------------------------------------------------
 
+// Open connections of a server: two for each of the most workers that a job
+// may have. And of one peer (an address) among them, so that sixteen hostile
+// ones are needed to keep everybody else out; a worker needs two or three.
+inline constexpr size_t kConnectionsMax = 8192;
+inline constexpr size_t kConnectionsPerPeerMax = 512;
+
 inline constexpr int kHandshakeTimeoutMs = 10'000;
 inline constexpr int kMetadataBytesMax = 16 << 10;
 inline constexpr int kConcurrentStreamsMax = 1024;

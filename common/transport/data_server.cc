@@ -11,11 +11,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/transport/acceptor.h"
 #include "common/transport/address.h"
 #include "common/transport/completion.h"
+#include "common/transport/listen.h"
 #include "common/transport/server_internal.h"
 #include "common/transport/settings.h"
 
@@ -55,10 +56,13 @@ struct DataServer::Impl {
   std::unique_ptr<StreamCounters> counters;
   std::atomic<size_t> stream_count{0};
   std::vector<std::unique_ptr<ServerLoop>> loops;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> external;
   std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<Acceptor> acceptor;  // stops before the server does
 
-  absl::StatusOr<std::vector<int>> Listen();
-  void Accept();
+  absl::StatusOr<std::vector<int>> OpenPorts();
+  absl::Status Build();
+  absl::Status Accept();
   void Run(ServerLoop& loop, size_t index);
 
   Mutex mu;
@@ -91,20 +95,37 @@ absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(Options options) {
   grpc::EnableDefaultHealthCheckService(true);
   auto impl = std::make_unique<Impl>();
   impl->options = std::move(options);
-  PARAMO_ASSIGN_OR_RETURN(std::vector<int> ports, impl->Listen());
-  impl->Accept();
+  PARAMO_ASSIGN_OR_RETURN(std::vector<int> ports, impl->OpenPorts());
+  PARAMO_RETURN_IF_ERROR(impl->Build());
   auto server = std::unique_ptr<DataServer>(new DataServer(std::move(impl)));
   server->ports_ = std::move(ports);
+  PARAMO_RETURN_IF_ERROR(server->impl_->Accept());
   return server;
 }
 
-// Makes everything but the threads; returns the ports.
-absl::StatusOr<std::vector<int>> DataServer::Impl::Listen() {
+absl::StatusOr<std::vector<int>> DataServer::Impl::OpenPorts() {
   if (options.listen.empty())
     return absl::InvalidArgumentError("no address to listen on");
-  counters = std::make_unique<StreamCounters>(
-      options.metrics != nullptr ? *options.metrics : unseen);
+  SocketOptions socket_options;
+  socket_options.congestion = options.tcp_congestion;
+  std::vector<Listening> listening;
+  std::vector<int> ports;
+  for (const std::string& listen : options.listen) {
+    PARAMO_ASSIGN_OR_RETURN(Address address, ParseAddress(listen));
+    PARAMO_ASSIGN_OR_RETURN(Listening one, Listen(address, socket_options));
+    ports.push_back(one.port);
+    listening.push_back(std::move(one));
+  }
+  MetricsRegistry& metrics =
+      options.metrics != nullptr ? *options.metrics : unseen;
+  counters = std::make_unique<StreamCounters>(metrics);
+  acceptor = std::make_unique<Acceptor>(
+      std::move(listening), WithinDescriptors(options.connections), metrics);
+  return ports;
+}
 
+// Makes gRPC's server, which takes connections from the acceptor only.
+absl::Status DataServer::Impl::Build() {
   grpc::ServerBuilder builder;
   ApplyServerSettings(builder, options.message_bytes_max,
                       options.handshake_timeout);
@@ -112,12 +133,9 @@ absl::StatusOr<std::vector<int>> DataServer::Impl::Listen() {
   if (!options.reflection) builder.SetOption(std::make_unique<NoReflection>());
   grpc::ResourceQuota quota("paramo");
   builder.SetResourceQuota(quota.Resize(options.receive_bytes_max));
-  std::vector<int> ports(options.listen.size(), 0);
-  for (size_t i = 0; i < ports.size(); ++i) {
-    PARAMO_RETURN_IF_ERROR(ParseAddress(options.listen[i]).status());
-    builder.AddListeningPort(options.listen[i],
-                             grpc::InsecureServerCredentials(), &ports[i]);
-  }
+  external = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+      grpc::InsecureServerCredentials());
   for (grpc::Service* service : options.services)
     builder.RegisterService(service);
   if (options.handler) {
@@ -134,7 +152,7 @@ absl::StatusOr<std::vector<int>> DataServer::Impl::Listen() {
                          {}}));
   }
   server = builder.BuildAndStart();
-  if (server != nullptr) return ports;
+  if (server != nullptr) return absl::OkStatus();
 
   for (const auto& loop : loops) {  // gRPC wants its queues emptied
     loop->queue->Shutdown();
@@ -142,12 +160,10 @@ absl::StatusOr<std::vector<int>> DataServer::Impl::Listen() {
     bool ok;
     while (loop->queue->Next(&tag, &ok)) continue;
   }
-  return absl::UnavailableError(absl::StrCat(
-      "cannot listen on ", absl::StrJoin(options.listen, ", "),
-      "; is another process using the port? Port 0 takes a free one"));
+  return absl::InternalError("gRPC cannot start a server");
 }
 
-void DataServer::Impl::Accept() {
+absl::Status DataServer::Impl::Accept() {
   for (size_t i = 0; i < loops.size(); ++i) {
     ServerLoop& loop = *loops[i];
     AcceptStream(loop);
@@ -156,6 +172,13 @@ void DataServer::Impl::Accept() {
     AcceptUnary(loop, DataMethod::kPushPull);
     loop.thread = std::thread([this, &loop, i] { Run(loop, i); });
   }
+  return acceptor->Start([this](int listener, int fd) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters
+        connection;
+    connection.listener_fd = listener;
+    connection.fd = fd;
+    external->HandleNewConnection(&connection);
+  });
 }
 
 void DataServer::Impl::Run(ServerLoop& loop, size_t index) {
@@ -180,6 +203,8 @@ void DataServer::Shutdown(absl::Duration grace) {
     MutexLock lock(impl_->mu);
     if (std::exchange(impl_->stopped, true)) return;
   }
+  // First, because gRPC forgets, unclosed, what it is handed once it stops.
+  impl_->acceptor->Stop();
   // Cancels what is open after `grace`; then every outstanding operation comes
   // back, and only when the last call is gone may the queues go.
   impl_->server->Shutdown(absl::ToChronoTime(absl::Now() + grace));

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/base/limits.h"
+#include "common/transport/connections.h"
 #include "common/transport/incoming_call.h"
 
 namespace grpc {
@@ -20,9 +21,10 @@ namespace paramo {
 
 class MetricsRegistry;
 
-// Owns the listening ports, one completion queue per thread, and every
-// connection. Life: made by a composition root; Shutdown (or the destructor)
-// returns when no thread of it runs any more. IncomingCalls may outlive it.
+// Owns the listening ports and the thread that accepts, one completion queue
+// per thread, and every connection. Life: made by a composition root; Shutdown
+// (or the destructor) returns when no thread of it runs any more. IncomingCalls
+// may outlive it.
 //
 // One stream:
 //
@@ -50,14 +52,19 @@ class DataServer {
     absl::Duration handshake_timeout = absl::Milliseconds(kHandshakeTimeoutMs);
     size_t message_bytes_max = kMessageBytesMax;
     size_t receive_bytes_max = kReceiveBytesDefault;
-    // Where to count open streams and those that this side ended; may be
-    // nullptr. Outlives the server.
+    // Fewer where the process may not have so many descriptors.
+    Connections::Limits connections = {};
+    // TCP's congestion control, by the kernel's name; empty: its default.
+    std::string tcp_congestion;
+    // Where to count open streams, those that this side ended, and
+    // connections; may be nullptr. Outlives the server.
     MetricsRegistry* metrics = nullptr;
   };
 
   // Serves at once; grpc.health.v1 included, SERVING.
   // Errors: UNAVAILABLE       an address cannot be listened on
-  //         INVALID_ARGUMENT  an address is not host:port
+  //         INVALID_ARGUMENT  an address is not host:port, or the kernel has
+  //                           no such congestion control
   static absl::StatusOr<std::unique_ptr<DataServer>> Start(Options options);
   ~DataServer();
   DataServer(const DataServer&) = delete;

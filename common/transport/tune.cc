@@ -2,6 +2,9 @@
 
 #include <grpc/support/log.h>
 #include <malloc.h>
+#include <sys/resource.h>
+
+#include <algorithm>
 
 #include "absl/synchronization/mutex.h"
 #include "common/base/log.h"
@@ -18,9 +21,23 @@ constexpr int kMapBytes = 32 << 20;
 constexpr int kKeepBytes = 512 << 20;
 constexpr int kGrowBytes = 16 << 20;
 
+// Connections (kConnectionsMax) and the files of the stores, with room.
+constexpr rlim_t kDescriptorsWanted = 65536;
+
+// A shell allows 1024 and lets its processes ask for more.
+void AllowDescriptors() {
+  rlimit allowed = {};
+  if (getrlimit(RLIMIT_NOFILE, &allowed) != 0) return;
+  const rlim_t wanted = std::min(allowed.rlim_max, kDescriptorsWanted);
+  if (allowed.rlim_cur >= wanted) return;
+  allowed.rlim_cur = wanted;
+  setrlimit(RLIMIT_NOFILE, &allowed);
+}
+
 }  // namespace
 
 void TuneProcess() {
+  AllowDescriptors();
   mallopt(M_MMAP_THRESHOLD, kMapBytes);
   mallopt(M_TRIM_THRESHOLD, kKeepBytes);
   mallopt(M_TOP_PAD, kGrowBytes);

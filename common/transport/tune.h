@@ -6,6 +6,8 @@ namespace paramo {
 // gRPC's own messages go to our log, at level debug: they are for its
 // developers, and a peer can cause as many of them as it likes.
 //
+// Takes as many descriptors as connections and stores may need, if allowed.
+//
 // Tells malloc to keep its memory, and Abseil not to look for deadlocks inside
 // gRPC. Message buffers of megabytes come and go thousands of times a second;
 // by default glibc takes each from the kernel and gives it back, and every

@@ -95,6 +95,9 @@ absl::StatusOr<std::string> Coordinator::Parts::Serve(
                              watch.service()};
   server_options.reflection = options.reflection;
   server_options.message_bytes_max = kControlMessageBytesMax;
+  server_options.connections.per_peer = options.connections_per_peer_max;
+  server_options.tcp_congestion = options.tcp_congestion;
+  server_options.metrics = &metrics;
   PARAMO_ASSIGN_OR_RETURN(server, DataServer::Start(server_options));
   address.port = server->port();
   return address.ToString();

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/base/limits.h"
 #include "common/metrics/metrics.h"
 #include "server/coordinator/table_spec.h"
 
@@ -21,6 +22,8 @@ struct CoordinatorOptions {
   uint32_t servers_expected = 1;  // shards are placed once so many are up
   bool insecure_listen = false;   // allows addresses beyond loopback
   bool reflection = false;
+  size_t connections_per_peer_max = kConnectionsPerPeerMax;
+  std::string tcp_congestion;  // by the kernel's name; empty: its default
   RuleCheck rule_check;
   // Called once, from a thread of the coordinator, when its store has failed;
   // the process should end.

@@ -49,6 +49,13 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags& flags) {
       .Text("metrics-listen", options.metrics_listen,
             "serve Prometheus text here; empty = not at all")
       .Unit("HOST:PORT");
+  config.Int("connections-per-peer", options.connections_per_peer_max,
+             {1, static_cast<int64_t>(kConnectionsMax)},
+             "connections that one address may have open");
+  config
+      .Text("tcp-congestion", options.tcp_congestion,
+            "congestion control, as the kernel calls it; empty = its default")
+      .Unit("NAME");
   config.Switch("insecure-listen", options.insecure_listen,
                 "allow addresses that other machines reach, without "
                 "encryption or passwords");

@@ -141,6 +141,9 @@ absl::Status Server::Parts::Listen() {
   };
   listening.services = {admin.get(), state_watch.service()};
   listening.reflection = options.reflection;
+  listening.connections.per_peer = options.connections_per_peer_max;
+  listening.tcp_congestion = options.tcp_congestion;
+  listening.metrics = &metrics;
   PARAMO_ASSIGN_OR_RETURN(data_server, DataServer::Start(std::move(listening)));
   PARAMO_ASSIGN_OR_RETURN(HostPort host, ParseHostPort(options.listen));
   address = options.advertise.empty()
@@ -190,8 +193,6 @@ void Server::Parts::ExportGauges() {
                      ? 0.0
                      : static_cast<double>(log->Stats().buffered_bytes);
         });
-  gauge("paramo_streams", "Data streams open",
-        [this] { return static_cast<double>(data_server->streams()); });
 }
 
 absl::Status Server::Parts::Join() {

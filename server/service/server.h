@@ -22,6 +22,8 @@ struct ServerOptions {
   std::vector<std::string> coordinators;
   int threads = 2;  // completion queues, and so the strands' parallelism
   size_t held_bytes_max = kHeldBytesDefault;
+  size_t connections_per_peer_max = kConnectionsPerPeerMax;
+  std::string tcp_congestion;  // by the kernel's name; empty: its default
   size_t flush_rows = 65536;
   absl::Duration flush_interval = absl::Seconds(2);
   absl::Duration register_timeout = absl::Seconds(30);

@@ -43,6 +43,13 @@ void Declare(Config& config, Options& options) {
              "threads that read requests and run shards");
   config.Size("held-bytes", server.held_bytes_max, {1 << 20},
               "requests in memory at most; beyond it they are refused");
+  config.Int("connections-per-peer", server.connections_per_peer_max,
+             {1, static_cast<int64_t>(kConnectionsMax)},
+             "connections that one address may have open");
+  config
+      .Text("tcp-congestion", server.tcp_congestion,
+            "congestion control, as the kernel calls it; empty = its default")
+      .Unit("NAME");
   config.Int("flush-rows", server.flush_rows, {1, 1 << 30},
              "dirty rows that start a write to the store");
   config.Duration("flush-interval", server.flush_interval, {},

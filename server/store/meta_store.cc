@@ -1,6 +1,7 @@
 #include "server/store/meta_store.h"
 
 #include <rocksdb/iterator.h>
+#include <rocksdb/write_batch.h>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"

@@ -7,6 +7,7 @@
 
 #include "absl/time/clock.h"
 #include "common/base/limits.h"
+#include "paramo/v1/control.pb.h"
 #include "paramo/v1/data.grpc.pb.h"
 #include "tests/integration/bad_input/bad_input_testing.h"
 #include "tests/integration/bad_input/http2.h"
@@ -19,6 +20,10 @@ class ConnectionTest : public BadInputTest {
  protected:
   static double Streams() { return server().Metric("paramo_streams"); }
 };
+
+int PortOf(const std::string& address) {
+  return std::stoi(address.substr(address.rfind(':') + 1));
+}
 
 std::string Noise(size_t bytes) {
   std::string noise(bytes, '\0');
@@ -60,15 +65,125 @@ TEST_F(ConnectionTest, W1_SilentPeersAreHungUpOnWithinTheHandshakeTimeout) {
   ExpectUnharmed();
 }
 
-TEST_F(ConnectionTest, W1_ManyIdleConnectionsTakeLittleAndBlockNobody) {
+// As many connections as one peer may have, from 127.0.0.2: whoever is at
+// 127.0.0.1 is served as ever.
+void ExpectOnePeerLocksNobodyOut(const Peer& node) {
+  const int port = PortOf(node.address());
+  const auto refused = [&] {
+    return node.Metric("paramo_connections_refused_total",
+                       "{reason=\"peer_limit\"}");
+  };
+  ASSERT_EQ(refused(), 0);
   std::vector<std::unique_ptr<RawSocket>> peers;
-  for (int i = 0; i < 500; ++i) {
-    peers.push_back(std::make_unique<RawSocket>(port()));
+  for (size_t i = 0; i < kConnectionsPerPeerMax; ++i) {
+    peers.push_back(std::make_unique<RawSocket>(port, "127.0.0.2"));
     peers.back()->Send(kHttp2Preface + Http2Frame(kSettingsFrame, 0, 0, ""));
   }
+  for (int i = 0; i < 10; ++i)
+    EXPECT_TRUE(RawSocket(port, "127.0.0.2").ClosedWithin(absl::Seconds(5)));
+  EXPECT_EQ(refused(), 10);
+  for (const auto& peer : peers)
+    ASSERT_FALSE(peer->ClosedWithin(absl::Milliseconds(1)));
+  EXPECT_TRUE(Peer(node.address()).State().ok());  // over a new connection
+}
+
+TEST_F(ConnectionTest, W1_IdleConnectionsOfOnePeerLockNobodyOut) {
+  ExpectOnePeerLocksNobodyOut(server());
   ExpectUnharmed(64 * kMiB);
-  peers.clear();
-  ExpectServing();
+  // They are gone now: the peer may come again.
+  EXPECT_TRUE(WaitUntil([] {
+    RawSocket again(port(), "127.0.0.2");
+    return !again.ClosedWithin(absl::Milliseconds(100));
+  }));
+}
+
+TEST_F(ConnectionTest, W1_NorDoTheyAtTheCoordinator) {
+  ExpectOnePeerLocksNobodyOut(coordinator());
+  EXPECT_TRUE(coordinator().OpenSession().ok());
+}
+
+TEST_F(ConnectionTest, W1_TheLimitOfOnePeerIsASetting) {
+  TestCluster cluster(
+      {.servers = 1,
+       .server_args = {"--connections-per-peer=20", "--tcp-congestion=reno"}});
+  const int port = PortOf(cluster.server(0).address());
+  std::vector<std::unique_ptr<RawSocket>> peers;
+  for (int i = 0; i < 20; ++i)
+    peers.push_back(std::make_unique<RawSocket>(port, "127.0.0.2"));
+  EXPECT_TRUE(RawSocket(port, "127.0.0.2").ClosedWithin(absl::Seconds(5)));
+  EXPECT_FALSE(peers[19]->ClosedWithin(absl::Milliseconds(1)));
+}
+
+TEST_F(ConnectionTest, CongestionControlThatTheKernelLacksEndsTheStart) {
+  TempDir dir;
+  const Ran ran =
+      RunBinary("paramo-coordinator",
+                {"--listen=127.0.0.1:0", "--data-dir=" + dir.path() + "/c",
+                 "--tcp-congestion=carrier-pigeon"});
+  EXPECT_EQ(ran.outcome, "exit status 1");
+  EXPECT_THAT(ran.output, ::testing::HasSubstr("carrier-pigeon"));
+}
+
+// ---- W2: limits of HTTP/2 ---------------------------------------------------
+
+// gRPC holds a peer to its limits once the peer has acknowledged them.
+std::unique_ptr<RawSocket> ConnectAndAcknowledge(int port) {
+  auto peer = std::make_unique<RawSocket>(port);
+  peer->Send(kHttp2Preface + Http2Frame(kSettingsFrame, 0, 0, ""));
+  std::string settings;
+  EXPECT_TRUE(WaitUntil([&] {
+    EXPECT_FALSE(peer->ClosedWithin(absl::Milliseconds(20), &settings));
+    return !settings.empty();
+  }));
+  peer->Send(Http2Frame(kSettingsFrame, kAckFlag, 0, ""));
+  return peer;
+}
+
+TEST_F(ConnectionTest, W2_AConnectionHasAsManyStreamsAsTheLimit) {
+  auto peer = ConnectAndAcknowledge(port());
+  const auto open = [&](int n) {
+    peer->Send(Http2Headers("/paramo.v1.Data/Stream", 2 * n + 1, ""));
+  };
+  for (int n = 0; n < kConcurrentStreamsMax; ++n) open(n);
+  EXPECT_TRUE(WaitUntil([] { return Streams() == kConcurrentStreamsMax; }));
+  EXPECT_FALSE(peer->ClosedWithin(absl::Milliseconds(50)));
+  open(kConcurrentStreamsMax);
+  EXPECT_TRUE(peer->ClosedWithin(absl::Seconds(5)));
+  EXPECT_TRUE(WaitUntil([] { return Streams() == 0; }));
+  ExpectUnharmed(64 * kMiB);
+}
+
+TEST_F(ConnectionTest, W2_ACallHasAsManyBytesOfHeadersAsTheLimit) {
+  v1::Request push;
+  *push.add_push() = SimpleSection(victim_.id(), {1}, {1, 1, 1, 1});
+  // HTTP/2 counts 32 bytes for each header on top of its own. The call's own
+  // have about 400.
+  const auto push_with_headers = [&](int bytes) {
+    std::string headers;
+    for (int i = 0; i < bytes / 128; ++i)
+      headers +=
+          Http2Header(absl::StrCat("x-", 1000 + i), std::string(90, 'v'));
+    auto peer = ConnectAndAcknowledge(port());
+    peer->Send(Http2Headers("/paramo.v1.Data/Push", 1, headers) +
+               Http2Frame(kDataFrame, kEndStreamFlag, 1,
+                          GrpcMessage(push.SerializeAsString())));
+    std::string answer;
+    EXPECT_TRUE(WaitUntil([&] {
+      peer->ClosedWithin(absl::Milliseconds(50), &answer);
+      return answer.find("grpc-status") != std::string::npos;
+    }));
+    return answer;
+  };
+  const std::string refused(
+      "grpc-status\x01"
+      "8");
+  EXPECT_THAT(push_with_headers(kMetadataBytesMax + 512),
+              ::testing::HasSubstr(refused));
+  ExpectUnharmed();
+  const uint64_t lsns = cluster_->LsnSum();
+  EXPECT_THAT(push_with_headers(kMetadataBytesMax - 1024),
+              ::testing::Not(::testing::HasSubstr(refused)));
+  EXPECT_EQ(cluster_->LsnSum(), lsns + 1);
 }
 
 // ---- W3 ---------------------------------------------------------------------

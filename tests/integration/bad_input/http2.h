@@ -8,6 +8,7 @@ namespace paramo::test {
 
 inline constexpr uint8_t kDataFrame = 0, kHeadersFrame = 1, kSettingsFrame = 4;
 inline constexpr uint8_t kEndStreamFlag = 1, kEndHeadersFlag = 4;
+inline constexpr uint8_t kAckFlag = 1;  // of a SETTINGS frame
 
 inline const std::string kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -42,16 +43,22 @@ inline std::string GrpcMessage(const std::string& message) {
   return framed + message;
 }
 
+// The HEADERS frame of a call.
+inline std::string Http2Headers(const std::string& path, uint32_t stream,
+                                const std::string& more_headers) {
+  return Http2Frame(
+      kHeadersFrame, kEndHeadersFlag, stream,
+      Http2Header(":method", "POST") + Http2Header(":scheme", "http") +
+          Http2Header(":path", path) + Http2Header(":authority", "x") +
+          Http2Header("content-type", "application/grpc") +
+          Http2Header("te", "trailers") + more_headers);
+}
+
 // The start of a connection, with one open call on stream 1.
 inline std::string Http2Call(const std::string& path,
                              const std::string& more_headers = "") {
   return kHttp2Preface + Http2Frame(kSettingsFrame, 0, 0, "") +
-         Http2Frame(
-             kHeadersFrame, kEndHeadersFlag, 1,
-             Http2Header(":method", "POST") + Http2Header(":scheme", "http") +
-                 Http2Header(":path", path) + Http2Header(":authority", "x") +
-                 Http2Header("content-type", "application/grpc") +
-                 Http2Header("te", "trailers") + more_headers);
+         Http2Headers(path, 1, more_headers);
 }
 
 }  // namespace paramo::test

@@ -146,7 +146,12 @@ size_t ResidentBytes() {
   return resident * static_cast<size_t>(sysconf(_SC_PAGESIZE));
 }
 
-RawSocket::RawSocket(int port) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
+RawSocket::RawSocket(int port, const char* source)
+    : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
+  sockaddr_in from = {};
+  from.sin_family = AF_INET;
+  EXPECT_EQ(inet_pton(AF_INET, source, &from.sin_addr), 1);
+  EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&from), sizeof from), 0);
   sockaddr_in to = {};
   to.sin_family = AF_INET;
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

@@ -67,7 +67,8 @@ size_t ResidentBytes();
 // A plain TCP connection to loopback, for peers that speak no gRPC.
 class RawSocket {
  public:
-  explicit RawSocket(int port);
+  // Connects from `source`: every 127.x.y.z is a peer of its own.
+  explicit RawSocket(int port, const char* source = "127.0.0.1");
   ~RawSocket();
   RawSocket(const RawSocket&) = delete;
   // False when the server has hung up.

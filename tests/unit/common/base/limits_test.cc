@@ -24,6 +24,12 @@ TEST(LimitsTest, OneMessagePinsLessThanTheBudget) {
   EXPECT_LE(kMessageBytesMax * 2 + kReadChunkBytes, kHeldBytesDefault);
 }
 
+// One peer leaves most of the room to others; a job's workers all fit.
+TEST(LimitsTest, OnePeerIsASmallShareOfAllConnections) {
+  EXPECT_LE(kConnectionsPerPeerMax * 16, kConnectionsMax);
+  EXPECT_LE(kWorkersPerJobMax * 2, kConnectionsMax);
+}
+
 TEST(LimitsTest, DefaultDeadlineIsAllowed) {
   EXPECT_LE(kDeadlineDefaultMs, kDeadlineMaxMs);
 }
