@@ -1,6 +1,5 @@
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "worker/step/client_status.h"
 #include "worker/step/evaluate.h"
@@ -12,18 +11,14 @@ namespace {
 
 TableSpec TensorSpecOf(const JobFile& file, const TensorInfo& tensor,
                        size_t index) {
-  TableSpec spec;
-  spec.name = absl::StrCat(file.table_prefix, ".", tensor.name);
+  TableSpec spec = file.SpecOf(tensor.name, index);
   spec.dim = static_cast<uint32_t>(file.table_block);
   spec.shape = tensor.shape;
-  spec.rule.name = file.rule;
-  spec.rule.params = file.rule_params;
   if (tensor.init == TensorInfo::Init::kXavier) {
     spec.initializer.kind = Initializer::Kind::kXavier;
     spec.initializer.fan_in = tensor.fan_in;
     spec.initializer.fan_out = tensor.fan_out;
   }
-  spec.seed = file.TensorSeed(index);
   return spec;
 }
 

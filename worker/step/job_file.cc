@@ -9,7 +9,7 @@
 #include "common/base/status.h"
 #include "common/config/file.h"
 #include "common/config/yaml.h"
-#include "worker/model/reference_rule.h"
+#include "worker/step/job_optimizer.h"
 
 namespace paramo {
 namespace {
@@ -98,23 +98,6 @@ void ReadModel(YamlMap& model, JobFile& job) {
   }
 }
 
-// The rule's own hyper-parameters are the keys that may stand here.
-void ReadOptimizer(YamlMap& optimizer, JobFile& job) {
-  std::vector<std::string> rules;
-  for (const RuleSchema& rule : RuleSchemas()) rules.push_back(rule.name);
-  optimizer.Choice("rule", job.rule, rules).Required();
-  const RuleSchema* rule = FindRuleSchema(job.rule);
-  if (rule == nullptr) return;  // the error is recorded
-  for (const RuleSchema::Parameter& parameter : rule->parameters) {
-    double value = parameter.default_value;
-    optimizer.Number(parameter.name, value, {parameter.min, parameter.max});
-    if (parameter.name == absl::string_view("lr")) optimizer.Required();
-    if (optimizer.Find(parameter.name) != nullptr) {
-      job.rule_params[parameter.name] = value;
-    }
-  }
-}
-
 void ReadTables(YamlMap& tables, JobFile& job) {
   tables.Text("prefix", job.table_prefix);
   CheckName(tables, "prefix", job.table_prefix, kPrefixBytesMax);
@@ -137,6 +120,16 @@ BatchPlan JobFile::Plan(size_t examples) const {
 uint64_t JobFile::TensorSeed(size_t index) const {
   const uint64_t mixed = Mix64(Mix64(seed) + index);
   return mixed != 0 ? mixed : 1;
+}
+
+TableSpec JobFile::SpecOf(const std::string& name, size_t index) const {
+  TableSpec spec;
+  spec.name = absl::StrCat(table_prefix, ".", name);
+  spec.rule = {rule, rule_params};
+  spec.clipping = clipping;
+  spec.schedule = schedule;
+  spec.seed = TensorSeed(index);
+  return spec;
 }
 
 absl::StatusOr<JobFile> ParseJobFile(absl::string_view text,

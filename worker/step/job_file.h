@@ -36,6 +36,8 @@ struct JobFile {
 
   std::string rule;
   std::map<std::string, double> rule_params;  // what the file sets
+  Clipping clipping;
+  Schedule schedule;
 
   std::string table_prefix;
   size_t table_block = 1024;  // elements of one row of a dense tensor
@@ -50,6 +52,10 @@ struct JobFile {
   // Seed of the initializer of tensor or table `index`; never 0, which would
   // mean "any".
   uint64_t TensorSeed(size_t index) const;
+
+  // All that the file says of table PREFIX.`name`, the `index`-th; the model
+  // says the rest.
+  TableSpec SpecOf(const std::string& name, size_t index) const;
 };
 
 // Errors: INVALID_ARGUMENT  "file:line:column: what is wrong and what to do"

@@ -112,6 +112,56 @@ TEST(JobFile, ReadsAsyncAndHyperParameters) {
               ElementsAre(Pair("beta2", 0.99), Pair("lr", 0.001)));
 }
 
+TEST(JobFile, KnowsEveryRule) {
+  for (const char* rule : {"adagrad", "adam", "adamw", "ftrl", "momentum",
+                           "nesterov", "rmsprop", "rowwise_adagrad", "sgd"}) {
+    const std::string text = absl::StrReplaceAll(kGood, {{"momentum", rule}});
+    auto job = ParseJobFile(text, "job.yaml");
+    ASSERT_TRUE(job.ok()) << job.status();
+    EXPECT_EQ(job->SpecOf("w0", 0).rule.name, rule);
+  }
+}
+
+TEST(JobFile, ReadsClippingAndSchedule) {
+  auto job = ParseJobFile(With("lr: 0.05",
+                               "lr: 0.05\n  clipping: {value: 1, norm: 5}\n"
+                               "  schedule: {warmup: 500, kind: cosine, "
+                               "period: 10000, floor: 0.01}"),
+                          "job.yaml");
+  ASSERT_TRUE(job.ok()) << job.status();
+  const TableSpec spec = job->SpecOf("w0", 0);
+  EXPECT_EQ(spec.name, "fashion.w0");
+  EXPECT_EQ(spec.clipping.value, 1);
+  EXPECT_EQ(spec.clipping.norm, 5);
+  EXPECT_EQ(spec.schedule.kind, Schedule::Kind::kCosine);
+  EXPECT_EQ(spec.schedule.warmup, 500u);
+  EXPECT_EQ(spec.schedule.period, 10000u);
+  EXPECT_EQ(spec.schedule.floor, 0.01);
+  job = ParseJobFile(With("lr: 0.05",
+                          "lr: 0.05\n  schedule: "
+                          "{kind: step, period: 9, decay: 0.5}"),
+                     "job.yaml");
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->schedule.kind, Schedule::Kind::kStep);
+  EXPECT_EQ(job->schedule.decay, 0.5);
+}
+
+TEST(JobFile, RefusesClippingAndSchedulesThatMeanNothing) {
+  for (const char* bad :
+       {"clipping: {value: 0}", "clipping: {norm: -1}", "clipping: {}",
+        "clipping: 5", "schedule: {kind: cosin, period: 5}",
+        "schedule: {kind: cosine}", "schedule: {kind: step, period: 5}",
+        "schedule: {kind: step, period: 5, decay: 1.5}",
+        "schedule: {kind: step, period: 5, decay: 0.5, floor: 0}",
+        "schedule: {period: 5}", "schedule: {warmup: 0}", "schedule: {}"}) {
+    EXPECT_THAT(ErrorOf(With("lr: 0.05", absl::StrCat("lr: 0.05\n  ", bad))),
+                HasSubstr("job.yaml:18:"))
+        << bad;
+  }
+  EXPECT_THAT(ErrorOf(With("lr: 0.05", "lr: 0.05\n  schedule: {kind: cosin}")),
+              HasSubstr("cosine"));
+}
+
 TEST(JobFile, ErrorsNameLineAndSuggestion) {
   EXPECT_THAT(ErrorOf(With("epochs:", "epoch:")),
               HasSubstr("did you mean `epochs`"));
