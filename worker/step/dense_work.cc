@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "common/base/status.h"
+#include "worker/model/local_steps.h"
 #include "worker/step/client_status.h"
 #include "worker/step/evaluate.h"
 #include "worker/step/step_work.h"
@@ -24,7 +25,8 @@ TableSpec TensorSpecOf(const JobFile& file, const TensorInfo& tensor,
 
 class DenseWork final : public StepWork {
  public:
-  explicit DenseWork(Workload& work) : work_(work) {
+  explicit DenseWork(Workload& work)
+      : work_(work), steps_(*work.model, work.job.step_examples()) {
     for (const TensorInfo& tensor : work.model->tensors()) {
       values_.emplace_back(tensor.elements());
       gradients_[0].emplace_back(tensor.elements());
@@ -58,8 +60,9 @@ class DenseWork final : public StepWork {
 
   void Prepare(const Batch&, int) override {}
   const std::vector<PullPart>& PullParts(int) override { return pull_parts_; }
-  double Gradients(const Batch& batch, int side) override {
-    return work_.model->Gradients(parameters_, batch, gradient_spans_[side]);
+  double Gradients(const Batch& batch, uint64_t clock, int side) override {
+    return steps_.Run(parameters_, batch, work_.job.LocalRate(clock),
+                      gradient_spans_[side]);
   }
   const std::vector<PushPart>& PushParts(int side) override {
     return push_parts_[side];
@@ -75,6 +78,7 @@ class DenseWork final : public StepWork {
 
  private:
   Workload& work_;
+  LocalSteps steps_;
   std::vector<std::vector<float>> values_;        // as Model::tensors()
   std::vector<std::vector<float>> gradients_[2];  // by side
   std::vector<float> probe_;                      // the last tensor, unused

@@ -10,6 +10,7 @@
 #include "common/config/file.h"
 #include "common/config/yaml.h"
 #include "worker/step/job_optimizer.h"
+#include "worker/step/schedule_factor.h"
 
 namespace paramo {
 namespace {
@@ -122,10 +123,22 @@ uint64_t JobFile::TensorSeed(size_t index) const {
   return mixed != 0 ? mixed : 1;
 }
 
+float JobFile::LocalRate(uint64_t clock) const {
+  return static_cast<float>(rule_params.at("lr") *
+                            ScheduleFactor(schedule, clock));
+}
+
+UpdateRule JobFile::TableRule() const {
+  if (averaging.rule.empty()) return {rule, rule_params};
+  UpdateRule outer{averaging.rule, averaging.rule_params};
+  outer.params["lr"] *= rule_params.at("lr");
+  return outer;
+}
+
 TableSpec JobFile::SpecOf(const std::string& name, size_t index) const {
   TableSpec spec;
   spec.name = absl::StrCat(table_prefix, ".", name);
-  spec.rule = {rule, rule_params};
+  spec.rule = TableRule();
   spec.clipping = clipping;
   spec.schedule = schedule;
   spec.seed = TensorSeed(index);
@@ -151,6 +164,7 @@ absl::StatusOr<JobFile> ParseJobFile(absl::string_view text,
   map.Map("model", [&](YamlMap& model) { ReadModel(model, job); }).Required();
   map.Map("optimizer", [&](YamlMap& rule) { ReadOptimizer(rule, job); })
       .Required();
+  map.Map("averaging", [&](YamlMap& part) { ReadAveraging(part, job); });
   map.Map("tables", [&](YamlMap& tables) { ReadTables(tables, job); });
   PARAMO_RETURN_IF_ERROR(map.Finish());
 
@@ -166,6 +180,7 @@ absl::StatusOr<JobFile> ParseJobFile(absl::string_view text,
                              job.workers,
                              " workers evenly; give a multiple of `workers`"));
   }
+  PARAMO_RETURN_IF_ERROR(CheckAveraging(root, job));
   if (job.table_prefix.empty()) {
     job.table_prefix = job.job;
     if (job.table_prefix.size() > kPrefixBytesMax) {

@@ -10,4 +10,11 @@ namespace paramo {
 // the schedule. Errors stay with the map.
 void ReadOptimizer(YamlMap& optimizer, JobFile& job);
 
+// Reads the map `averaging`.
+void ReadAveraging(YamlMap& averaging, JobFile& job);
+
+// Whether the rest of the job is one whose models can be averaged.
+// Errors: INVALID_ARGUMENT at the key to change
+absl::Status CheckAveraging(const YamlNode& root, const JobFile& job);
+
 }  // namespace paramo

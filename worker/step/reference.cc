@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "worker/model/initial_weights.h"
+#include "worker/model/local_steps.h"
 #include "worker/step/evaluate.h"
 #include "worker/step/reference_rounds.h"
 #include "worker/step/reference_table.h"
@@ -22,7 +23,10 @@ std::vector<absl::Span<float>> Spans(Buffers& buffers) {
 class DenseReference final : public ReferenceModel {
  public:
   DenseReference(const JobFile& job, Model& model, const Dataset& test)
-      : model_(model), test_(test) {
+      : job_(job),
+        model_(model),
+        test_(test),
+        steps_(model, job.step_examples()) {
     const auto& tensors = model.tensors();
     for (size_t t = 0; t < tensors.size(); ++t) {
       tables_.emplace_back(
@@ -41,7 +45,8 @@ class DenseReference final : public ReferenceModel {
       if (batch.size == 0) continue;
       const float weight =
           static_cast<float>(batch.size) / static_cast<float>(examples);
-      loss += weight * model_.Gradients(parameters(), batch, Spans(gradient_));
+      loss += weight * steps_.Run(parameters(), batch, job_.LocalRate(clock),
+                                  Spans(gradient_));
       for (size_t t = 0; t < tables_.size(); ++t) {
         tables_[t].Contribute(weight, rows_[t], gradient_[t]);
       }
@@ -68,8 +73,10 @@ class DenseReference final : public ReferenceModel {
     return values;
   }
 
+  const JobFile& job_;
   Model& model_;
   const Dataset& test_;
+  LocalSteps steps_;
   std::vector<ReferenceTable> tables_;
   Buffers gradient_;                         // of one rank
   std::vector<std::vector<uint32_t>> rows_;  // of each table: all

@@ -17,7 +17,8 @@ ReferenceTable::ReferenceTable(const JobFile& job, size_t dim,
       values_(std::move(values)),
       mean_(values_.size()),
       touched_((values_.size() + dim - 1) / dim),
-      rule_(job.rule, job.rule_params, touched_.size(), dim) {}
+      rule_(job.TableRule().name, job.TableRule().params, touched_.size(),
+            dim) {}
 
 absl::Span<const float> ReferenceTable::Row(size_t row) const {
   return absl::MakeConstSpan(values_).subspan(row * dim_, dim_);

@@ -1,5 +1,5 @@
 // The learning-rate schedules once more, as reference_rule.h has the rules: for
-// the reference run.
+// the reference run, and for local steps, which follow their tables' schedule.
 #pragma once
 
 #include <cstdint>

@@ -78,7 +78,7 @@ class SparseWork final : public StepWork {
   const std::vector<PullPart>& PullParts(int side) override {
     return sides_[side].pull_parts;
   }
-  double Gradients(const Batch& batch, int side) override {
+  double Gradients(const Batch& batch, uint64_t, int side) override {
     Side& s = sides_[side];
     const std::vector<absl::Span<const float>> rows(s.rows.begin(),
                                                     s.rows.end());

@@ -131,7 +131,7 @@ absl::Status Trainer::Step(const DataFeed::Item& item) {
   }
   epoch_ = epoch;
   const absl::Duration computing = time_.Now();
-  const double loss = work_.Gradients(item.batch, side_);
+  const double loss = work_.Gradients(item.batch, clock_, side_);
   times_.compute += time_.Now() - computing;
   if (!std::isfinite(loss)) {
     return absl::OutOfRangeError(

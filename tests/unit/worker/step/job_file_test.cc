@@ -162,6 +162,63 @@ TEST(JobFile, RefusesClippingAndSchedulesThatMeanNothing) {
               HasSubstr("cosine"));
 }
 
+// 64 examples of each worker, of local steps of sgd.
+std::string Averaging(const std::string& averaging) {
+  return absl::StrReplaceAll(kGood, {{"rule: momentum", "rule: sgd"}}) +
+         "averaging: " + averaging + "\n";
+}
+
+TEST(JobFile, ReadsAveraging) {
+  auto job = ParseJobFile(Averaging("{local_steps: 4}"), "job.yaml");
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->worker_batch(), 64u);
+  EXPECT_EQ(job->step_examples(), 16u);
+  EXPECT_EQ(job->LocalRate(0), 0.05f);
+  EXPECT_EQ(job->TableRule().name, "sgd");
+  EXPECT_THAT(job->TableRule().params, ElementsAre(Pair("lr", 0.05)));
+  job = ParseJobFile(
+      Averaging("{local_steps: 1, rule: nesterov, lr: 0.5, momentum: 0.8}"),
+      "job.yaml");
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->step_examples(), 64u);
+  EXPECT_EQ(job->TableRule().name, "nesterov");
+  EXPECT_THAT(job->TableRule().params,
+              ElementsAre(Pair("lr", 0.025), Pair("momentum", 0.8)));
+}
+
+TEST(JobFile, LocalStepsFollowTheSchedule) {
+  auto job = ParseJobFile(
+      absl::StrReplaceAll(Averaging("{local_steps: 4}"),
+                          {{"lr: 0.05", "lr: 0.5\n  schedule: {warmup: 4}"}}),
+      "job.yaml");
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->LocalRate(0), 0.125f);
+  EXPECT_EQ(job->LocalRate(3), 0.5f);
+}
+
+TEST(JobFile, RefusesAveragingThatCannotBe) {
+  const std::string four = Averaging("{local_steps: 4}");
+  for (const auto& [text, says] :
+       std::vector<std::pair<std::string, std::string>>{
+           {Averaging("{}"), "local_steps"},
+           {Averaging("{local_steps: 0}"), "local_steps"},
+           {Averaging("{local_steps: 3}"), "a multiple of 6"},
+           {Averaging("{local_steps: 4, rule: adam}"), "nesterov"},
+           {Averaging("{local_steps: 4, lr: 0}"), "lr"},
+           {Averaging("{local_steps: 4, momentum: 0.9}"), "momentum"},
+           {Averaging("{local_step: 4}"), "did you mean `local_steps`"},
+           {absl::StrReplaceAll(four, {{"rule: sgd", "rule: adam"}}),
+            "averaging.rule"},
+           {absl::StrReplaceAll(four, {{"sync: bsp", "sync: ssp:2"}}),
+            "set sync to bsp"},
+           {absl::StrReplaceAll(
+                four, {{"lr: 0.05", "lr: 0.05\n  clipping: {norm: 1}"}}),
+            "clipping"}}) {
+    EXPECT_THAT(ErrorOf(text), AllOf(HasSubstr("job.yaml:"), HasSubstr(says)))
+        << text;
+  }
+}
+
 TEST(JobFile, ErrorsNameLineAndSuggestion) {
   EXPECT_THAT(ErrorOf(With("epochs:", "epoch:")),
               HasSubstr("did you mean `epochs`"));
@@ -262,6 +319,7 @@ TEST(JobFile, RefusesKeysOfOtherFormatsAndKinds) {
            {"negatives: 3", "negatives: 1001"},
            {"contiguous", "sorted"},
            {"debgraph", "libsvm"},  // whose model is not link
+           {"lr: 0.1}\n", "lr: 0.1}\naveraging: {local_steps: 2}\n"},
            {"lr: 0.1}\n", "lr: 0.1}\ntables: {block: 8}\n"}}) {
     const std::string text = absl::StrReplaceAll(kLink, {{from, to}});
     ASSERT_NE(text, kLink) << from;
