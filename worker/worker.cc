@@ -13,6 +13,7 @@
 #include "paramo/cluster.h"
 #include "paramo/job.h"
 #include "worker/step/client_status.h"
+#include "worker/step/membership.h"
 #include "worker/step/step_work.h"
 #include "worker/step/trainer.h"
 #include "worker/step/workload.h"
@@ -37,15 +38,17 @@ JobSpec SpecOf(const JobFile& file, size_t examples) {
   return spec;
 }
 
-absl::StatusOr<Trainer::Ending> TrainAsMember(const TrainerOptions& common) {
+absl::StatusOr<Trainer::Ending> TrainAsMember(Cluster& cluster,
+                                              const TrainerOptions& common) {
   const std::string& name = common.work->job.job;
-  Result<std::unique_ptr<Job>> joined = Job::Join(*common.cluster, name);
+  Result<std::unique_ptr<Job>> joined = Job::Join(cluster, name);
   if (!joined.ok()) return FromClient(joined.status());
   std::unique_ptr<Job> job = *std::move(joined);
   LogInfo("joined job %s as rank %d of %d, first step %d", name, job->rank(),
           common.work->job.workers, job->first_clock());
   TrainerOptions options = common;
-  options.job = job.get();
+  const std::unique_ptr<Membership> membership = MakeMembership(cluster, *job);
+  options.job = membership.get();
   absl::StatusOr<Trainer::Ending> ending;
   std::string error;
   {
@@ -87,14 +90,13 @@ absl::Status RunWorker(const WorkerOptions& options,
   TrainerOptions common;
   common.work = &work;
   common.step = step.get();
-  common.cluster = cluster.get();
   common.stop = &stop;
   common.weights_file = options.weights_file;
   PARAMO_RETURN_IF_ERROR(step->Open(*cluster));
 
   for (int membership = 1; !stop; ++membership) {
     PARAMO_ASSIGN_OR_RETURN(const Trainer::Ending ending,
-                            TrainAsMember(common));
+                            TrainAsMember(*cluster, common));
     if (ending != Trainer::Ending::kLost) break;
     if (membership == kMembershipsMax) {
       return absl::AbortedError(absl::StrCat(

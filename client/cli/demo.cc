@@ -64,6 +64,7 @@ std::string ResultJson(const DemoOptions& options, const DemoResult& result) {
                      {"servers", options.cluster.servers},
                      {"workers", options.job.workers},
                      {"epochs", options.job.epochs},
+                     {"local_steps", options.job.local_steps},
                      {"seconds", result.seconds},
                      {"examples_per_second", result.examples_per_second},
                      {"metric_name", result.metric_name},
@@ -76,6 +77,13 @@ std::string ResultJson(const DemoOptions& options, const DemoResult& result) {
                      {"pull_bytes", result.pull_bytes},
                      {"pass", result.pass},
                      {"error", result.error}});
+}
+
+// "bsp", "bsp, 4 local steps"
+std::string Manner(const DemoJob& job) {
+  return job.local_steps == 0
+             ? job.sync
+             : absl::StrCat(job.sync, ", ", job.local_steps, " local steps");
 }
 
 std::string Verdict(const DemoOptions& options, const DemoResult& result) {
@@ -91,7 +99,7 @@ std::string Verdict(const DemoOptions& options, const DemoResult& result) {
       "%-20s %s\n"
       "%-20s %.1f s, %s examples/s, %s pushed, %s pulled\n"
       "%s\n",
-      result.metric_name, result.metric, options.job.sync,
+      result.metric_name, result.metric, Manner(options.job),
       options.cluster.servers, options.job.workers,
       result.deaths == 0 ? std::string("no deaths")
                          : absl::StrCat("deaths: ", result.deaths),
@@ -148,6 +156,8 @@ struct DemoFlags {
   std::string name = "fashion";
   std::string sync;
   uint32_t epochs = 0;
+  uint32_t local_steps = 0;
+  std::string outer = "sgd";
   std::string neighbours;
 };
 
@@ -157,6 +167,9 @@ absl::Status Complete(const DemoFlags& flags, DemoOptions& options) {
   job.data = options.job.data;
   if (!flags.sync.empty()) job.sync = flags.sync;
   if (flags.epochs > 0) job.epochs = flags.epochs;
+  job.local_steps = flags.local_steps;
+  job.outer = flags.outer;
+  PARAMO_RETURN_IF_ERROR(CheckDemoJob(job));
   options.job = job;
   if (!flags.neighbours.empty() && job.name != "debgraph") {
     return absl::InvalidArgumentError(
@@ -188,6 +201,11 @@ int RunDemo(const Args& args) {
       .Unit("POLICY");
   config.Int("epochs", flags.epochs, {0, 1000},
              "passes over the data; 0: 5 for fashion, 10 for debgraph");
+  config.Int("local-steps", flags.local_steps, {0, 64},
+             "fashion: steps of a worker between two rounds, which average "
+             "the workers' models; 0: none, rounds average gradients");
+  config.Choice("outer", flags.outer, {"sgd", "nesterov"},
+                "with --local-steps: the rule that applies the average");
   config.Int("shards", options.cluster.shards, {1, kShardsMax},
              "shards of the cluster, a power of two");
   config
@@ -209,6 +227,7 @@ int RunDemo(const Args& args) {
   config.Check([&] { return Complete(flags, options); });
   config.Example("paramo demo");
   config.Example("paramo demo fashion --servers 5 --workers 4 --sync async");
+  config.Example("paramo demo fashion --local-steps 4 --outer nesterov");
   config.Example("paramo demo debgraph --neighbours python3,git,gimp");
   config.Example("paramo demo --epochs 2 --json - | tail -1");
   if (auto status = config.ParseMain(args)) return *status;

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 
@@ -11,6 +12,7 @@
 #include "common/base/status.h"
 #include "common/config/json.h"
 #include "common/config/value.h"
+#include "paramo/job.h"
 
 namespace paramo::cli {
 namespace {
@@ -59,24 +61,47 @@ std::string Head(const DemoJob& job) {
       job.name, job.sync, job.epochs, job.workers);
 }
 
+constexpr char kFashionOptimizer[] =
+    "optimizer:\n"
+    "  rule: adagrad\n"
+    "  lr: 0.01\n";
+
+// A step of sgd learns as fast here as one of adagrad above. The outer step of
+// nesterov is as large in the long run, lr / (1 - momentum) = 1, as that of
+// sgd.
+std::string FashionAveraging(const DemoJob& job) {
+  return absl::StrFormat(
+      "optimizer:\n"
+      "  rule: sgd\n"
+      "  lr: 0.1\n"
+      "averaging:\n"
+      "  local_steps: %d\n"
+      "  rule: %s\n",
+      job.local_steps,
+      job.outer == "nesterov" ? "nesterov\n  lr: 0.5\n  momentum: 0.5"
+                              : job.outer);
+}
+
 // Paths are JSON strings, which are YAML strings.
 absl::StatusOr<std::string> FashionFile(const DemoJob& job) {
   const std::string dir = job.data.empty() ? kFashionDir : job.data;
   PARAMO_RETURN_IF_ERROR(CheckImages(dir));
+  // Steps as large as without averaging, and data shards too.
+  const uint32_t steps = std::max<uint32_t>(1, job.local_steps);
   return absl::StrFormat(
       "%s"
       "data:\n"
       "  format: idx\n"
       "  dir: %s\n"
       "  global_batch: %d\n"
-      "  batches_per_data_shard: 4\n"
+      "  batches_per_data_shard: %d\n"
       "model:\n"
       "  kind: mlp\n"
       "  layers: [784, 256, 128, 10]\n"
-      "optimizer:\n"
-      "  rule: adagrad\n"
-      "  lr: 0.01\n",
-      Head(job), JsonString(dir), BatchFor(job, kFashionBatch));
+      "%s",
+      Head(job), JsonString(dir), BatchFor(job, kFashionBatch) * steps,
+      std::max<uint32_t>(1, 4 / steps),
+      job.local_steps > 0 ? FashionAveraging(job) : kFashionOptimizer);
 }
 
 absl::StatusOr<std::string> GraphFile(const DemoJob& job) {
@@ -117,6 +142,27 @@ absl::StatusOr<DemoJob> FindDemoJob(const std::string& name) {
   return absl::InvalidArgumentError(absl::StrCat(
       "there is no demo `", Printable(name, 64), "`",
       suggestion.empty() ? "; there are: fashion, debgraph" : suggestion));
+}
+
+absl::Status CheckDemoJob(const DemoJob& job) {
+  if (job.local_steps == 0) {
+    return job.outer == "sgd" ? absl::OkStatus()
+                              : absl::InvalidArgumentError(
+                                    "--outer acts on the average of models: "
+                                    "it goes with --local-steps");
+  }
+  if (job.name == "debgraph") {
+    return absl::InvalidArgumentError(
+        "--local-steps: debgraph pulls the rows of one step only; it goes "
+        "with `paramo demo fashion`");
+  }
+  const Result<Sync> sync = Sync::Parse(job.sync);
+  if (sync.ok() && !sync->has_rounds()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--local-steps: models are averaged in rounds, which --sync ", job.sync,
+        " does not have; use bsp, bsp+1 or round:2"));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> DemoJobFile(const DemoJob& job) {

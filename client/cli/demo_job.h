@@ -13,6 +13,10 @@ struct DemoJob {
   std::string sync = "bsp";
   uint32_t workers = 2;
   uint32_t epochs = 5;
+  // Above 0: workers take so many steps between two rounds, whose average the
+  // rule `outer` applies (model averaging); dense jobs with rounds only.
+  uint32_t local_steps = 0;
+  std::string outer = "sgd";  // or "nesterov"
   // Folder or file; empty: where the distribution installs it.
   std::string data;
 
@@ -24,6 +28,10 @@ struct DemoJob {
 // The job of that name with its own sync and epochs.
 // Errors: INVALID_ARGUMENT  no such job, with a suggestion
 absl::StatusOr<DemoJob> FindDemoJob(const std::string& name);
+
+// Whether the job can do what is asked of it.
+// Errors: INVALID_ARGUMENT  naming the flag to change
+absl::Status CheckDemoJob(const DemoJob& job);
 
 // Checks that the data is there, and gives the text of the job file
 // (docs/job_file.md).

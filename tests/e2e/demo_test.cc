@@ -5,7 +5,6 @@
 
 #include <fstream>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "nlohmann/json.hpp"
 #include "tests/integration/cluster/harness.h"
@@ -135,54 +134,18 @@ TEST(Demo, AFailureIsInTheJsonToo) {
   EXPECT_THAT(result["error"].get<std::string>(), HasSubstr("/proc/none"));
 }
 
-TEST(Training, BspWeightsEqualTheReferences) {
-  const TempDir dir;
-  TestCluster cluster;
-  const std::string job = dir.Write(
-      "job.yaml",
-      "version: 1\njob: exact\nsync: bsp\nepochs: 1\nseed: 3\nworkers: 2\n"
-      "data: {format: idx, dir: /usr/share/datasets/fashion-mnist, "
-      "global_batch: 256, batches_per_data_shard: 7}\n"
-      "model: {kind: mlp, layers: [784, 64, 10]}\n"
-      "optimizer: {rule: adam, lr: 0.001}\n");
-  std::vector<std::unique_ptr<cli::Process>> workers;
-  for (int i = 0; i < 2; ++i) {
-    workers.push_back(
-        StartBinary("paramo-worker",
-                    {"--job", job, "--address", cluster.coordinator().address(),
-                     "--save-weights", dir.path() + "/trained.npz"},
-                    absl::StrCat(dir.path(), "/worker-", i)));
-  }
-  for (int i = 0; i < 2; ++i) {
-    ASSERT_TRUE(workers[i]->WaitFor(absl::Seconds(60)));
-    EXPECT_TRUE(workers[i]->succeeded())
-        << workers[i]->Outcome() << "\n"
-        << ReadWholeFile(absl::StrCat(dir.path(), "/worker-", i));
-  }
-  const Ran reference =
-      RunBinary("paramo-worker",
-                {"--reference", "--job", job, "--save-weights",
-                 dir.path() + "/reference.npz"},
-                {}, absl::Seconds(60));
-  ASSERT_EQ(reference.outcome, "exit status 0") << reference.output;
-  cli::ProcessOptions compare;
-  compare.name = "compare";
-  compare.argv = {
-      "/usr/bin/python3", PARAMO_SOURCE_DIR "/tests/e2e/compare_weights.py",
-      dir.path() + "/trained.npz", dir.path() + "/reference.npz", "1e-4"};
-  compare.log_file = dir.path() + "/compare.log";
-  auto python = cli::Process::Start(compare);
-  ASSERT_TRUE(python.ok()) << python.status();
-  ASSERT_TRUE((*python)->WaitFor(absl::Seconds(30)));
-  EXPECT_TRUE((*python)->succeeded()) << ReadWholeFile(compare.log_file);
-  EXPECT_THAT(ReadWholeFile(compare.log_file), HasSubstr("w1 (64, 10)"));
-
-  // What a user exports is what the worker saved.
-  const Ran exported = RunBinary(
-      "paramo", {"table", "export", "exact.w1", dir.path() + "/w1.npz",
-                 "--address", cluster.coordinator().address()});
-  EXPECT_EQ(exported.outcome, "exit status 0") << exported.output;
-  EXPECT_GT(ReadWholeFile(dir.path() + "/w1.npz").size(), 64u * 10 * 4);
+// A quarter of the rounds of BspTrainsLikeOneProcess, of four steps each.
+TEST(Demo, AveragedModelsTrainLikeOneProcess) {
+  Demo demo({"--epochs", "2", "--local-steps", "4"});
+  EXPECT_EQ(demo.Finish(), "exit status 0") << demo.output();
+  const auto result = demo.last();
+  ExpectFlatResult(result);
+  EXPECT_EQ(result["pass"], true);
+  EXPECT_EQ(result["local_steps"], 4);
+  EXPECT_GT(result["metric"], 0.82);
+  EXPECT_NEAR(result["metric"], result["reference_metric"].get<double>(), 0.01);
+  EXPECT_NEAR(result["pushes"].get<double>(), 2 * 235, 10);
+  EXPECT_THAT(demo.output(), HasSubstr("bsp, 4 local steps"));
 }
 
 }  // namespace

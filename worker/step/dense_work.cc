@@ -1,7 +1,7 @@
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "worker/model/local_steps.h"
 #include "worker/step/client_status.h"
 #include "worker/step/evaluate.h"
 #include "worker/step/step_work.h"
@@ -12,24 +12,21 @@ namespace {
 
 TableSpec TensorSpecOf(const JobFile& file, const TensorInfo& tensor,
                        size_t index) {
-  TableSpec spec;
-  spec.name = absl::StrCat(file.table_prefix, ".", tensor.name);
+  TableSpec spec = file.SpecOf(tensor.name, index);
   spec.dim = static_cast<uint32_t>(file.table_block);
   spec.shape = tensor.shape;
-  spec.rule.name = file.rule;
-  spec.rule.params = file.rule_params;
   if (tensor.init == TensorInfo::Init::kXavier) {
     spec.initializer.kind = Initializer::Kind::kXavier;
     spec.initializer.fan_in = tensor.fan_in;
     spec.initializer.fan_out = tensor.fan_out;
   }
-  spec.seed = file.TensorSeed(index);
   return spec;
 }
 
 class DenseWork final : public StepWork {
  public:
-  explicit DenseWork(Workload& work) : work_(work) {
+  explicit DenseWork(Workload& work)
+      : work_(work), steps_(*work.model, work.job.step_examples()) {
     for (const TensorInfo& tensor : work.model->tensors()) {
       values_.emplace_back(tensor.elements());
       gradients_[0].emplace_back(tensor.elements());
@@ -63,8 +60,9 @@ class DenseWork final : public StepWork {
 
   void Prepare(const Batch&, int) override {}
   const std::vector<PullPart>& PullParts(int) override { return pull_parts_; }
-  double Gradients(const Batch& batch, int side) override {
-    return work_.model->Gradients(parameters_, batch, gradient_spans_[side]);
+  double Gradients(const Batch& batch, uint64_t clock, int side) override {
+    return steps_.Run(parameters_, batch, work_.job.LocalRate(clock),
+                      gradient_spans_[side]);
   }
   const std::vector<PushPart>& PushParts(int side) override {
     return push_parts_[side];
@@ -80,6 +78,7 @@ class DenseWork final : public StepWork {
 
  private:
   Workload& work_;
+  LocalSteps steps_;
   std::vector<std::vector<float>> values_;        // as Model::tensors()
   std::vector<std::vector<float>> gradients_[2];  // by side
   std::vector<float> probe_;                      // the last tensor, unused

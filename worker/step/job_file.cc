@@ -9,7 +9,8 @@
 #include "common/base/status.h"
 #include "common/config/file.h"
 #include "common/config/yaml.h"
-#include "worker/model/reference_rule.h"
+#include "worker/step/job_optimizer.h"
+#include "worker/step/schedule_factor.h"
 
 namespace paramo {
 namespace {
@@ -98,23 +99,6 @@ void ReadModel(YamlMap& model, JobFile& job) {
   }
 }
 
-// The rule's own hyper-parameters are the keys that may stand here.
-void ReadOptimizer(YamlMap& optimizer, JobFile& job) {
-  std::vector<std::string> rules;
-  for (const RuleSchema& rule : RuleSchemas()) rules.push_back(rule.name);
-  optimizer.Choice("rule", job.rule, rules).Required();
-  const RuleSchema* rule = FindRuleSchema(job.rule);
-  if (rule == nullptr) return;  // the error is recorded
-  for (const RuleSchema::Parameter& parameter : rule->parameters) {
-    double value = parameter.default_value;
-    optimizer.Number(parameter.name, value, {parameter.min, parameter.max});
-    if (parameter.name == absl::string_view("lr")) optimizer.Required();
-    if (optimizer.Find(parameter.name) != nullptr) {
-      job.rule_params[parameter.name] = value;
-    }
-  }
-}
-
 void ReadTables(YamlMap& tables, JobFile& job) {
   tables.Text("prefix", job.table_prefix);
   CheckName(tables, "prefix", job.table_prefix, kPrefixBytesMax);
@@ -139,6 +123,28 @@ uint64_t JobFile::TensorSeed(size_t index) const {
   return mixed != 0 ? mixed : 1;
 }
 
+float JobFile::LocalRate(uint64_t clock) const {
+  return static_cast<float>(rule_params.at("lr") *
+                            ScheduleFactor(schedule, clock));
+}
+
+UpdateRule JobFile::TableRule() const {
+  if (averaging.rule.empty()) return {rule, rule_params};
+  UpdateRule outer{averaging.rule, averaging.rule_params};
+  outer.params["lr"] *= rule_params.at("lr");
+  return outer;
+}
+
+TableSpec JobFile::SpecOf(const std::string& name, size_t index) const {
+  TableSpec spec;
+  spec.name = absl::StrCat(table_prefix, ".", name);
+  spec.rule = TableRule();
+  spec.clipping = clipping;
+  spec.schedule = schedule;
+  spec.seed = TensorSeed(index);
+  return spec;
+}
+
 absl::StatusOr<JobFile> ParseJobFile(absl::string_view text,
                                      absl::string_view file) {
   PARAMO_ASSIGN_OR_RETURN(const YamlNode root, ParseYaml(text, file));
@@ -158,6 +164,7 @@ absl::StatusOr<JobFile> ParseJobFile(absl::string_view text,
   map.Map("model", [&](YamlMap& model) { ReadModel(model, job); }).Required();
   map.Map("optimizer", [&](YamlMap& rule) { ReadOptimizer(rule, job); })
       .Required();
+  map.Map("averaging", [&](YamlMap& part) { ReadAveraging(part, job); });
   map.Map("tables", [&](YamlMap& tables) { ReadTables(tables, job); });
   PARAMO_RETURN_IF_ERROR(map.Finish());
 
@@ -173,6 +180,7 @@ absl::StatusOr<JobFile> ParseJobFile(absl::string_view text,
                              job.workers,
                              " workers evenly; give a multiple of `workers`"));
   }
+  PARAMO_RETURN_IF_ERROR(CheckAveraging(root, job));
   if (job.table_prefix.empty()) {
     job.table_prefix = job.job;
     if (job.table_prefix.size() > kPrefixBytesMax) {

@@ -15,6 +15,14 @@
 
 namespace paramo {
 
+// Workers take `local_steps` steps of sgd each before a round, and the round
+// averages their models (docs/consistency.md).
+struct Averaging {
+  size_t local_steps = 1;
+  std::string rule;                           // on the average; empty: none
+  std::map<std::string, double> rule_params;  // lr is always there
+};
+
 struct JobFile {
   std::string job;
   Sync sync;
@@ -36,6 +44,9 @@ struct JobFile {
 
   std::string rule;
   std::map<std::string, double> rule_params;  // what the file sets
+  Clipping clipping;
+  Schedule schedule;
+  Averaging averaging;
 
   std::string table_prefix;
   size_t table_block = 1024;  // elements of one row of a dense tensor
@@ -45,11 +56,27 @@ struct JobFile {
   // Whether the model's parameters are whole tensors.
   bool dense() const { return data_format.empty() || data_format == "idx"; }
   size_t worker_batch() const { return global_batch / workers; }
+  // What a worker's steps between two rounds take each.
+  size_t step_examples() const {
+    return worker_batch() / averaging.local_steps;
+  }
   BatchPlan Plan(size_t examples) const;
 
   // Seed of the initializer of tensor or table `index`; never 0, which would
   // mean "any".
   uint64_t TensorSeed(size_t index) const;
+
+  // Of a local step of the round at `clock`.
+  float LocalRate(uint64_t clock) const;
+
+  // Of the tables. Where models are averaged the contributions are sums of
+  // gradients (worker/model/local_steps.h), so that the workers' learning rate
+  // is a factor of the tables'.
+  UpdateRule TableRule() const;
+
+  // All that the file says of table PREFIX.`name`, the `index`-th; the model
+  // says the rest.
+  TableSpec SpecOf(const std::string& name, size_t index) const;
 };
 
 // Errors: INVALID_ARGUMENT  "file:line:column: what is wrong and what to do"

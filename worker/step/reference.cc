@@ -1,12 +1,12 @@
 #include "worker/step/reference.h"
 
-#include <cmath>
-#include <utility>
+#include <numeric>
 
 #include "worker/model/initial_weights.h"
-#include "worker/model/reference_rule.h"
+#include "worker/model/local_steps.h"
 #include "worker/step/evaluate.h"
 #include "worker/step/reference_rounds.h"
+#include "worker/step/reference_table.h"
 
 namespace paramo {
 namespace {
@@ -19,67 +19,67 @@ std::vector<absl::Span<float>> Spans(Buffers& buffers) {
   return spans;
 }
 
+// A tensor is a table whose rows, blocks of it, are all touched by each step.
 class DenseReference final : public ReferenceModel {
  public:
   DenseReference(const JobFile& job, Model& model, const Dataset& test)
-      : model_(model), test_(test) {
+      : job_(job),
+        model_(model),
+        test_(test),
+        steps_(model, job.step_examples()) {
     const auto& tensors = model.tensors();
     for (size_t t = 0; t < tensors.size(); ++t) {
-      weights_.push_back(
+      tables_.emplace_back(
+          job, job.table_block,
           InitialWeights(tensors[t], job.TensorSeed(t), job.table_block));
       gradient_.emplace_back(tensors[t].elements());
-      mean_.emplace_back(tensors[t].elements());
-      rules_.emplace_back(job.rule, job.rule_params, tensors[t].elements());
+      rows_.emplace_back(tables_[t].rows());
+      std::iota(rows_[t].begin(), rows_[t].end(), 0);
     }
   }
 
-  double Round(absl::Span<const Batch> batches, size_t examples) override {
+  double Round(absl::Span<const Batch> batches, size_t examples,
+               uint64_t clock) override {
     double loss = 0;
-    bool first = true;
     for (const Batch& batch : batches) {
       if (batch.size == 0) continue;
       const float weight =
           static_cast<float>(batch.size) / static_cast<float>(examples);
-      loss += weight * model_.Gradients(parameters(), batch, Spans(gradient_));
-      AddToMean(weight, first);
-      first = false;
+      loss += weight * steps_.Run(parameters(), batch, job_.LocalRate(clock),
+                                  Spans(gradient_));
+      for (size_t t = 0; t < tables_.size(); ++t) {
+        tables_[t].Contribute(weight, rows_[t], gradient_[t]);
+      }
     }
-    for (size_t t = 0; t < weights_.size(); ++t) {
-      rules_[t].Apply(mean_[t], absl::MakeSpan(weights_[t]));
-    }
+    for (ReferenceTable& table : tables_) table.Close(clock);
     return loss;
   }
 
   absl::StatusOr<double> Metric() override {
     return Accuracy(model_, parameters(), test_);
   }
-  Buffers TakeWeights() override { return std::move(weights_); }
+  Buffers TakeWeights() override {
+    Buffers weights;
+    for (ReferenceTable& table : tables_) weights.push_back(table.TakeValues());
+    return weights;
+  }
 
  private:
   std::vector<absl::Span<const float>> parameters() const {
-    return {weights_.begin(), weights_.end()};
-  }
-
-  void AddToMean(float weight, bool first) {
-    for (size_t t = 0; t < mean_.size(); ++t) {
-      const float* g = gradient_[t].data();
-      float* mean = mean_[t].data();
-      const size_t n = mean_[t].size();
-      if (first) {
-        for (size_t i = 0; i < n; ++i) mean[i] = weight * g[i];
-      } else {
-        for (size_t i = 0; i < n; ++i)
-          mean[i] = std::fma(weight, g[i], mean[i]);
-      }
+    std::vector<absl::Span<const float>> values;
+    for (const ReferenceTable& table : tables_) {
+      values.emplace_back(table.values());
     }
+    return values;
   }
 
+  const JobFile& job_;
   Model& model_;
   const Dataset& test_;
-  Buffers weights_;
-  Buffers gradient_;  // of one rank
-  Buffers mean_;      // of the round
-  std::vector<ReferenceRule> rules_;
+  LocalSteps steps_;
+  std::vector<ReferenceTable> tables_;
+  Buffers gradient_;                         // of one rank
+  std::vector<std::vector<uint32_t>> rows_;  // of each table: all
 };
 
 }  // namespace

@@ -82,7 +82,7 @@ absl::StatusOr<ReferenceResult> TrainRounds(
   size_t epoch = 0;
   while (!ranks.exhausted()) {
     PARAMO_ASSIGN_OR_RETURN(const size_t examples, ranks.Advance());
-    const double loss = model.Round(ranks.batches(), examples);
+    const double loss = model.Round(ranks.batches(), examples, result.rounds);
     ++result.rounds;
     if (!std::isfinite(loss)) {
       return absl::OutOfRangeError(

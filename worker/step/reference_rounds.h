@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <vector>
 
@@ -20,7 +21,9 @@ class ReferenceModel {
 
   // One batch per rank, in their order; a batch of size 0 is none. Returns the
   // mean loss over the round's `examples`.
-  virtual double Round(absl::Span<const Batch> batches, size_t examples) = 0;
+  // `clock` counts rounds from 0.
+  virtual double Round(absl::Span<const Batch> batches, size_t examples,
+                       uint64_t clock) = 0;
 
   virtual absl::StatusOr<double> Metric() = 0;
   virtual std::vector<std::vector<float>> TakeWeights() = 0;

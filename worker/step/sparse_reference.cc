@@ -1,91 +1,37 @@
 // The reference run of sparse models: whole tables in memory.
-#include <cmath>
-#include <utility>
-
 #include "worker/model/initial_weights.h"
-#include "worker/model/reference_rule.h"
 #include "worker/step/reference.h"
 #include "worker/step/reference_rounds.h"
+#include "worker/step/reference_table.h"
 
 namespace paramo {
 namespace {
 
-// One table: every row the model can use, by row number.
-class MemoryTable {
- public:
-  MemoryTable(const JobFile& job, const SparseTable& table, size_t index)
-      : dim_(table.dim),
-        values_(table.keys.size() * table.dim),
-        mean_(values_.size()),
-        touched_(table.keys.size()),
-        rule_(job.rule, job.rule_params, values_.size()) {
-    if (table.uniform == 0) return;
-    for (size_t row = 0; row < table.keys.size(); ++row) {
-      UniformRow(table.uniform, job.TensorSeed(index), table.keys[row],
-                 Row(values_, row));
-    }
+// Every row the model can use, as it starts.
+std::vector<float> InitialRows(const SparseTable& table, uint64_t seed) {
+  std::vector<float> values(table.keys.size() * table.dim);
+  if (table.uniform == 0) return values;
+  for (size_t row = 0; row < table.keys.size(); ++row) {
+    UniformRow(table.uniform, seed, table.keys[row],
+               absl::MakeSpan(values).subspan(row * table.dim, table.dim));
   }
-
-  std::vector<float>& values() { return values_; }
-
-  void Pull(const std::vector<uint32_t>& rows, std::vector<float>& out) {
-    out.clear();
-    for (uint32_t row : rows) {
-      const float* value = &values_[row * dim_];
-      out.insert(out.end(), value, value + dim_);
-    }
-  }
-
-  // Adds one rank's gradients to the round, as servers do it: in the order of
-  // ranks, one fused multiply-add per term.
-  void Contribute(float weight, const std::vector<uint32_t>& rows,
-                  const std::vector<float>& gradients) {
-    for (size_t i = 0; i < rows.size(); ++i) {
-      const uint32_t row = rows[i];
-      const float* g = &gradients[i * dim_];
-      float* mean = &mean_[row * dim_];
-      for (size_t d = 0; d < dim_; ++d) {
-        mean[d] =
-            touched_[row] ? std::fma(weight, g[d], mean[d]) : weight * g[d];
-      }
-      if (!touched_[row]) round_.push_back(row);
-      touched_[row] = true;
-    }
-  }
-
-  void Close() {
-    for (uint32_t row : round_) {
-      rule_.ApplyRow(row, Row(mean_, row), Row(values_, row));
-      touched_[row] = false;
-    }
-    round_.clear();
-  }
-
- private:
-  absl::Span<float> Row(std::vector<float>& floats, size_t row) const {
-    return absl::MakeSpan(floats).subspan(row * dim_, dim_);
-  }
-
-  const size_t dim_;
-  std::vector<float> values_;    // [keys, dim]
-  std::vector<float> mean_;      // of the round, where touched
-  std::vector<bool> touched_;    // by row, in this round
-  std::vector<uint32_t> round_;  // the rows touched
-  ReferenceRule rule_;
-};
+  return values;
+}
 
 class SparseReference final : public ReferenceModel {
  public:
   SparseReference(const JobFile& job, SparseModel& model) : model_(model) {
     const std::vector<SparseTable>& tables = model.tables();
     for (size_t t = 0; t < tables.size(); ++t) {
-      tables_.emplace_back(job, tables[t], t);
+      tables_.emplace_back(job, tables[t].dim,
+                           InitialRows(tables[t], job.TensorSeed(t)));
     }
     rows_.resize(tables.size());
     gradients_.resize(tables.size());
   }
 
-  double Round(absl::Span<const Batch> batches, size_t examples) override {
+  double Round(absl::Span<const Batch> batches, size_t examples,
+               uint64_t clock) override {
     double loss = 0;
     for (const Batch& batch : batches) {
       if (batch.size == 0) continue;
@@ -96,21 +42,21 @@ class SparseReference final : public ReferenceModel {
         tables_[t].Contribute(weight, step_.parts[t].rows, gradients_[t]);
       }
     }
-    for (MemoryTable& table : tables_) table.Close();
+    for (ReferenceTable& table : tables_) table.Close(clock);
     return loss;
   }
 
   absl::StatusOr<double> Metric() override {
     std::vector<absl::Span<const float>> values;
-    for (MemoryTable& table : tables_) values.emplace_back(table.values());
+    for (const ReferenceTable& table : tables_) {
+      values.emplace_back(table.values());
+    }
     return model_.HeldOutAuc(values);
   }
 
   std::vector<std::vector<float>> TakeWeights() override {
     std::vector<std::vector<float>> weights;
-    for (MemoryTable& table : tables_) {
-      weights.push_back(std::move(table.values()));
-    }
+    for (ReferenceTable& table : tables_) weights.push_back(table.TakeValues());
     return weights;
   }
 
@@ -120,7 +66,11 @@ class SparseReference final : public ReferenceModel {
     model_.Prepare(batch, step_);
     std::vector<absl::Span<float>> gradients;
     for (size_t t = 0; t < tables_.size(); ++t) {
-      tables_[t].Pull(step_.parts[t].rows, rows_[t]);
+      rows_[t].clear();
+      for (const uint32_t row : step_.parts[t].rows) {
+        const absl::Span<const float> value = tables_[t].Row(row);
+        rows_[t].insert(rows_[t].end(), value.begin(), value.end());
+      }
       gradients_[t].resize(rows_[t].size());
       gradients.push_back(absl::MakeSpan(gradients_[t]));
     }
@@ -129,7 +79,7 @@ class SparseReference final : public ReferenceModel {
   }
 
   SparseModel& model_;
-  std::vector<MemoryTable> tables_;
+  std::vector<ReferenceTable> tables_;
   SparseStep step_;
   std::vector<std::vector<float>> rows_;       // of one batch
   std::vector<std::vector<float>> gradients_;  // of one batch

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "worker/step/client_status.h"
 #include "worker/step/step_work.h"
@@ -15,16 +14,12 @@ constexpr size_t kFetchFloats = size_t{1} << 20;
 
 TableSpec TableSpecOf(const JobFile& file, const SparseTable& table,
                       size_t index) {
-  TableSpec spec;
-  spec.name = absl::StrCat(file.table_prefix, ".", table.name);
+  TableSpec spec = file.SpecOf(table.name, index);
   spec.dim = static_cast<uint32_t>(table.dim);
-  spec.rule.name = file.rule;
-  spec.rule.params = file.rule_params;
   if (table.uniform > 0) {
     spec.initializer.kind = Initializer::Kind::kUniform;
     spec.initializer.a = table.uniform;
   }
-  spec.seed = file.TensorSeed(index);
   return spec;
 }
 
@@ -83,7 +78,7 @@ class SparseWork final : public StepWork {
   const std::vector<PullPart>& PullParts(int side) override {
     return sides_[side].pull_parts;
   }
-  double Gradients(const Batch& batch, int side) override {
+  double Gradients(const Batch& batch, uint64_t, int side) override {
     Side& s = sides_[side];
     const std::vector<absl::Span<const float>> rows(s.rows.begin(),
                                                     s.rows.end());

@@ -2,6 +2,7 @@
 // and push whole tensors, sparse ones the rows that the batch needs.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,8 +21,8 @@ namespace paramo {
 // Steps alternate between two sides, so that the push of one may still be on
 // its way while the next is worked on:
 //
-//   Prepare(batch, side) -> pull PullParts(side) -> Gradients(batch, side)
-//                        -> push PushParts(side)
+//   Prepare(batch, side)          -> pull PullParts(side)
+//   Gradients(batch, clock, side) -> push PushParts(side)
 //
 // Threads: one at a time.
 class StepWork {
@@ -38,8 +39,9 @@ class StepWork {
 
   virtual void Prepare(const Batch& batch, int side) = 0;
   virtual const std::vector<PullPart>& PullParts(int side) = 0;
-  // Mean loss of the batch, with what was pulled.
-  virtual double Gradients(const Batch& batch, int side) = 0;
+  // Mean loss of the batch, with what was pulled for step `clock`. Where models
+  // are averaged these are several steps on a copy of it.
+  virtual double Gradients(const Batch& batch, uint64_t clock, int side) = 0;
   virtual const std::vector<PushPart>& PushParts(int side) = 0;
 
   // One small part, pulled only to learn that a round has closed.

@@ -20,7 +20,7 @@ constexpr std::chrono::milliseconds kSlice{50};
 // What is in flight when we stop gets this long to be answered.
 constexpr std::chrono::milliseconds kStopGrace{1000};
 
-DataFeed::LeaseCall LeaseFrom(Job& job) {
+DataFeed::LeaseCall LeaseFrom(Membership& job) {
   return [&job](const std::vector<DataLease>& held,
                 uint32_t want) -> absl::StatusOr<LeaseAnswer> {
     std::vector<DataPosition> positions;
@@ -48,7 +48,7 @@ Trainer::Trainer(const TrainerOptions& options)
       file_(options.work->job),
       work_(*options.step),
       job_(*options.job),
-      stats_at_start_(options.cluster->stats()),
+      stats_at_start_(options.job->stats()),
       clock_(options.job->first_clock()),
       last_step_at_(time_.Now()) {}
 
@@ -131,7 +131,7 @@ absl::Status Trainer::Step(const DataFeed::Item& item) {
   }
   epoch_ = epoch;
   const absl::Duration computing = time_.Now();
-  const double loss = work_.Gradients(item.batch, side_);
+  const double loss = work_.Gradients(item.batch, clock_, side_);
   times_.compute += time_.Now() - computing;
   if (!std::isfinite(loss)) {
     return absl::OutOfRangeError(
@@ -173,7 +173,7 @@ void Trainer::StartPull(uint64_t clock, PullKind kind) {
   PARAMO_CHECK(!pull_.valid());
   pull_clock_ = clock;
   pull_kind_ = kind;
-  pull_ = job_.PullAsync(
+  pull_ = job_.Pull(
       kind == PullKind::kAll ? work_.PullParts(side_) : work_.ProbeParts(),
       clock);
 }
@@ -207,7 +207,7 @@ void Trainer::StartPush(const std::vector<PushPart>& parts, uint32_t examples,
   step.clock = clock_;
   step.examples = examples;
   step.data_position = data_position;
-  push_ = job_.PushAsync(parts, step);
+  push_ = job_.Push(parts, step);
   push_has_batch_ = false;
   progress_.clock = clock_;
   ++clock_;

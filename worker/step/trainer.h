@@ -25,6 +25,7 @@
 #include "common/clock/clock.h"
 #include "paramo/job.h"
 #include "worker/step/data_feed.h"
+#include "worker/step/membership.h"
 #include "worker/step/step_meter.h"
 #include "worker/step/step_work.h"
 #include "worker/step/workload.h"
@@ -33,9 +34,8 @@ namespace paramo {
 
 struct TrainerOptions {
   const Workload* work = nullptr;
-  StepWork* step = nullptr;  // opened on `cluster`
-  Cluster* cluster = nullptr;
-  Job* job = nullptr;
+  StepWork* step = nullptr;  // opened on the job's cluster
+  Membership* job = nullptr;
   const std::atomic<bool>* stop = nullptr;  // set: end after this step
   std::string weights_file;                 // of the final weights, or empty
 };
@@ -82,7 +82,7 @@ class Trainer {
   const TrainerOptions options_;
   const JobFile& file_;
   StepWork& work_;
-  Job& job_;
+  Membership& job_;
   const SteadyClock time_;
   const ClusterStats stats_at_start_;
 

@@ -126,7 +126,7 @@ void Trainer::ReportProgress() {
   progress_.push_ms = steps.push_ms;
   // Pushes are most of what is sent and pulls of what is received: the other
   // half of each is headers.
-  const ClusterStats stats = options_.cluster->stats();
+  const ClusterStats stats = job_.stats();
   progress_.pushes = stats.pushes - stats_at_start_.pushes;
   progress_.pulls = stats.pulls - stats_at_start_.pulls;
   progress_.push_bytes = stats.bytes_sent - stats_at_start_.bytes_sent;

@@ -79,6 +79,49 @@ TEST(DemoJob, GraphIsAsyncAndReadsAFile) {
   EXPECT_EQ(DemoJobFile(*job).status().code(), absl::StatusCode::kNotFound);
 }
 
+// Four steps of the size of one, before each round.
+TEST(DemoJob, AveragesModels) {
+  FakeData data;
+  DemoJob job;
+  job.workers = 3;
+  job.local_steps = 4;
+  job.data = data.dir_;
+  for (const char* outer : {"sgd", "nesterov"}) {
+    job.outer = outer;
+    ASSERT_TRUE(CheckDemoJob(job).ok());
+    auto text = DemoJobFile(job);
+    ASSERT_TRUE(text.ok()) << text.status();
+    auto root = ParseYaml(*text, "job.yaml");
+    ASSERT_TRUE(root.ok()) << root.status();
+    EXPECT_EQ(root->Find("data")->Find("global_batch")->text, "516");
+    EXPECT_EQ(root->Find("data")->Find("batches_per_data_shard")->text, "1");
+    EXPECT_EQ(root->Find("optimizer")->Find("rule")->text, "sgd");
+    EXPECT_EQ(root->Find("averaging")->Find("local_steps")->text, "4");
+    EXPECT_EQ(root->Find("averaging")->Find("rule")->text, outer);
+  }
+}
+
+TEST(DemoJob, AveragesOnlyWhereThereAreRoundsOfWholeModels) {
+  DemoJob job;
+  job.local_steps = 2;
+  for (const char* sync : {"bsp", "bsp+1", "round:2"}) {
+    job.sync = sync;
+    EXPECT_TRUE(CheckDemoJob(job).ok()) << sync;
+  }
+  for (const char* sync : {"async", "ssp:2"}) {
+    job.sync = sync;
+    EXPECT_THAT(std::string(CheckDemoJob(job).message()), HasSubstr(sync));
+  }
+  job.sync = "bsp";
+  job.name = "debgraph";
+  EXPECT_THAT(std::string(CheckDemoJob(job).message()), HasSubstr("fashion"));
+  job.local_steps = 0;
+  EXPECT_TRUE(CheckDemoJob(job).ok());
+  job.outer = "nesterov";
+  EXPECT_THAT(std::string(CheckDemoJob(job).message()),
+              HasSubstr("--local-steps"));
+}
+
 TEST(DemoJob, PassesOnlyNearTheReference) {
   DemoJob bsp;
   EXPECT_TRUE(Passes(bsp, 0.880, 0.875));

@@ -11,7 +11,6 @@
 #include "common/base/random.h"
 #include "server/rule/initializer.h"
 #include "worker/model/initial_weights.h"
-#include "worker/model/reference_rule.h"
 #include "worker/model/sparse_math.h"
 
 namespace paramo {
@@ -219,22 +218,6 @@ TEST(UniformRow, IsWhatServersAnswerForAMissingRow) {
     UniformRow(0.05f, /*seed=*/77, key, absl::MakeSpan(ours));
     initializer.Fill(77, key, theirs.data(), 33);
     EXPECT_EQ(ours, theirs);
-  }
-}
-
-// Rows of their own: adam's step count of a row moves with that row only.
-TEST(ReferenceRule, ARowAloneIsStepped) {
-  for (const char* name : {"sgd", "momentum", "adagrad", "adam"}) {
-    ReferenceRule table(name, {{"lr", 0.1}}, 6);
-    ReferenceRule row(name, {{"lr", 0.1}}, 2);
-    std::vector<float> in_table = {1, 2}, alone = {1, 2}, other = {5, 5};
-    const std::vector<float> gradient = {0.5f, -0.25f};
-    table.ApplyRow(0, gradient, absl::MakeSpan(other));
-    for (int step = 0; step < 3; ++step) {
-      table.ApplyRow(2, gradient, absl::MakeSpan(in_table));
-      row.Apply(gradient, absl::MakeSpan(alone));
-      EXPECT_EQ(in_table, alone) << name;
-    }
   }
 }
 

@@ -112,6 +112,113 @@ TEST(JobFile, ReadsAsyncAndHyperParameters) {
               ElementsAre(Pair("beta2", 0.99), Pair("lr", 0.001)));
 }
 
+TEST(JobFile, KnowsEveryRule) {
+  for (const char* rule : {"adagrad", "adam", "adamw", "ftrl", "momentum",
+                           "nesterov", "rmsprop", "rowwise_adagrad", "sgd"}) {
+    const std::string text = absl::StrReplaceAll(kGood, {{"momentum", rule}});
+    auto job = ParseJobFile(text, "job.yaml");
+    ASSERT_TRUE(job.ok()) << job.status();
+    EXPECT_EQ(job->SpecOf("w0", 0).rule.name, rule);
+  }
+}
+
+TEST(JobFile, ReadsClippingAndSchedule) {
+  auto job = ParseJobFile(With("lr: 0.05",
+                               "lr: 0.05\n  clipping: {value: 1, norm: 5}\n"
+                               "  schedule: {warmup: 500, kind: cosine, "
+                               "period: 10000, floor: 0.01}"),
+                          "job.yaml");
+  ASSERT_TRUE(job.ok()) << job.status();
+  const TableSpec spec = job->SpecOf("w0", 0);
+  EXPECT_EQ(spec.name, "fashion.w0");
+  EXPECT_EQ(spec.clipping.value, 1);
+  EXPECT_EQ(spec.clipping.norm, 5);
+  EXPECT_EQ(spec.schedule.kind, Schedule::Kind::kCosine);
+  EXPECT_EQ(spec.schedule.warmup, 500u);
+  EXPECT_EQ(spec.schedule.period, 10000u);
+  EXPECT_EQ(spec.schedule.floor, 0.01);
+  job = ParseJobFile(With("lr: 0.05",
+                          "lr: 0.05\n  schedule: "
+                          "{kind: step, period: 9, decay: 0.5}"),
+                     "job.yaml");
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->schedule.kind, Schedule::Kind::kStep);
+  EXPECT_EQ(job->schedule.decay, 0.5);
+}
+
+TEST(JobFile, RefusesClippingAndSchedulesThatMeanNothing) {
+  for (const char* bad :
+       {"clipping: {value: 0}", "clipping: {norm: -1}", "clipping: {}",
+        "clipping: 5", "schedule: {kind: cosin, period: 5}",
+        "schedule: {kind: cosine}", "schedule: {kind: step, period: 5}",
+        "schedule: {kind: step, period: 5, decay: 1.5}",
+        "schedule: {kind: step, period: 5, decay: 0.5, floor: 0}",
+        "schedule: {period: 5}", "schedule: {warmup: 0}", "schedule: {}"}) {
+    EXPECT_THAT(ErrorOf(With("lr: 0.05", absl::StrCat("lr: 0.05\n  ", bad))),
+                HasSubstr("job.yaml:18:"))
+        << bad;
+  }
+  EXPECT_THAT(ErrorOf(With("lr: 0.05", "lr: 0.05\n  schedule: {kind: cosin}")),
+              HasSubstr("cosine"));
+}
+
+// 64 examples of each worker, of local steps of sgd.
+std::string Averaging(const std::string& averaging) {
+  return absl::StrReplaceAll(kGood, {{"rule: momentum", "rule: sgd"}}) +
+         "averaging: " + averaging + "\n";
+}
+
+TEST(JobFile, ReadsAveraging) {
+  auto job = ParseJobFile(Averaging("{local_steps: 4}"), "job.yaml");
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->worker_batch(), 64u);
+  EXPECT_EQ(job->step_examples(), 16u);
+  EXPECT_EQ(job->LocalRate(0), 0.05f);
+  EXPECT_EQ(job->TableRule().name, "sgd");
+  EXPECT_THAT(job->TableRule().params, ElementsAre(Pair("lr", 0.05)));
+  job = ParseJobFile(
+      Averaging("{local_steps: 1, rule: nesterov, lr: 0.5, momentum: 0.8}"),
+      "job.yaml");
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->step_examples(), 64u);
+  EXPECT_EQ(job->TableRule().name, "nesterov");
+  EXPECT_THAT(job->TableRule().params,
+              ElementsAre(Pair("lr", 0.025), Pair("momentum", 0.8)));
+}
+
+TEST(JobFile, LocalStepsFollowTheSchedule) {
+  auto job = ParseJobFile(
+      absl::StrReplaceAll(Averaging("{local_steps: 4}"),
+                          {{"lr: 0.05", "lr: 0.5\n  schedule: {warmup: 4}"}}),
+      "job.yaml");
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->LocalRate(0), 0.125f);
+  EXPECT_EQ(job->LocalRate(3), 0.5f);
+}
+
+TEST(JobFile, RefusesAveragingThatCannotBe) {
+  const std::string four = Averaging("{local_steps: 4}");
+  for (const auto& [text, says] :
+       std::vector<std::pair<std::string, std::string>>{
+           {Averaging("{}"), "local_steps"},
+           {Averaging("{local_steps: 0}"), "local_steps"},
+           {Averaging("{local_steps: 3}"), "a multiple of 6"},
+           {Averaging("{local_steps: 4, rule: adam}"), "nesterov"},
+           {Averaging("{local_steps: 4, lr: 0}"), "lr"},
+           {Averaging("{local_steps: 4, momentum: 0.9}"), "momentum"},
+           {Averaging("{local_step: 4}"), "did you mean `local_steps`"},
+           {absl::StrReplaceAll(four, {{"rule: sgd", "rule: adam"}}),
+            "averaging.rule"},
+           {absl::StrReplaceAll(four, {{"sync: bsp", "sync: ssp:2"}}),
+            "set sync to bsp"},
+           {absl::StrReplaceAll(
+                four, {{"lr: 0.05", "lr: 0.05\n  clipping: {norm: 1}"}}),
+            "clipping"}}) {
+    EXPECT_THAT(ErrorOf(text), AllOf(HasSubstr("job.yaml:"), HasSubstr(says)))
+        << text;
+  }
+}
+
 TEST(JobFile, ErrorsNameLineAndSuggestion) {
   EXPECT_THAT(ErrorOf(With("epochs:", "epoch:")),
               HasSubstr("did you mean `epochs`"));
@@ -212,6 +319,7 @@ TEST(JobFile, RefusesKeysOfOtherFormatsAndKinds) {
            {"negatives: 3", "negatives: 1001"},
            {"contiguous", "sorted"},
            {"debgraph", "libsvm"},  // whose model is not link
+           {"lr: 0.1}\n", "lr: 0.1}\naveraging: {local_steps: 2}\n"},
            {"lr: 0.1}\n", "lr: 0.1}\ntables: {block: 8}\n"}}) {
     const std::string text = absl::StrReplaceAll(kLink, {{from, to}});
     ASSERT_NE(text, kLink) << from;

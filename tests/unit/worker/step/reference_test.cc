@@ -158,6 +158,59 @@ TEST(Reference, MoreWorkersThanDataShards) {
   EXPECT_EQ(epochs.size(), 1u);
 }
 
+JobFile AveragingJob(size_t local_steps) {
+  JobFile job = Job(2);
+  job.averaging.local_steps = local_steps;
+  job.averaging.rule = "sgd";
+  job.averaging.rule_params = {{"lr", 1}};
+  return job;
+}
+
+// Averaging models after one step is averaging gradients, to the last bit.
+TEST(Reference, OneLocalStepIsBsp) {
+  Clusters data(100);
+  EXPECT_EQ(Train(AveragingJob(1), data).weights, Train(Job(2), data).weights);
+}
+
+// Each of two ranks makes two steps of 3 examples, and the models are averaged.
+TEST(Reference, LocalStepsAreThoseOfEachRankAlone) {
+  Clusters data(12);
+  JobFile job = AveragingJob(2);
+  job.epochs = 1;
+  job.batches_per_data_shard = 1;
+  const ReferenceResult result = Train(job, data);
+  EXPECT_EQ(result.rounds, 1u);
+
+  auto compute = MakeCpuCompute();
+  auto model = MakeMlp(job.layers, *compute);
+  const std::vector<float> w0 =
+      InitialWeights(model->tensors()[0], job.TensorSeed(0), 4);
+  std::vector<float> mean(4);
+  BatchReader reader(data, job.Plan(12));
+  for (uint64_t rank = 0; rank < 2; ++rank) {
+    Batch batch;
+    ASSERT_TRUE(reader.Read({rank, 0}, batch).ok());
+    ASSERT_EQ(batch.size, 6u);
+    std::vector<float> w = w0, b = {0, 0}, dw(4), db(2);
+    for (size_t step = 0; step < 2; ++step) {
+      Batch piece;
+      piece.size = 3;
+      piece.features.assign(&batch.features[step * 6],
+                            &batch.features[step * 6] + 6);
+      piece.labels.assign(&batch.labels[step * 3], &batch.labels[step * 3] + 3);
+      const std::vector<absl::Span<const float>> parameters = {w, b};
+      const std::vector<absl::Span<float>> gradients = {absl::MakeSpan(dw),
+                                                        absl::MakeSpan(db)};
+      model->Gradients(parameters, piece, gradients);
+      for (size_t i = 0; i < 4; ++i) w[i] -= 0.5f * dw[i];
+      for (size_t i = 0; i < 2; ++i) b[i] -= 0.5f * db[i];
+    }
+    for (size_t i = 0; i < 4; ++i) mean[i] += w[i] / 2;
+  }
+  EXPECT_THAT(result.weights[0],
+              ::testing::Pointwise(::testing::FloatNear(1e-6f), mean));
+}
+
 TEST(Accuracy, CountsWhatIsPredicted) {
   Clusters data(1203);  // more than one chunk, and a partial one
   auto compute = MakeCpuCompute();
