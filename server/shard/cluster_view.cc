@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/limits.h"
 #include "common/base/status.h"
+#include "common/routing/routing.h"
 #include "paramo/v1/cluster.pb.h"
 
 namespace paramo {
@@ -72,6 +73,23 @@ absl::StatusOr<std::shared_ptr<const TableConfig>> MakeTable(
   return std::shared_ptr<const TableConfig>(std::move(config));
 }
 
+// One entry per shard, in order: keys are routed by their number.
+absl::Status CheckShards(const v1::ClusterState& state) {
+  const bool counted =
+      IsValidShardCount(state.shard_count()) &&
+      state.shards_size() == static_cast<int>(state.shard_count());
+  for (int i = 0; counted && i < state.shards_size(); ++i) {
+    if (state.shards(i).id() == static_cast<uint32_t>(i)) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("entry ", i, " is shard ", state.shards(i).id()));
+  }
+  if (counted) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "shard_count ", state.shard_count(), " with ", state.shards_size(),
+      " shards; it must be a power of two up to ", kShardsMax,
+      " and list each shard"));
+}
+
 JobView MakeJob(const v1::JobState& state) {
   JobView job;
   job.id = state.id();
@@ -114,9 +132,7 @@ absl::StatusOr<std::shared_ptr<const ClusterView>> MakeClusterView(
   for (const v1::Server& server : state->servers()) {
     addresses[server.id()] = server.address();
   }
-  if (state->shards_size() > static_cast<int>(kShardsMax)) {
-    return absl::InvalidArgumentError("too many shards in the cluster state");
-  }
+  PARAMO_RETURN_IF_ERROR(CheckShards(*state));
   for (const v1::Shard& shard : state->shards()) {
     ShardConfig config;
     config.epoch = shard.epoch();
@@ -134,6 +150,11 @@ absl::StatusOr<std::shared_ptr<const ClusterView>> MakeClusterView(
     view->tables[table.id()] = *std::move(config);
   }
   for (const v1::JobState& job : state->jobs()) {
+    if (!v1::Sync::Kind_IsValid(job.sync().kind())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("job ", job.name(), ": unknown kind of sync ",
+                       static_cast<int>(job.sync().kind())));
+    }
     view->jobs.push_back(MakeJob(job));
   }
   view->state = std::move(state);
