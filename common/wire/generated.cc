@@ -19,9 +19,11 @@ absl::Status CheckSectionCount(const Rope& rope) {
   Cursor cursor(rope);
   size_t sections = 0;
   while (cursor.left() > 0) {
-    uint64_t tag;
+    uint64_t varint;
     uint64_t size = 0;
-    if (!cursor.TakeVarint(tag)) break;
+    if (!cursor.TakeVarint(varint)) break;
+    // As the parser has it, which drops what lies above 32 bits.
+    auto tag = static_cast<uint32_t>(varint);
     switch (tag & 7) {
       case kFixed64:
         size = 8;

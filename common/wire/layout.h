@@ -179,6 +179,12 @@ class Cursor {
     return false;
   }
 
+  // The same, in as few bytes as the value needs; nothing else is canonical.
+  bool TakeMinimalVarint(uint64_t& value) {
+    size_t before = offset_;
+    return TakeVarint(value) && offset_ - before == VarintBytes(value);
+  }
+
   // The next byte without moving; -1 at the end.
   int Peek() {
     if (left_ == 0) return -1;
@@ -223,7 +229,7 @@ bool WalkCanonical(const Rope& rope, TakeField take_field,
   int last_field = 0;
   while (cursor.left() > 0) {
     uint64_t tag;
-    if (!cursor.TakeVarint(tag)) return false;
+    if (!cursor.TakeMinimalVarint(tag)) return false;
     int field = static_cast<int>(tag >> 3);
     bool repeats = field >= kPushField;
     if (repeats ? field < last_field : field <= last_field) return false;
@@ -240,7 +246,7 @@ bool WalkCanonical(const Rope& rope, TakeField take_field,
 // Takes the length of a section, which ends at `end`.
 inline bool TakeLength(Cursor& cursor, size_t& end) {
   uint64_t size;
-  if (!cursor.TakeVarint(size) || size > cursor.left()) return false;
+  if (!cursor.TakeMinimalVarint(size) || size > cursor.left()) return false;
   end = cursor.offset() + size;
   return true;
 }
@@ -272,8 +278,8 @@ bool TakeHeader(Cursor& cursor, size_t& end, Header& header, Visit visit) {
 inline bool TakeBlock(Cursor& cursor, int field, ByteRange& block) {
   uint64_t tag;
   uint64_t size;
-  if (!cursor.TakeVarint(tag) || tag != BytesTag(field)) return false;
-  if (!cursor.TakeVarint(size)) return false;
+  if (!cursor.TakeMinimalVarint(tag) || tag != BytesTag(field)) return false;
+  if (!cursor.TakeMinimalVarint(size)) return false;
   block = {cursor.offset(), static_cast<size_t>(size)};
   return cursor.Skip(size);
 }

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/limits.h"
 #include "common/base/status.h"
+#include "common/routing/routing.h"
 #include "paramo/v1/cluster.pb.h"
 
 namespace paramo {
@@ -58,6 +59,23 @@ ShardConfig ConfigOf(const v1::Shard& shard) {
   config.fencing = shard.fencing();
   config.min_insync = std::max(1u, shard.min_insync());
   return config;
+}
+
+// One entry per shard, in order: keys are routed by their number.
+absl::Status CheckShards(const v1::ClusterState& state) {
+  const bool counted =
+      IsValidShardCount(state.shard_count()) &&
+      state.shards_size() == static_cast<int>(state.shard_count());
+  for (int i = 0; counted && i < state.shards_size(); ++i) {
+    if (state.shards(i).id() == static_cast<uint32_t>(i)) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("entry ", i, " is shard ", state.shards(i).id()));
+  }
+  if (counted) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "shard_count ", state.shard_count(), " with ", state.shards_size(),
+      " shards; it must be a power of two up to ", kShardsMax,
+      " and list each shard"));
 }
 
 Durability DurabilityOf(v1::Durability proto) {
@@ -171,9 +189,7 @@ absl::StatusOr<std::shared_ptr<const ClusterView>> MakeClusterView(
   for (const v1::Server& server : state->servers()) {
     addresses[server.id()] = server.address();
   }
-  if (state->shards_size() > static_cast<int>(kShardsMax)) {
-    return absl::InvalidArgumentError("too many shards in the cluster state");
-  }
+  PARAMO_RETURN_IF_ERROR(CheckShards(*state));
   for (const v1::Shard& shard : state->shards()) {
     view->shards.push_back({ConfigOf(shard), addresses[shard.primary()]});
   }
@@ -186,6 +202,11 @@ absl::StatusOr<std::shared_ptr<const ClusterView>> MakeClusterView(
     view->tables[table.id()] = *std::move(config);
   }
   for (const v1::JobState& job : state->jobs()) {
+    if (!v1::Sync::Kind_IsValid(job.sync().kind())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("job ", job.name(), ": unknown kind of sync ",
+                       static_cast<int>(job.sync().kind())));
+    }
     view->jobs.push_back(MakeJob(job));
   }
   view->state = std::move(state);

@@ -294,6 +294,34 @@ TEST(RequestTest, RefusesTooManySectionsOnBothRoads) {
   EXPECT_EQ(generated.status().code(), absl::StatusCode::kResourceExhausted);
 }
 
+// protobuf takes the low 32 bits of a tag, so these are sections to it. The
+// broken end tells who saw them first.
+TEST(RequestTest, CountsSectionsUnderTagsOfFiveBytes) {
+  std::string sections;
+  for (size_t i = 0; i <= kSectionsMax; ++i) {
+    sections += std::string("\xb2\x80\x80\x80\x10\0", 6);
+  }
+  auto view = ParseRequest(Rope::FromString(sections + "\x32"));
+  EXPECT_EQ(view.status().code(), absl::StatusCode::kResourceExhausted);
+}
+
+// Bytes that protobuf refuses must not pass because of where they lie.
+TEST(RequestTest, LongerVarintsThanNeededAreNotCanonical) {
+  Payload payload;
+  payload.is_pull = true;
+  payload.keys = std::string(8, '\7');
+  const std::string bytes = Bytes(Write(0, 0, 0, {payload}));
+  ASSERT_EQ(bytes[0], '\x3a');
+  auto longer = ParseRequest(
+      Rope::FromString(std::string("\xba\0", 2) + bytes.substr(1)));
+  ASSERT_TRUE(longer.ok()) << longer.status();
+  EXPECT_FALSE(longer->canonical);
+  EXPECT_EQ(longer->pull.size(), 1u);
+  auto too_long = ParseRequest(Rope::FromString(
+      std::string("\xba\x80\x80\x80\x80\0", 6) + bytes.substr(1)));
+  EXPECT_EQ(too_long.status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST(RequestTest, RefusesTooManyKeys) {
   Payload payload;
   payload.is_pull = true;
