@@ -1,10 +1,10 @@
 /* The replication protocol of one shard, small enough to be searched whole:
- * fence, takeover, append, commit, join, leave and dedup.
+ * fence, takeover, append, commit, join, leave and dedup. run.py does it.
  *
- * Three replicas (one, two or all of them in sync at the start), two pushes that
- * clients send again until they are answered, and CRASHES, PAUSES and CHANGES
- * below. The rules, and what happens without them, by the switch that takes one
- * out (run.py expects a counterexample for each):
+ * Three replicas (one, two or all of them in sync at the start), two pushes
+ * that clients send again until they are answered, and CRASHES, PAUSES and
+ * CHANGES below. The rules, and what happens without them, by the switch that
+ * takes one out (run.py expects a counterexample for each):
  *
  *   NO_RULE_3_1_JOIN   Whoever the store calls in sync must have a push before
  *   NO_RULE_3_1_LEAVE  it is acknowledged: a learner is required before the
@@ -178,7 +178,7 @@ inline begin_to_serve(r) {
     (cfg_epoch == promise[r] && promised_to[r] == NOBODY))) /* 3.5 */
 
 /* It hears of its configuration: the first after a fence (3.2), or one that it
- * asked for while it leads; then, and not before, a smaller set may do (3.1). */
+ * asked for while it leads; not before that a smaller set may do (3.1). */
 inline configure(r) {
   promise[r] = cfg_epoch; promised_to[r] = r; required[r] = in_sync;
   if
