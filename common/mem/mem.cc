@@ -14,6 +14,42 @@ Buffer::Buffer(size_t size)
   PARAMO_CHECK(data_ != nullptr);  // sizes are bounded by kMessageBytesMax
 }
 
+namespace {
+
+// A piece of this size costs less to copy than to hand over by itself.
+constexpr size_t kCopiedPieceBytesMax = 4096;
+
+// Copies pieces [begin, end) into one block.
+Buffer CopyTogether(const Piece* begin, const Piece* end) {
+  size_t bytes = 0;
+  for (const Piece* piece = begin; piece != end; ++piece) bytes += piece->size;
+  Buffer block(bytes);
+  uint8_t* out = block.data();
+  for (const Piece* piece = begin; piece != end; ++piece) {
+    std::memcpy(out, piece->data, piece->size);
+    out += piece->size;
+  }
+  return block;
+}
+
+}  // namespace
+
+void AppendRope(const Rope& rope, Message& message) {
+  std::shared_ptr<const Rope> owner;
+  const Piece* end = rope.pieces().data() + rope.pieces().size();
+  for (const Piece* piece = rope.pieces().data(); piece != end;) {
+    if (piece->size > kCopiedPieceBytesMax) {
+      if (owner == nullptr) owner = std::make_shared<const Rope>(rope);
+      message.push_back(Buffer(*piece, owner));
+      ++piece;
+      continue;
+    }
+    const Piece* small = piece;
+    while (piece != end && piece->size <= kCopiedPieceBytesMax) ++piece;
+    message.push_back(CopyTogether(small, piece));
+  }
+}
+
 void Rope::Copy(size_t offset, size_t size, void* out) const {
   PARAMO_CHECK(offset <= size_ && size <= size_ - offset);
   uint8_t* to = static_cast<uint8_t*>(out);

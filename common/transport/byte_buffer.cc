@@ -74,7 +74,15 @@ grpc::ByteBuffer ToByteBuffer(Message message) {
   for (Buffer& block : message) {
     const size_t size = block.size();
     if (size == 0) continue;
+    std::shared_ptr<const void> owner = block.owner();
     uint8_t* bytes = block.Release();
+    if (owner != nullptr) {
+      using Owner = std::shared_ptr<const void>;
+      slices.push_back(grpc::Slice(
+          bytes, size, [](void* held) { delete static_cast<Owner*>(held); },
+          new Owner(std::move(owner))));
+      continue;
+    }
     slices.push_back(
         grpc::Slice(bytes, size, [](void* data) { std::free(data); }));
   }

@@ -31,7 +31,7 @@ void ChannelCore::Connect(absl::Duration now) {
   refusal_ = absl::OkStatus();
   writing_ = true;  // the Hello
   stream_ = MakeClientStream(loop_, shared_from_this(), options_.address,
-                             options_.connect_timeout);
+                             options_.method, options_.connect_timeout);
   connect_by_ = now + options_.connect_timeout;
   WakeBy(connect_by_);
   stream_->Start();  // answers on the loop, never from in here

@@ -18,8 +18,6 @@
 namespace paramo {
 namespace {
 
-constexpr char kStreamMethod[] = "/paramo.v1.Data/Stream";
-
 // A gRPC channel is made for each attempt, so that when to try again is
 // decided in one place (ChannelCore) and not by gRPC's own backoff too, and so
 // that a server's name is resolved again.
@@ -36,11 +34,12 @@ class GrpcClientStream final
       public std::enable_shared_from_this<GrpcClientStream> {
  public:
   GrpcClientStream(ClientLoop& loop, std::shared_ptr<ClientStreamEvents> events,
-                   std::shared_ptr<grpc::Channel> channel)
+                   std::shared_ptr<grpc::Channel> channel,
+                   const std::string& method)
       : live_(loop.live()),
         events_(std::move(events)),
         stub_(std::move(channel)),
-        stream_(stub_.PrepareCall(&context_, kStreamMethod, loop.queue())) {}
+        stream_(stub_.PrepareCall(&context_, method, loop.queue())) {}
 
   void Start() override {
     stream_->StartCall(start_op_.Start(shared_from_this()));
@@ -94,9 +93,10 @@ class GrpcClientStream final
 
 std::shared_ptr<ClientStream> MakeClientStream(
     ClientLoop& loop, std::shared_ptr<ClientStreamEvents> events,
-    const std::string& address, absl::Duration connect_timeout) {
+    const std::string& address, const std::string& method,
+    absl::Duration connect_timeout) {
   return std::make_shared<GrpcClientStream>(
-      loop, std::move(events), MakeChannel(address, connect_timeout));
+      loop, std::move(events), MakeChannel(address, connect_timeout), method);
 }
 
 }  // namespace paramo

@@ -39,6 +39,7 @@ class ClientStream {
 // Keeps `events` alive until OnEnded.
 std::shared_ptr<ClientStream> MakeClientStream(
     ClientLoop& loop, std::shared_ptr<ClientStreamEvents> events,
-    const std::string& address, absl::Duration connect_timeout);
+    const std::string& address, const std::string& method,
+    absl::Duration connect_timeout);
 
 }  // namespace paramo

@@ -53,6 +53,8 @@ class DataChannel {
     // push does not stand in front of a small pull. (Every channel has one of
     // its own; the name is for logs.)
     std::string lane;
+    // The streaming method that it calls.
+    std::string method = "/paramo.v1.Data/Stream";
     // The first message of every stream, made anew for each.
     std::function<Message()> hello;
     // Reads the server's answer to it. Not OK: the stream is dropped, and

@@ -166,7 +166,8 @@ absl::Status DataServer::Impl::Build() {
 absl::Status DataServer::Impl::Accept() {
   for (size_t i = 0; i < loops.size(); ++i) {
     ServerLoop& loop = *loops[i];
-    AcceptStream(loop);
+    AcceptStream(loop, DataMethod::kStream);
+    AcceptStream(loop, DataMethod::kReplicate);
     AcceptUnary(loop, DataMethod::kPush);
     AcceptUnary(loop, DataMethod::kPull);
     AcceptUnary(loop, DataMethod::kPushPull);

@@ -14,7 +14,7 @@
 
 namespace paramo {
 
-enum class DataMethod { kPush, kPull, kPushPull, kStream };
+enum class DataMethod { kPush, kPull, kPushPull, kStream, kReplicate };
 
 // Where an answer goes: a stream or a unary call. Threads: any. Outlives its
 // connection: answers to a peer that is gone are dropped.

@@ -18,9 +18,10 @@
 namespace paramo {
 
 // Service Data with raw bytes both ways.
-using RawDataService = v1::Data::WithRawMethod_Push<
-    v1::Data::WithRawMethod_Pull<v1::Data::WithRawMethod_PushPull<
-        v1::Data::WithRawMethod_Stream<v1::Data::Service>>>>;
+using RawDataService =
+    v1::Data::WithRawMethod_Push<v1::Data::WithRawMethod_Pull<
+        v1::Data::WithRawMethod_PushPull<v1::Data::WithRawMethod_Stream<
+            v1::Data::WithRawMethod_Replicate<v1::Data::Service>>>>>;
 
 // Streams open, and those that the server ended before their clients did.
 struct StreamCounters {
@@ -50,7 +51,7 @@ struct ServerLoop {
 
 // Wait for one more call of that kind on `loop`; each accepted call asks for
 // the next one.
-void AcceptStream(ServerLoop& loop);
+void AcceptStream(ServerLoop& loop, DataMethod method);
 void AcceptUnary(ServerLoop& loop, DataMethod method);
 
 // Ends the streams whose current write is older than the write timeout.

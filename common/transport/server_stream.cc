@@ -26,15 +26,23 @@ namespace paramo {
 class ServerStream final : public ReplySink,
                            public std::enable_shared_from_this<ServerStream> {
  public:
-  explicit ServerStream(ServerLoop& loop)
-      : loop_(loop), parts_(std::make_unique<Parts>(loop.live)) {}
+  ServerStream(ServerLoop& loop, DataMethod method)
+      : loop_(loop),
+        method_(method),
+        parts_(std::make_unique<Parts>(loop.live)) {}
 
   void Accept() {
     Parts& parts = *parts_;
     parts.context.AsyncNotifyWhenDone(over_op_.Start(shared_from_this()));
-    loop_.service.RequestStream(&parts.context, &parts.stream,
-                                loop_.queue.get(), loop_.queue.get(),
-                                accept_op_.Start(shared_from_this()));
+    grpc::ServerCompletionQueue* queue = loop_.queue.get();
+    void* accepted = accept_op_.Start(shared_from_this());
+    if (method_ == DataMethod::kReplicate) {
+      loop_.service.RequestReplicate(&parts.context, &parts.stream, queue,
+                                     queue, accepted);
+    } else {
+      loop_.service.RequestStream(&parts.context, &parts.stream, queue, queue,
+                                  accepted);
+    }
   }
 
   void Reply(Message reply) override;
@@ -83,6 +91,7 @@ class ServerStream final : public ReplySink,
 
   // Fixed at construction. The loop is gone once parts_ is, at shutdown.
   ServerLoop& loop_;
+  const DataMethod method_;
   std::string peer_;  // set when accepted, before anybody else has `this`
 
   // Release when set, acquire when read: whoever sees it sees the call ended.
@@ -116,8 +125,8 @@ class ServerStream final : public ReplySink,
   absl::Time write_started_ ABSL_GUARDED_BY(mu_);
 };
 
-void AcceptStream(ServerLoop& loop) {
-  std::make_shared<ServerStream>(loop)->Accept();
+void AcceptStream(ServerLoop& loop, DataMethod method) {
+  std::make_shared<ServerStream>(loop, method)->Accept();
 }
 
 void SweepStreams(ServerLoop& loop) {
@@ -133,7 +142,7 @@ void ServerStream::OnAccepted(bool ok) {
     parts_.reset();
     return;
   }
-  AcceptStream(loop_);
+  AcceptStream(loop_, method_);
   peer_ = parts_->context.peer();
   loop_.streams[this] = weak_from_this();
   loop_.stream_count.fetch_add(1, std::memory_order_relaxed);
@@ -149,7 +158,7 @@ void ServerStream::OnRead(bool ok) {
       ++unanswered_;
     }
     loop_.options.handler(std::make_unique<IncomingCall>(
-        shared_from_this(), std::move(request), DataMethod::kStream,
+        shared_from_this(), std::move(request), method_,
         std::exchange(first_, false), absl::InfiniteDuration()));
   }
   {

@@ -84,6 +84,7 @@ void ServerUnary::Accept() {
     case DataMethod::kPushPull:
       return request(&RawDataService::RequestPushPull);
     case DataMethod::kStream:
+    case DataMethod::kReplicate:
       break;
   }
   PARAMO_CHECK(false);  // streams are server_stream.cc's

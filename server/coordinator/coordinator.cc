@@ -72,6 +72,7 @@ absl::Status Coordinator::Parts::OpenCore(const CoordinatorOptions& options) {
   CoreOptions core_options;
   core_options.shards = options.shards;
   core_options.servers_expected = options.servers_expected;
+  core_options.replicas = options.replicas;
   core_options.rule_check = options.rule_check;
   auto publish = [this](std::shared_ptr<const v1::ClusterState> state) {
     watch.Publish(std::move(state));

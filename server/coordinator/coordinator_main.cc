@@ -43,6 +43,8 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags& flags) {
              {1, static_cast<int64_t>(kServersMax)},
              "place the shards once so many servers are up; later ones get "
              "none");
+  config.Int("replicas", options.replicas, {1, 7},
+             "replicas of every shard, on servers of their own");
   config.Int("shards", options.shards, {0, kShardsMax},
              "of a new cluster, a power of two; 0 = 64, or as stored");
   config

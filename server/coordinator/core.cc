@@ -65,7 +65,7 @@ absl::Status Core::Load(absl::Duration now) {
   for (const auto& [key, value] : entries) {
     PARAMO_RETURN_IF_ERROR(Annotate(LoadEntry(key, value), key));
   }
-  membership_->Reconcile();
+  membership_->Reconcile(now);
   jobs_.Resume(now);
   // Two suspicion periods of grace: servers have to find this process first.
   membership_->ForEachUp([&](const v1::Server& server) {
@@ -106,6 +106,8 @@ absl::Status Core::LoadCluster(
   options.cluster_incarnation = cluster.cluster_incarnation();
   options.shard_count = cluster.shard_count();
   options.servers_expected = options_.servers_expected;
+  options.replicas = options_.replicas;
+  options.min_insync = options_.replicas > 2 ? 2 : 1;
   membership_ = std::make_unique<Membership>(options, changes_);
   catalogue_ = std::make_unique<Catalogue>(cluster.cluster_id(),
                                            options_.rule_check, changes_);
@@ -226,16 +228,24 @@ void Core::Tick(absl::Duration now) {
   for (const Liveness::Silent& silent : liveness_.FindSilent(now)) {
     ServerGone(
         silent.server, silent.incarnation,
-        absl::StrCat("silent for ", absl::FormatDuration(silent.silence)));
+        absl::StrCat("silent for ", absl::FormatDuration(silent.silence)), now);
   }
+  membership_->Tick(now);
   jobs_.Tick(now, [this](uint32_t job) { return liveness_.OpenRound(job); });
   CheckApplied(now);
 }
 
+void Core::OnReports(const v1::HeartbeatRequest& beat, absl::Duration now) {
+  // Of another life, or of a server that looks dead: it will say it again.
+  const v1::Server* server = membership_->Find(beat.server_id());
+  if (server == nullptr || server->incarnation() != beat.incarnation()) return;
+  membership_->OnReports(beat, now);
+}
+
 void Core::ServerGone(uint32_t server, uint64_t incarnation,
-                      absl::string_view why) {
+                      absl::string_view why, absl::Duration now) {
   liveness_.Forget(server, incarnation);
-  if (!membership_->MarkDown(server, incarnation)) return;
+  if (!membership_->MarkDown(server, incarnation, now)) return;
   LogWarning("server %d is down: %s", server, why);
 }
 

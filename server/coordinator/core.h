@@ -39,6 +39,7 @@ class DescribeJobRequest;
 class DescribeTableRequest;
 class DropTableReply;
 class DropTableRequest;
+class HeartbeatRequest;
 class LeaveJobReply;
 class ListJobsRequest;
 class ListTablesRequest;
@@ -51,6 +52,7 @@ class StopJobRequest;
 struct CoreOptions {
   uint32_t shards = 0;  // of a new cluster; 0 = the default, or as stored
   uint32_t servers_expected = 1;  // shards are placed once so many are up
+  uint32_t replicas = 1;          // of every shard
   RuleCheck rule_check;
   // How long a change waits for every live server to have it.
   absl::Duration applied_wait = absl::Seconds(2);
@@ -113,7 +115,10 @@ class Core {
   // ---- Events ---------------------------------------------------------------
 
   // A server is silent, or said goodbye; `why` is for the log.
-  void ServerGone(uint32_t server, uint64_t incarnation, absl::string_view why);
+  void ServerGone(uint32_t server, uint64_t incarnation, absl::string_view why,
+                  absl::Duration now);
+  // The replicas of a server have something to tell.
+  void OnReports(const v1::HeartbeatRequest& beat, absl::Duration now);
   // Time has passed, or a server has applied a newer state: finds the silent,
   // the dead and the late.
   void Tick(absl::Duration now);

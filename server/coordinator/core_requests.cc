@@ -13,7 +13,7 @@ namespace paramo {
 void Core::RegisterServer(const v1::RegisterServerRequest& request,
                           v1::RegisterServerReply* reply, absl::Duration now,
                           Done done) {
-  absl::Status status = membership_->Register(request, reply);
+  absl::Status status = membership_->Register(request, reply, now);
   if (status.ok()) {
     liveness_.Track(reply->server_id(), request.incarnation(), now);
     reply->set_heartbeat_ms(

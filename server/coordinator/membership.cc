@@ -7,7 +7,6 @@
 #include "common/base/status.h"
 #include "paramo/v1/cluster.pb.h"
 #include "paramo/v1/control.pb.h"
-#include "server/coordinator/placement.h"
 #include "server/coordinator/validate.h"
 
 namespace paramo {
@@ -15,15 +14,34 @@ namespace {
 
 constexpr size_t kBuildBytesMax = 256;
 
+ReplicaSetsOptions SetsOptions(const MembershipOptions& options) {
+  ReplicaSetsOptions sets;
+  sets.shard_count = options.shard_count;
+  sets.replicas = options.replicas;
+  sets.servers_expected = options.servers_expected;
+  // One past per cluster incarnation; never 0.
+  sets.history = Mix64(options.cluster_incarnation) | 1;
+  return sets;
+}
+
+std::vector<ServerLife> LivesOf(
+    const google::protobuf::RepeatedPtrField<v1::Replica>& replicas) {
+  std::vector<ServerLife> lives;
+  for (const v1::Replica& replica : replicas) {
+    lives.push_back({replica.server(), replica.incarnation()});
+  }
+  return lives;
+}
+
+void ToProto(const ServerLife& life, v1::Replica* replica) {
+  replica->set_server(life.server);
+  replica->set_incarnation(life.incarnation);
+}
+
 }  // namespace
 
 Membership::Membership(const MembershipOptions& options, Changes& changes)
-    : options_(options), changes_(changes) {
-  for (uint32_t id = 0; id < options.shard_count; ++id) {
-    shards_.push_back(std::make_unique<v1::Shard>());
-    shards_.back()->set_id(id);
-  }
-}
+    : options_(options), changes_(changes), sets_(SetsOptions(options)) {}
 
 Membership::~Membership() = default;
 
@@ -33,23 +51,35 @@ absl::Status Membership::LoadServer(absl::string_view value) {
       server->id() == 0) {
     return absl::DataLossError("unreadable server entry");
   }
+  sets_.LoadServer(server->id());
   servers_[server->id()] = std::move(server);
   return absl::OkStatus();
 }
 
 absl::Status Membership::LoadShard(absl::string_view value) {
-  auto shard = std::make_unique<v1::Shard>();
-  if (!shard->ParseFromArray(value.data(), static_cast<int>(value.size())) ||
-      shard->id() >= shards_.size()) {
+  v1::Shard shard;
+  if (!shard.ParseFromArray(value.data(), static_cast<int>(value.size())) ||
+      shard.id() >= options_.shard_count || shard.in_sync().empty()) {
     return absl::DataLossError("unreadable shard entry");
   }
-  shards_[shard->id()] = std::move(shard);
+  ReplicaSet set;
+  set.epoch = shard.epoch();
+  set.term = shard.term();
+  set.history = shard.history();
+  set.primary = shard.primary();
+  set.fencing = shard.fencing();
+  set.in_sync = LivesOf(shard.in_sync());
+  set.learners = LivesOf(shard.learners());
+  sets_.Load(shard.id(), std::move(set));
   return absl::OkStatus();
 }
 
-void Membership::Reconcile() {
-  for (const auto& [id, server] : servers_) RenewReplicas(*server);
-  PlaceWhenComplete();
+void Membership::Reconcile(absl::Duration now) {
+  sets_.Resume();
+  ForEachUp([&](const v1::Server& server) {
+    sets_.ServerUp({server.id(), server.incarnation()}, now);
+  });
+  StoreChangedSets();
 }
 
 absl::Status Membership::CheckIdentity(
@@ -100,7 +130,8 @@ v1::Server* Membership::FindRegistered(
 }
 
 absl::Status Membership::Register(const v1::RegisterServerRequest& request,
-                                  v1::RegisterServerReply* reply) {
+                                  v1::RegisterServerReply* reply,
+                                  absl::Duration now) {
   PARAMO_RETURN_IF_ERROR(CheckIdentity(request));
   v1::Server* server = FindRegistered(request);
   if (server == nullptr) {
@@ -119,8 +150,8 @@ absl::Status Membership::Register(const v1::RegisterServerRequest& request,
   server->set_incarnation(request.incarnation());
   server->set_status(v1::SERVER_STATUS_UP);
   Store(*server);
-  RenewReplicas(*server);
-  PlaceWhenComplete();
+  sets_.ServerUp({server->id(), server->incarnation()}, now);
+  StoreChangedSets();
 
   reply->set_cluster_id(options_.cluster_id);
   reply->set_cluster_incarnation(options_.cluster_incarnation);
@@ -128,7 +159,8 @@ absl::Status Membership::Register(const v1::RegisterServerRequest& request,
   return absl::OkStatus();
 }
 
-bool Membership::MarkDown(uint32_t server, uint64_t incarnation) {
+bool Membership::MarkDown(uint32_t server, uint64_t incarnation,
+                          absl::Duration now) {
   auto it = servers_.find(server);
   if (it == servers_.end() || it->second->incarnation() != incarnation ||
       it->second->status() != v1::SERVER_STATUS_UP) {
@@ -136,55 +168,85 @@ bool Membership::MarkDown(uint32_t server, uint64_t incarnation) {
   }
   it->second->set_status(v1::SERVER_STATUS_DOWN);
   Store(*it->second);
+  sets_.ServerDown({server, incarnation}, now);
+  Tick(now);  // all of its shards are fenced in this step
   return true;
 }
 
-void Membership::RenewReplicas(const v1::Server& server) {
-  for (const auto& shard : shards_) {
-    if (shard->primary() != server.id()) continue;
-    v1::Replica* replica = shard->mutable_in_sync(0);
-    if (replica->incarnation() == server.incarnation()) continue;
-    replica->set_incarnation(server.incarnation());
-    shard->set_epoch(shard->epoch() + 1);
-    Store(*shard);
+void Membership::OnReports(const v1::HeartbeatRequest& beat,
+                           absl::Duration now) {
+  for (const v1::ReplicaReport& report : beat.replicas()) {
+    ReplicaNews news;
+    switch (report.kind()) {
+      case v1::ReplicaReport::FENCED:
+        news.kind = ReplicaNews::Kind::kFenced;
+        break;
+      case v1::ReplicaReport::JOIN:
+        news.kind = ReplicaNews::Kind::kJoin;
+        break;
+      case v1::ReplicaReport::DROP:
+        news.kind = ReplicaNews::Kind::kDrop;
+        break;
+      case v1::ReplicaReport::TAKE_AGAIN:
+        news.kind = ReplicaNews::Kind::kTakeAgain;
+        break;
+      case v1::ReplicaReport::STOPPED:
+        news.kind = ReplicaNews::Kind::kStopped;
+        break;
+      default:
+        continue;  // of a newer build
+    }
+    news.shard = report.shard();
+    news.from = {beat.server_id(), beat.incarnation()};
+    news.epoch = report.epoch();
+    news.peer = {report.peer().server(), report.peer().incarnation()};
+    news.last_epoch = report.last_epoch();
+    news.last_lsn = report.last_lsn();
+    sets_.OnNews(news, now);
+  }
+  StoreChangedSets();
+}
+
+void Membership::Tick(absl::Duration now) {
+  sets_.Tick(now);
+  StoreChangedSets();
+  if (sets_.safe_mode() && !alarmed_) {
+    LogError(
+        "more than half of the servers look dead: nothing is moved until half "
+        "are back. Is this coordinator cut off?");
+  }
+  alarmed_ = sets_.safe_mode();
+}
+
+void Membership::StoreChangedSets() {
+  for (ShardId id : sets_.TakeChanged()) {
+    v1::Shard shard;
+    FillShard(id, &shard);
+    changes_.Put(absl::StrCat("shards/", id), shard.SerializeAsString());
+    changes_.MarkStateChanged();
   }
 }
 
-void Membership::PlaceWhenComplete() {
-  Assignment previous;
-  bool complete = true;
-  for (const auto& shard : shards_) {
-    previous.push_back(shard->primary());
-    complete = complete && shard->primary() != 0;
+void Membership::FillShard(ShardId id, v1::Shard* shard) const {
+  const ReplicaSet& set = sets_.sets()[id];
+  shard->set_id(id);
+  shard->set_epoch(set.epoch);
+  shard->set_term(set.term);
+  shard->set_history(set.history);
+  shard->set_primary(set.primary);
+  shard->set_fencing(set.fencing);
+  shard->set_min_insync(options_.min_insync);
+  for (const ServerLife& life : set.in_sync) {
+    ToProto(life, shard->add_in_sync());
   }
-  std::vector<uint32_t> up;
-  ForEachUp([&](const v1::Server& server) { up.push_back(server.id()); });
-  if (complete || up.size() < options_.servers_expected || up.empty()) return;
-
-  Assignment placed = PlaceShards(up, previous);
-  for (size_t i = 0; i < placed.size(); ++i) {
-    v1::Shard& shard = *shards_[i];
-    if (shard.primary() != 0) continue;  // its rows may be there already
-    shard.set_primary(placed[i]);
-    shard.set_epoch(shard.epoch() + 1);
-    // One past per shard and cluster incarnation; never 0.
-    shard.set_history(Mix64(options_.cluster_incarnation + i) | 1);
-    v1::Replica* replica = shard.add_in_sync();
-    replica->set_server(placed[i]);
-    replica->set_incarnation(servers_.at(placed[i])->incarnation());
-    Store(shard);
+  for (const ServerLife& life : set.learners) {
+    ToProto(life, shard->add_learners());
   }
-  LogInfo("placed %d shards on %d servers", placed.size(), up.size());
 }
 
 void Membership::Store(const v1::Server& server) {
   changes_.Put(absl::StrCat("servers/", server.id()),
                server.SerializeAsString());
-  changes_.MarkStateChanged();
-}
-
-void Membership::Store(const v1::Shard& shard) {
-  changes_.Put(absl::StrCat("shards/", shard.id()), shard.SerializeAsString());
   changes_.MarkStateChanged();
 }
 
@@ -205,7 +267,9 @@ void Membership::FillState(v1::ClusterState* state) const {
   state->set_cluster_incarnation(options_.cluster_incarnation);
   state->set_shard_count(options_.shard_count);
   for (const auto& [id, server] : servers_) *state->add_servers() = *server;
-  for (const auto& shard : shards_) *state->add_shards() = *shard;
+  for (ShardId id = 0; id < options_.shard_count; ++id) {
+    FillShard(id, state->add_shards());
+  }
 }
 
 }  // namespace paramo

@@ -1,10 +1,6 @@
-// The servers of the cluster and who holds which shard. A pure state machine:
-// requests in, state and changes out; no threads, clock or disk.
-//
-// With one replica per shard, the rows of a shard are on its server and
-// nowhere else. So shards are placed once, when `servers_expected` servers are
-// up, and stay: a shard of a server that is down waits for it, and a server
-// that joins later holds nothing until there is a way to move shards.
+// The servers of the cluster, and through replica_sets.h who holds which shard.
+// A pure state machine: requests and time in, state and changes out; no
+// threads, clock or disk.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +12,14 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "server/coordinator/changes.h"
+#include "server/coordinator/replica_sets.h"
 
 namespace paramo {
 namespace v1 {
 class ClusterState;
+class HeartbeatRequest;
 class RegisterServerReply;
 class RegisterServerRequest;
 class Server;
@@ -32,11 +31,10 @@ struct MembershipOptions {
   uint64_t cluster_incarnation = 0;
   uint32_t shard_count = 0;
   uint32_t servers_expected = 1;
+  uint32_t replicas = 1;    // of a shard
+  uint32_t min_insync = 1;  // fewer: pulls only
 };
 
-// Invariants: (1) a shard's epoch only grows, and grows with every change of
-// its configuration; (2) a placed shard never changes its server; (3) in_sync
-// names the primary with the incarnation it last registered under.
 class Membership {
  public:
   Membership(const MembershipOptions& options, Changes& changes);
@@ -45,8 +43,9 @@ class Membership {
   // ---- After a restart: every stored entry, then Reconcile once -----------
   absl::Status LoadServer(absl::string_view value);
   absl::Status LoadShard(absl::string_view value);
-  // Finishes what a crash between two transactions left half done.
-  void Reconcile();
+  // Goes on with what a crash interrupted. Servers that were up are taken to
+  // be.
+  void Reconcile(absl::Duration now);
 
   // ---- Requests -------------------------------------------------------------
 
@@ -55,11 +54,19 @@ class Membership {
   //         ALREADY_EXISTS       the id is alive under another incarnation
   //         RESOURCE_EXHAUSTED   kServersMax
   absl::Status Register(const v1::RegisterServerRequest& request,
-                        v1::RegisterServerReply* reply);
+                        v1::RegisterServerReply* reply, absl::Duration now);
 
   // No sign of life, or it said goodbye. False when it was not up under that
   // incarnation.
-  bool MarkDown(uint32_t server, uint64_t incarnation);
+  bool MarkDown(uint32_t server, uint64_t incarnation, absl::Duration now);
+
+  // What the replicas of a live server tell.
+  void OnReports(const v1::HeartbeatRequest& beat, absl::Duration now);
+
+  // Time has passed: completes fences, replaces replicas.
+  void Tick(absl::Duration now);
+  // A fence is under way: tick often.
+  bool needs_tick() const { return sets_.needs_tick(); }
 
   // ---- Reading --------------------------------------------------------------
 
@@ -74,15 +81,14 @@ class Membership {
   // The server that asks, by id or, for a lost first reply, by incarnation.
   v1::Server* FindRegistered(const v1::RegisterServerRequest& request);
   void Store(const v1::Server& server);
-  void Store(const v1::Shard& shard);
-  // Gives the shards of `server` its present incarnation.
-  void RenewReplicas(const v1::Server& server);
-  void PlaceWhenComplete();
+  void StoreChangedSets();
+  void FillShard(ShardId id, v1::Shard* shard) const;
 
   const MembershipOptions options_;
   Changes& changes_;
   std::map<uint32_t, std::unique_ptr<v1::Server>> servers_;
-  std::vector<std::unique_ptr<v1::Shard>> shards_;  // by shard id
+  ReplicaSets sets_;
+  bool alarmed_ = false;  // safe mode was told
 };
 
 }  // namespace paramo

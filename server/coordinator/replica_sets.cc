@@ -53,7 +53,26 @@ void ReplicaSets::ServerUp(const ServerLife& life, absl::Duration now) {
     ServerDown({life.server, *server.incarnation}, now);
   }
   server.incarnation = life.incarnation;
+  if (options_.replicas == 1) AdoptAlone(life);
   PlaceWhenComplete();
+}
+
+// With one replica wanted, what its server comes back with is all there is; it
+// has said in its log what may be missing.
+void ReplicaSets::AdoptAlone(const ServerLife& life) {
+  for (ShardId shard = 0; shard < sets_.size(); ++shard) {
+    ReplicaSet set = sets_[shard];
+    if (set.in_sync.size() != 1 || set.in_sync[0].server != life.server ||
+        set.in_sync[0] == life) {
+      continue;
+    }
+    set.in_sync[0] = life;
+    set.primary = life.server;
+    set.fencing = false;
+    set.term = set.epoch + 1;
+    fences_.erase(shard);
+    Change(shard, std::move(set));
+  }
 }
 
 void ReplicaSets::ServerDown(const ServerLife& life, absl::Duration now) {
@@ -186,6 +205,8 @@ void ReplicaSets::FenceWherePrimaryIsGone() {
     const ReplicaSet& set = sets_[shard];
     if (set.epoch == 0 || set.fencing) continue;
     const std::optional<ServerLife> primary = PrimaryOf(set);
+    // With nobody to answer a fence, whoever comes back first starts one.
+    if (Offline(shard)) continue;
     if (!primary || !IsUp(*primary)) StartFence(shard);
   }
 }

@@ -127,6 +127,7 @@ class ReplicaSets {
   // Every change of a set goes through here.
   void Change(ShardId shard, ReplicaSet set);
   void PlaceWhenComplete();
+  void AdoptAlone(const ServerLife& life);
   void FenceWherePrimaryIsGone();
   void StartFence(ShardId shard);
   void TryCompleteFence(ShardId shard, absl::Duration now);

@@ -58,13 +58,19 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
         parts_.liveness.NoteRound(job.job(), job.open_round());
       }
     }
+    if (advanced.ok() && !request->replicas().empty()) {
+      // Dropped when the inbox is full: replicas say it again.
+      (void)parts_.loop.Post([beat = *request](Core& core, absl::Duration now) {
+        core.OnReports(beat, now);
+      });
+    }
     reply->set_version(parts_.watch.state()->version());
     absl::Status status = advanced.status();
     if (status.ok() && request->leaving()) {
       status = parts_.loop.Post(
           [server = request->server_id(), incarnation = request->incarnation()](
-              Core& core, absl::Duration) {
-            core.ServerGone(server, incarnation, "it said goodbye");
+              Core& core, absl::Duration now) {
+            core.ServerGone(server, incarnation, "it said goodbye", now);
           });
     } else if (status.ok() && *advanced && parts_.core.has_applied_waits()) {
       // Somebody may wait for just this; when the inbox is full, the next tick

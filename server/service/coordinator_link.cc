@@ -108,9 +108,15 @@ absl::StatusOr<CoordinatorLink::Registration> CoordinatorLink::Register(
   }
 }
 
-void CoordinatorLink::Start(OnState on_state, OpenRounds open_rounds) {
+void CoordinatorLink::BeatNow() {
+  MutexLock lock(mu_);
+  beat_now_ = true;
+  wake_.NotifyAll();
+}
+
+void CoordinatorLink::Start(OnState on_state, FillBeat fill_beat) {
   on_state_ = std::move(on_state);
-  open_rounds_ = std::move(open_rounds);
+  fill_beat_ = std::move(fill_beat);
   beating_ = std::thread([this] { Beat(); });
   watching_ = std::thread([this] { Watch(); });
 }
@@ -152,11 +158,7 @@ absl::Status CoordinatorLink::SendHeartbeat(bool leaving) {
   request.set_incarnation(options_.incarnation);
   request.set_applied_version(applied_version_.load(std::memory_order_relaxed));
   request.set_leaving(leaving);
-  for (const auto& [job, round] : open_rounds_()) {
-    v1::JobClock& clock = *request.add_jobs();
-    clock.set_job(job);
-    clock.set_open_round(round);
-  }
+  fill_beat_(request);
   v1::HeartbeatReply reply;
   grpc::ClientContext context;
   SetDeadline(context, absl::Seconds(1));
@@ -223,10 +225,7 @@ absl::Status CoordinatorLink::WatchOnce() {
     on_state_(std::make_shared<const v1::ClusterState>(std::move(state)));
     state.Clear();
     applied_version_.store(version, std::memory_order_relaxed);
-    // Somebody waits for this: do not let it wait for the next beat.
-    MutexLock lock(mu_);
-    beat_now_ = true;
-    wake_.NotifyAll();
+    BeatNow();  // somebody waits for this
   }
   absl::Status status = FromGrpc(reader->Finish());
   MutexLock lock(rpc_->mu);

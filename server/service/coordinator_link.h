@@ -6,7 +6,6 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -21,7 +20,8 @@ namespace paramo {
 
 namespace v1 {
 class ClusterState;
-}
+class HeartbeatRequest;
+}  // namespace v1
 
 // Owned by the server. Two threads: one beats (and registers again when the
 // coordinator has forgotten us), one watches.
@@ -56,12 +56,14 @@ class CoordinatorLink {
   //         UNAVAILABLE  no coordinator answered in time
   absl::StatusOr<Registration> Register(absl::Duration timeout);
 
-  // Job id and the highest round open on some shard here, for each job with
-  // rounds. Called on the beating thread; must not block.
-  using OpenRounds = std::function<std::map<uint32_t, uint64_t>()>;
+  // Adds what shards have to tell. On the beating thread; must not block.
+  using FillBeat = std::function<void(v1::HeartbeatRequest&)>;
 
   // After Register: starts beating and watching.
-  void Start(OnState on_state, OpenRounds open_rounds);
+  void Start(OnState on_state, FillBeat fill_beat);
+
+  // There is something to tell that should not wait for the next beat.
+  void BeatNow();
 
   // Says goodbye when `leaving`, then stops both threads.
   void Stop(bool leaving);
@@ -79,7 +81,7 @@ class CoordinatorLink {
   const Options options_;
   Registration registration_;
   OnState on_state_;
-  OpenRounds open_rounds_;
+  FillBeat fill_beat_;
   absl::Duration heartbeat_ = absl::Milliseconds(50);
   std::unique_ptr<Rpc> rpc_;
 

@@ -76,7 +76,9 @@ void DataService::Handle(std::unique_ptr<IncomingCall> call) {
   }
   wire::RequestView request = *std::move(parsed);
   if (!request.canonical) fallback_.Add();
-  if (call->method() == DataMethod::kStream && call->first()) {
+  const bool stream = call->method() == DataMethod::kStream ||
+                      call->method() == DataMethod::kReplicate;
+  if (stream && call->first()) {
     return AnswerHello(*call, request, routing);
   }
   wire::Reason reason = wire::Reason::kNone;

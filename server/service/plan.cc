@@ -180,7 +180,8 @@ class Planner {
                   wire::SectionReply& refused) {
     bool elsewhere = false;
     for (const auto& [shard, indices] : parts) {
-      elsewhere |= context_.view.shards[shard].primary != context_.server_id;
+      elsewhere |=
+          context_.view.shards[shard].config.primary != context_.server_id;
     }
     if (!elsewhere) return false;
     Refuse(refused,

@@ -1,5 +1,5 @@
-// What a shard's replica asks of the world, answered by this server: its log, its
-// links to peers, its line to the coordinator.
+// What a shard's replica asks of the world, answered by this server: its log,
+// its links to peers, its line to the coordinator.
 #pragma once
 
 #include "server/log/log.h"
@@ -24,7 +24,9 @@ class ReplicaPort final : public ShardPort {
   ReplicaPort(const ReplicaWorld& world, ShardId shard)
       : world_(world), shard_(shard) {}
 
-  bool HasRoom(size_t bytes) const override { return world_.log->HasRoom(bytes); }
+  bool HasRoom(size_t bytes) const override {
+    return world_.log->HasRoom(bytes);
+  }
   void Release(Lsn lsn) override { world_.log->Release(shard_, lsn); }
 
   void WriteLog(const Record& record, Durability level) override;

@@ -1,4 +1,5 @@
-// What replicas have to tell the coordinator, until the next heartbeat takes it.
+// What replicas have to tell the coordinator, until the next heartbeat takes
+// it.
 #pragma once
 
 #include <functional>

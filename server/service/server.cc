@@ -15,10 +15,15 @@
 #include "common/metrics/metrics_http.h"
 #include "common/transport/data_server.h"
 #include "common/transport/state_watch.h"
+#include "common/wire/reply.h"
 #include "paramo/v1/cluster.pb.h"
+#include "paramo/v1/control.pb.h"
 #include "server/admin/admin_service.h"
 #include "server/service/coordinator_link.h"
 #include "server/service/data_service.h"
+#include "server/service/peer_links.h"
+#include "server/service/replica_io.h"
+#include "server/service/report_board.h"
 #include "server/service/server_log.h"
 #include "server/service/shard_host.h"
 #include "server/store/data_dir.h"
@@ -31,6 +36,14 @@ namespace {
 
 // How long an orderly stop may take to store what is dirty.
 constexpr absl::Duration kFlushTimeout = absl::Minutes(2);
+std::map<uint32_t, std::string> AddressesOf(const v1::ClusterState& state) {
+  std::map<uint32_t, std::string> addresses;
+  for (const v1::Server& server : state.servers()) {
+    addresses[server.id()] = server.address();
+  }
+  return addresses;
+}
+
 // How long open calls may take to end by themselves.
 constexpr absl::Duration kDrainTime = absl::Milliseconds(500);
 
@@ -47,6 +60,8 @@ struct Server::Parts {
   absl::Status Listen();
   absl::Status Join();
   void OnState(std::shared_ptr<const v1::ClusterState> state);
+  void FillHeartbeat(v1::HeartbeatRequest& beat);
+  void HandlePeer(std::unique_ptr<IncomingCall> call);
   void ExportGauges();
 
   const ServerOptions options;
@@ -60,6 +75,11 @@ struct Server::Parts {
   std::unique_ptr<MetaStore> meta;
   std::unique_ptr<RowStore> rows;
   std::unique_ptr<ServerLog> log;
+  std::unique_ptr<ReplicaIo> replica_io;
+  ReportBoard reports{[this] {
+    if (link != nullptr) link->BeatNow();
+  }};
+  PeerLinks links{/*threads=*/1};
   std::unique_ptr<ShardHost> shards;
   std::unique_ptr<WriteBehind> write_behind;
   std::unique_ptr<DataService> data_service;
@@ -104,7 +124,9 @@ absl::Status Server::Parts::OpenLog() {
       std::move(opened), options.threads,
       [this](absl::Status status) { on_fatal(std::move(status)); });
   PARAMO_RETURN_IF_ERROR(ProveIncarnation(log->recovery()));
-  shards->SetLog(*log);
+  replica_io = std::make_unique<ReplicaIo>(
+      *meta, log->log(), [this](absl::Status status) { on_fatal(status); });
+  shards->SetWorld(*log, links, *replica_io, reports);
   return absl::OkStatus();
 }
 
@@ -137,7 +159,11 @@ absl::Status Server::Parts::Listen() {
   listening.listen = {options.listen};
   listening.threads = options.threads;
   listening.handler = [this](std::unique_ptr<IncomingCall> call) {
-    data_service->Handle(std::move(call));
+    if (call->method() == DataMethod::kReplicate && !call->first()) {
+      HandlePeer(std::move(call));
+    } else {
+      data_service->Handle(std::move(call));
+    }
   };
   listening.services = {admin.get(), state_watch.service()};
   listening.reflection = options.reflection;
@@ -211,12 +237,59 @@ absl::Status Server::Parts::Join() {
   identity = {me.cluster_id, me.cluster_incarnation, me.server_id,
               data_dir->incarnation()};
   data_service->SetIdentity(identity);
+  links.SetIdentity(identity);
   link->Start(
       [this](std::shared_ptr<const v1::ClusterState> state) {
         OnState(std::move(state));
       },
-      [this] { return shards->OpenRounds(); });
+      [this](v1::HeartbeatRequest& beat) { FillHeartbeat(beat); });
   return absl::OkStatus();
+}
+
+// A peer's replicas speak to ours. What is not for this life of the server, or
+// for shards that are not here yet, is dropped: it is repeated.
+void Server::Parts::HandlePeer(std::unique_ptr<IncomingCall> call) {
+  absl::StatusOr<PeerRequestView> request = ParsePeerRequest(call->request());
+  if (!request.ok()) return call->Fail(request.status());
+  if (request->cluster != identity.cluster_id) {
+    return call->Fail(
+        absl::FailedPreconditionError("this server is of another cluster"));
+  }
+  if (request->to_incarnation == identity.incarnation) {
+    const std::vector<Shard*> all = shards->shards();
+    for (PeerMessage& message : request->messages) {
+      if (message.shard >= all.size()) continue;
+      Shard* shard = all[message.shard];
+      shard->Post([shard, from = request->from,
+                   message = std::move(message)]() mutable {
+        shard->WithReplica([&](Replica& replica, absl::Duration now) {
+          replica.OnMessage(from, std::move(message), now);
+        });
+      });
+    }
+  }
+  call->Reply(wire::WriteReply(request->id, 0, wire::Reason::kNone, 0, "",
+                               /*hello=*/nullptr));
+}
+
+// On the link's beating thread.
+void Server::Parts::FillHeartbeat(v1::HeartbeatRequest& beat) {
+  for (const auto& [job, round] : shards->OpenRounds()) {
+    v1::JobClock& clock = *beat.add_jobs();
+    clock.set_job(job);
+    clock.set_open_round(round);
+  }
+  for (const ReplicaReport& report : reports.Take()) {
+    v1::ReplicaReport& out = *beat.add_replicas();
+    out.set_kind(static_cast<v1::ReplicaReport::Kind>(
+        static_cast<int>(report.kind) + 1));
+    out.set_shard(report.shard);
+    out.set_epoch(report.epoch);
+    out.mutable_peer()->set_server(report.peer.server);
+    out.mutable_peer()->set_incarnation(report.peer.incarnation);
+    out.set_last_epoch(report.last_epoch);
+    out.set_last_lsn(report.last_lsn);
+  }
 }
 
 // On the link's watching thread. The order matters: a shard serves a state
@@ -224,7 +297,10 @@ absl::Status Server::Parts::Join() {
 void Server::Parts::OnState(std::shared_ptr<const v1::ClusterState> state) {
   auto view = MakeClusterView(state);
   absl::Status applied = view.status();
-  if (view.ok()) applied = shards->Apply(**view, identity.server_id);
+  if (view.ok()) {
+    links.SetAddresses(AddressesOf(*state));
+    applied = shards->Apply(*view, {identity.server_id, identity.incarnation});
+  }
   if (!applied.ok()) {
     on_fatal(Annotate(applied, "applying the cluster state"));
     return;
@@ -296,6 +372,8 @@ absl::Status Server::Stop() {
   parts->write_behind->Stop();
   parts->gauges.clear();
   parts->write_behind.reset();
+  parts->links.Stop();
+  if (parts->replica_io != nullptr) parts->replica_io->Stop();
   absl::Status logged;
   if (parts->log != nullptr) logged = parts->log->Stop();
   if (stored.ok()) stored = logged;

@@ -11,20 +11,6 @@
 
 namespace paramo {
 
-void ShardLog::Write(const Record& record, Durability durability) {
-  if (durability == Durability::kSynced) to_sync_.push_back(record.header.lsn);
-  absl::Status taken =
-      log_.Append(record.header, record.payload.pieces(), durability);
-  // A log that has failed says so to its listener, which ends the process.
-  if (!taken.ok()) LogDebug("record not logged: %s", ToString(taken));
-}
-
-Lsn ShardLog::Advance(Lsn written, Lsn synced) {
-  written_ = std::max({written_, written, synced});
-  while (!to_sync_.empty() && to_sync_.front() <= synced) to_sync_.pop_front();
-  return to_sync_.empty() ? written_ : std::min(written_, to_sync_.front() - 1);
-}
-
 ServerLog::ServerLog(std::unique_ptr<Log> log, int threads,
                      std::function<void(absl::Status)> on_failed)
     : on_failed_(std::move(on_failed)),
@@ -33,12 +19,6 @@ ServerLog::ServerLog(std::unique_ptr<Log> log, int threads,
       recovery_(log_->TakeRecovery()) {}
 
 ServerLog::~ServerLog() { Stop().IgnoreError(); }
-
-void ServerLog::MakeShardLogs(size_t shard_count) {
-  for (ShardId shard = 0; shard < shard_count; ++shard) {
-    shard_logs_.push_back(std::make_unique<ShardLog>(*log_, shard));
-  }
-}
 
 void ServerLog::Start(std::vector<Shard*> shards) {
   shards_ = std::move(shards);
@@ -69,10 +49,12 @@ void ServerLog::OnLogged(absl::Span<const LogProgress> progress,
   MutexLock lock(mu_);
   for (const LogProgress& shard : progress) {
     News& news = news_[shard.shard];
-    Lsn& lsn = level == Durability::kSynced ? news.synced : news.written;
-    lsn = std::max(lsn, shard.lsn);
-    if (news.queued) continue;
-    news.queued = true;
+    if (!news.empty() && news.back().level == level) {
+      news.back().lsn = shard.lsn;  // the newer word says it all
+      continue;
+    }
+    news.push_back({shard.lsn, level});
+    if (news.size() > 1) continue;
     ready_.push_back(shard.shard);
     wake_.NotifyOne();
   }
@@ -96,9 +78,12 @@ void ServerLog::Tell() {
       news = std::exchange(news_[shard], News());
     }
     Shard* target = shards_[shard];
-    ShardLog* log = shard_logs_[shard].get();
-    target->Post([target, log, news] {
-      target->OnLogged(log->Advance(news.written, news.synced));
+    target->Post([target, news = std::move(news)] {
+      target->WithReplica([&](Replica& replica, absl::Duration now) {
+        for (const Progress& progress : news) {
+          replica.OnLogged(progress.lsn, progress.level, now);
+        }
+      });
     });
   }
 }

@@ -13,8 +13,9 @@
 namespace paramo {
 namespace {
 
-// How late a parked request may learn that its deadline has passed.
-constexpr absl::Duration kDeadlineGrain = absl::Milliseconds(20);
+// How often replicas get the time, and how late a parked request may learn that
+// its deadline has passed.
+constexpr absl::Duration kTickPeriod = absl::Milliseconds(10);
 
 constexpr char kLastStateKey[] = "cluster_state";
 
@@ -46,7 +47,7 @@ void RunOn(Shard& shard, F work) {
 ShardHost::ShardHost(RowStore& rows, MetaStore& meta, const Clock& clock,
                      ShardCounters& counters)
     : rows_(rows), meta_(meta), clock_(clock), counters_(counters) {
-  deadlines_ = std::thread([this] { KeepDeadlines(); });
+  ticking_ = std::thread([this] { Tick(); });
 }
 
 ShardHost::~ShardHost() {
@@ -55,7 +56,7 @@ ShardHost::~ShardHost() {
     stopping_ = true;
     wake_.NotifyAll();
   }
-  deadlines_.join();
+  ticking_.join();
 }
 
 std::vector<Shard*> ShardHost::shards() const {
@@ -65,35 +66,37 @@ std::vector<Shard*> ShardHost::shards() const {
   return shards;
 }
 
-absl::Status ShardHost::Apply(const ClusterView& view, uint32_t server_id) {
+absl::Status ShardHost::Apply(std::shared_ptr<const ClusterView> view,
+                              const ReplicaId& self) {
   if (shards().empty()) {
-    PARAMO_RETURN_IF_ERROR(MakeShards(view, server_id));
+    PARAMO_RETURN_IF_ERROR(MakeShards(*view, self));
   }
   for (Shard* shard : shards()) {
     RunOn(*shard, [&] { shard->ApplyView(view); });
   }
-  return DropVanishedTables(view);
+  return DropVanishedTables(*view);
 }
 
 absl::Status ShardHost::MakeShards(const ClusterView& view,
-                                   uint32_t server_id) {
-  log_->MakeShardLogs(view.shards.size());
+                                   const ReplicaId& self) {
   std::vector<std::unique_ptr<Shard>> shards;
   std::vector<Shard*> pointers;
   for (ShardId id = 0; id < view.shards.size(); ++id) {
     Shard::Options options;
     options.id = id;
     options.shard_count = static_cast<uint32_t>(view.shards.size());
-    options.server_id = server_id;
+    options.self = self;
     options.clock = &clock_;
     options.counters = &counters_;
     options.parked = &parked_;
     options.rounds = &round_board_;
-    options.log = &log_->OfShard(id);
+    ports_.push_back(std::make_unique<ReplicaPort>(world_, id));
+    options.port = ports_.back().get();
     shards.push_back(std::make_unique<Shard>(options));
     pointers.push_back(shards.back().get());
   }
   PARAMO_RETURN_IF_ERROR(LoadAll(shards));
+  io_->Start(pointers);
   log_->Start(std::move(pointers));
   MutexLock lock(mu_);
   shards_ = std::move(shards);
@@ -126,9 +129,8 @@ absl::Status ShardHost::LoadAll(
     PARAMO_RETURN_IF_ERROR(std::move(failure));
   }
   if (recovery->records() > 0) {
-    LogInfo("replayed the log: %d records, %d bytes, in %s",
-            recovery->records(), recovery->bytes(),
-            absl::FormatDuration(clock_.Now() - begin));
+    LogInfo("read the log: %d records, %d bytes, in %s", recovery->records(),
+            recovery->bytes(), absl::FormatDuration(clock_.Now() - begin));
   }
   return absl::OkStatus();
 }
@@ -137,27 +139,27 @@ absl::Status ShardHost::Load(Shard& shard, const LogRecovery& recovery) const {
   PARAMO_RETURN_IF_ERROR(recovery.DamageOf(shard.id()));
   PARAMO_ASSIGN_OR_RETURN(std::optional<v1::ShardState> state,
                           StoredState(shard.id()));
-  absl::Status loaded;
+  Shard::Stored stored;
   if (state.has_value()) {
-    PARAMO_ASSIGN_OR_RETURN(auto tables, LoadTables(*state));
-    RunOn(shard, [&] { loaded = shard.Restore(*state, std::move(tables)); });
+    stored.state = &*state;
+    PARAMO_ASSIGN_OR_RETURN(stored.tables, LoadTables(*state));
   }
+  PARAMO_ASSIGN_OR_RETURN(stored.promise,
+                          ReplicaIo::LoadPromise(meta_, shard.id()));
+  // Copied: the recovery's memory goes when all shards are loaded.
   const LogShardRecords& records = recovery.Shard(shard.id());
-  if (!loaded.ok() || records.empty()) return loaded;
-  RunOn(shard, [&] {
-    for (size_t i = 0; i < records.size() && loaded.ok(); ++i) {
-      const LogRecord record = records[i];
-      // What a record leaves behind, a contribution to an open round, must not
-      // point into the recovery's memory.
-      loaded = shard.Replay(
-          {record.header,
-           Rope::FromString(
-               std::string(reinterpret_cast<const char*>(record.payload.data()),
-                           record.payload.size()))});
-    }
-  });
-  return Annotate(loaded,
-                  absl::StrCat("replaying the log of shard ", shard.id()));
+  for (size_t i = 0; i < records.size(); ++i) {
+    const LogRecord record = records[i];
+    if (state.has_value() && record.header.lsn <= state->lsn()) continue;
+    stored.log.push_back(
+        {record.header,
+         Rope::FromString(
+             std::string(reinterpret_cast<const char*>(record.payload.data()),
+                         record.payload.size()))});
+  }
+  absl::Status loaded;
+  RunOn(shard, [&] { loaded = shard.Restore(std::move(stored)); });
+  return Annotate(loaded, absl::StrCat("loading shard ", shard.id()));
 }
 
 absl::StatusOr<std::optional<v1::ShardState>> ShardHost::StoredState(
@@ -241,21 +243,23 @@ void ShardHost::StopServing() {
   ForEachShard([](Shard& shard) { shard.StopServing(); });
 }
 
-void ShardHost::KeepDeadlines() {
+void ShardHost::Tick() {
   for (;;) {
     {
       MutexLock lock(mu_);
-      if (!stopping_) wake_.WaitFor(mu_, kDeadlineGrain);
+      if (!stopping_) wake_.WaitFor(mu_, kTickPeriod);
       if (stopping_) return;
     }
-    bool waiting = counters_.parked_pulls.Value() != 0 ||
-                   counters_.held_pushes.Value() != 0 ||
-                   counters_.waiting_for_commit.Value() != 0 ||
-                   counters_.round_deadlines.Value() != 0;
-    if (!waiting) continue;
-    absl::Duration now = clock_.Now();
+    const bool waiting = counters_.parked_pulls.Value() != 0 ||
+                         counters_.held_pushes.Value() != 0 ||
+                         counters_.waiting_for_commit.Value() != 0 ||
+                         counters_.round_deadlines.Value() != 0;
     for (Shard* shard : shards()) {
-      shard->Post([shard, now] { shard->Expire(now); });
+      shard->Post([shard, waiting] {
+        shard->WithReplica(
+            [](Replica& replica, absl::Duration now) { replica.Tick(now); });
+        if (waiting) shard->ExpireNow();
+      });
     }
   }
 }

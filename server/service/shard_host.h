@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/mutex.h"
 #include "common/clock/clock.h"
+#include "server/service/replica_port.h"
 #include "server/service/server_log.h"
 #include "server/shard/cluster_view.h"
 #include "server/shard/counters.h"
@@ -29,16 +30,21 @@ class ShardState;
 }
 
 // Owned by the server. Threads: Apply from one thread (the coordinator link's);
-// the others from any. One internal thread keeps deadlines.
+// the others from any. One internal thread gives shards the time.
 class ShardHost {
  public:
   ShardHost(RowStore& rows, MetaStore& meta, const Clock& clock,
             ShardCounters& counters);
   ~ShardHost();
 
-  // Where records go, and what it held when it was opened. Before the first
-  // Apply; `log` outlives the shards.
-  void SetLog(ServerLog& log) { log_ = &log; }
+  // Where records go, and what the log held when it was opened. Before the
+  // first Apply; all of it outlives the shards.
+  void SetWorld(ServerLog& log, PeerLinks& links, ReplicaIo& io,
+                ReportBoard& reports) {
+    log_ = &log;
+    io_ = &io;
+    world_ = {&log.log(), &links, &io, &reports};
+  }
 
   // Per shard, the last record that the store needs no more, as of the last
   // run. For opening the log.
@@ -51,7 +57,8 @@ class ShardHost {
   // Brings every shard to `view`; the first time it makes them, and loads
   // those that this server holds. Returns when it is in force everywhere.
   // Errors: DATA_LOSS and others of the store; the shards are then not usable
-  absl::Status Apply(const ClusterView& view, uint32_t server_id);
+  absl::Status Apply(std::shared_ptr<const ClusterView> view,
+                     const ReplicaId& self);
 
   // Index = shard id; empty before the first Apply.
   std::vector<Shard*> shards() const;
@@ -68,18 +75,20 @@ class ShardHost {
   void StopServing();
 
  private:
-  absl::Status MakeShards(const ClusterView& view, uint32_t server_id);
+  absl::Status MakeShards(const ClusterView& view, const ReplicaId& self);
   absl::Status LoadAll(const std::vector<std::unique_ptr<Shard>>& shards);
   absl::Status Load(Shard& shard, const LogRecovery& recovery) const;
   absl::StatusOr<std::optional<v1::ShardState>> StoredState(ShardId) const;
   absl::StatusOr<std::vector<std::unique_ptr<TableShard>>> LoadTables(
       const v1::ShardState& state) const;
   absl::Status DropVanishedTables(const ClusterView& view);
-  void KeepDeadlines();
+  void Tick();
 
   RowStore& rows_;
   MetaStore& meta_;
   ServerLog* log_ = nullptr;
+  ReplicaIo* io_ = nullptr;
+  ReplicaWorld world_;
   const Clock& clock_;
   ShardCounters& counters_;
   std::atomic<size_t> parked_{0};  // shared by all shards
@@ -87,10 +96,11 @@ class ShardHost {
 
   mutable Mutex mu_;
   CondVar wake_;
+  std::vector<std::unique_ptr<ReplicaPort>> ports_;  // fixed by MakeShards
   std::vector<std::unique_ptr<Shard>> shards_ ABSL_GUARDED_BY(mu_);
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
 
-  std::thread deadlines_;
+  std::thread ticking_;
 };
 
 }  // namespace paramo

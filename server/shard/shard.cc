@@ -19,7 +19,9 @@ Shard::~Shard() = default;
 void Shard::RunTask(StrandTask* strand_task) {
   SectionTask* task = static_cast<SectionTask*>(strand_task);
   Shard* shard = task->shard;
-  if (shard->applied_ < shard->proposed_) {
+  if (shard->serving_ == Serving::kNothing && shard->IsNamedPrimary()) {
+    shard->WaitBehind(kUntilServing, task);
+  } else if (shard->applied_ < shard->proposed_) {
     shard->WaitBehind(shard->proposed_, task);
   } else {
     shard->Handle(task);

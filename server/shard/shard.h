@@ -36,8 +36,8 @@
 #include "server/shard/round.h"
 #include "server/shard/round_board.h"
 #include "server/shard/section_task.h"
-#include "server/shard/shard_port.h"
 #include "server/shard/session.h"
+#include "server/shard/shard_port.h"
 #include "server/store/write_behind.h"
 #include "server/sync/policy.h"
 #include "server/table/table_shard.h"
@@ -132,6 +132,7 @@ class Shard final : public ReplicaListener, public FlushSource {
 
   // Answers parked and held work whose deadline has passed.
   void Expire(absl::Duration now);
+  void ExpireNow() { Expire(options_.clock->Now()); }
 
   // Refuses everything from now on; parked and held work is answered.
   void StopServing();
@@ -155,6 +156,9 @@ class Shard final : public ReplicaListener, public FlushSource {
   void OnStopped(const absl::Status& status) override;
 
  private:
+  // In behind_: waits for the takeover to be complete.
+  static constexpr Lsn kUntilServing = ~Lsn{0};
+
   // A push between append and apply, on the server that appended it.
   struct Waiting {
     Lsn lsn;
@@ -239,6 +243,7 @@ class Shard final : public ReplicaListener, public FlushSource {
 
   // shard_lifecycle.cc
   Refusal Fence(const SectionTask& task) const;
+  bool IsNamedPrimary() const;
   void ProposeChanges();
   void StepDown();
   void ProposeTables(const ClusterView& view);

@@ -31,8 +31,8 @@ void Shard::Apply(const Record& record) {
   SectionTask* task = TakeWaiting(lsn);
   absl::Status applied = ApplyRecord(record, task);
   if (applied.ok()) return;
-  replica_->Stop(Annotate(applied, absl::StrCat("shard ", options_.id,
-                                                ", record ", lsn)));
+  replica_->Stop(
+      Annotate(applied, absl::StrCat("shard ", options_.id, ", record ", lsn)));
 }
 
 absl::Status Shard::ApplyRecord(const Record& record, SectionTask* task) {

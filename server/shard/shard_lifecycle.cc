@@ -14,11 +14,18 @@ namespace paramo {
 
 void Shard::ApplyView(std::shared_ptr<const ClusterView> view) {
   view_ = std::move(view);
-  replica_->Configure(view_->shards[options_.id].config,
-                      options_.clock->Now());
+  replica_->Configure(view_->shards[options_.id].config, options_.clock->Now());
+  if (serving_ == Serving::kNothing && !IsNamedPrimary()) StepDown();
   ProposeChanges();
   RunBehind();
   UpdateDirty();
+}
+
+// A request that comes before the takeover is complete waits for it.
+bool Shard::IsNamedPrimary() const {
+  return view_ != nullptr && !stopping_ &&
+         view_->shards[options_.id].config.primary == options_.self.server &&
+         replica_->role() != Role::kStopped;
 }
 
 // Tables and members that the coordinator knows and the shard does not yet.
@@ -35,6 +42,15 @@ void Shard::OnServing(Serving serving) {
   if (before != Serving::kNothing) return;
   ProposeChanges();
   for (auto& [id, job] : jobs_) CloseCompleteRounds(*job);
+  auto early = behind_.equal_range(kUntilServing);
+  std::vector<SectionTask*> tasks;
+  for (auto it = early.first; it != early.second; ++it) {
+    tasks.push_back(it->second);
+  }
+  behind_.erase(early.first, early.second);
+  options_.counters->waiting_for_commit.Add(
+      -static_cast<int64_t>(tasks.size()));
+  for (SectionTask* task : tasks) strand_.Post(task);
 }
 
 // Whoever waits must ask the next primary. What became of appended pushes is
@@ -71,20 +87,6 @@ void Shard::OnStopped(const absl::Status& status) {
 void Shard::Propose(RecordKind kind, std::string payload) {
   Append(kind, Rope::FromString(std::move(payload)), control_level_);
   proposed_ = appended();
-}
-
-void Shard::ApplyConfig(const ShardConfig& config) {
-  bool serves = config.primary == options_.server_id;
-  bool changed = serves != serving_ || config.epoch != config_.epoch ||
-                 config.history != config_.history;
-  if (!changed) return;
-  FailWaiting({absl::AbortedError("the shard's configuration changed; "
-                                  "refresh the shard map"),
-               wire::Reason::kWrongEpoch});
-  config_ = config;
-  replication_->Configure(config.epoch, config.history);
-  serving_ = serves;
-  for (auto& [id, job] : jobs_) CloseCompleteRounds(*job);
 }
 
 void Shard::ProposeTables(const ClusterView& view) {

@@ -1,5 +1,5 @@
-// A shard's way out of its strand: log, peers, coordinator. The service makes one
-// for each shard; tests make simpler ones.
+// A shard's way out of its strand: log, peers, coordinator. The service makes
+// one for each shard; tests make simpler ones.
 #pragma once
 
 #include <cstddef>

@@ -210,10 +210,10 @@ absl::Status Shard::Restore(Stored stored) {
 
 absl::Status Shard::RestoreState(const v1::ShardState& state) {
   if (state.format() != kStateFormat || state.shard() != options_.id) {
-    return absl::DataLossError(absl::StrCat(
-        "state of shard ", options_.id, " has format ", state.format(),
-        " (this build reads ", kStateFormat, ") and says it is of shard ",
-        state.shard()));
+    return absl::DataLossError(
+        absl::StrCat("state of shard ", options_.id, " has format ",
+                     state.format(), " (this build reads ", kStateFormat,
+                     ") and says it is of shard ", state.shard()));
   }
   applied_ = flushed_lsn_ = state.lsn();
   applied_header_.lsn = state.lsn();

@@ -41,7 +41,7 @@ struct TableConfig {
   Clipping clipping;
   Schedule schedule;
   bool staleness_scaling = false;
-  float delay_compensation = 0;  // lambda; 0 = off
+  float delay_compensation = 0;                  // lambda; 0 = off
   Durability durability = Durability::kWritten;  // when a replica has a push
   // The catalogue's words: a serialized paramo.v1.Table, which is what log
   // records and saved states carry.

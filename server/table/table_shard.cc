@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstring>
 #include <utility>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"

@@ -78,7 +78,7 @@ TEST_F(CoreTest, NobodyWaitsForAServerThatIsDown) {
 
 TEST_F(CoreTest, AServerThatSaysGoodbyeIsDownAtOnce) {
   uint32_t id = AddServer(11);
-  core_->ServerGone(id, 11, "goodbye");
+  core_->ServerGone(id, 11, "goodbye", absl::ZeroDuration());
   Commit();
   EXPECT_EQ(published_->servers(0).status(), v1::SERVER_STATUS_DOWN);
   EXPECT_CODE(kNotFound, liveness_->Hear(id, 11, 0, now_));

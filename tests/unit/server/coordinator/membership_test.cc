@@ -52,13 +52,16 @@ class MembershipTest : public testing::Test {
 
 TEST_F(MembershipTest, PlacesOnceTheExpectedServersAreUp) {
   auto membership = Make(/*expected=*/3);
-  ASSERT_TRUE(membership->Register(New(11), &reply_).ok());
+  ASSERT_TRUE(
+      membership->Register(New(11), &reply_, absl::ZeroDuration()).ok());
   EXPECT_EQ(reply_.server_id(), 1u);
   EXPECT_EQ(reply_.cluster_id(), kCluster);
-  ASSERT_TRUE(membership->Register(New(22), &reply_).ok());
+  ASSERT_TRUE(
+      membership->Register(New(22), &reply_, absl::ZeroDuration()).ok());
   EXPECT_EQ(reply_.server_id(), 2u);
   EXPECT_EQ(Held(*membership)[0], 8);
-  ASSERT_TRUE(membership->Register(New(33), &reply_).ok());
+  ASSERT_TRUE(
+      membership->Register(New(33), &reply_, absl::ZeroDuration()).ok());
   EXPECT_EQ(Held(*membership),
             (std::map<uint32_t, int>{{1, 3}, {2, 3}, {3, 2}}));
   v1::ClusterState state = State(*membership);
@@ -73,30 +76,39 @@ TEST_F(MembershipTest, PlacesOnceTheExpectedServersAreUp) {
 
 TEST_F(MembershipTest, AServerThatIsDownDoesNotCountForPlacement) {
   auto membership = Make(/*expected=*/2);
-  ASSERT_TRUE(membership->Register(New(11), &reply_).ok());
-  ASSERT_TRUE(membership->MarkDown(1, 11));
-  ASSERT_TRUE(membership->Register(New(22), &reply_).ok());
+  ASSERT_TRUE(
+      membership->Register(New(11), &reply_, absl::ZeroDuration()).ok());
+  ASSERT_TRUE(membership->MarkDown(1, 11, absl::ZeroDuration()));
+  ASSERT_TRUE(
+      membership->Register(New(22), &reply_, absl::ZeroDuration()).ok());
   EXPECT_EQ(Held(*membership)[0], 8);
-  ASSERT_TRUE(membership->Register(Again(1, 12), &reply_).ok());
+  ASSERT_TRUE(
+      membership->Register(Again(1, 12), &reply_, absl::ZeroDuration()).ok());
   EXPECT_EQ(Held(*membership), (std::map<uint32_t, int>{{1, 4}, {2, 4}}));
 }
 
 TEST_F(MembershipTest, ALaterServerGetsNothingAndADeadOneKeepsItsShards) {
   auto membership = Make(/*expected=*/1);
-  ASSERT_TRUE(membership->Register(New(11), &reply_).ok());
-  ASSERT_TRUE(membership->Register(New(22), &reply_).ok());
-  ASSERT_TRUE(membership->MarkDown(1, 11));
-  ASSERT_TRUE(membership->Register(New(33), &reply_).ok());
+  ASSERT_TRUE(
+      membership->Register(New(11), &reply_, absl::ZeroDuration()).ok());
+  ASSERT_TRUE(
+      membership->Register(New(22), &reply_, absl::ZeroDuration()).ok());
+  ASSERT_TRUE(membership->MarkDown(1, 11, absl::ZeroDuration()));
+  ASSERT_TRUE(
+      membership->Register(New(33), &reply_, absl::ZeroDuration()).ok());
   EXPECT_EQ(Held(*membership), (std::map<uint32_t, int>{{1, 8}}));
 }
 
 TEST_F(MembershipTest, ARestartKeepsShardsAndRaisesTheirEpochs) {
   auto membership = Make(/*expected=*/2);
-  ASSERT_TRUE(membership->Register(New(11), &reply_).ok());
-  ASSERT_TRUE(membership->Register(New(22), &reply_).ok());
-  ASSERT_TRUE(membership->MarkDown(1, 11));
+  ASSERT_TRUE(
+      membership->Register(New(11), &reply_, absl::ZeroDuration()).ok());
+  ASSERT_TRUE(
+      membership->Register(New(22), &reply_, absl::ZeroDuration()).ok());
+  ASSERT_TRUE(membership->MarkDown(1, 11, absl::ZeroDuration()));
   uint64_t history = State(*membership).shards(0).history();
-  ASSERT_TRUE(membership->Register(Again(1, 12), &reply_).ok());
+  ASSERT_TRUE(
+      membership->Register(Again(1, 12), &reply_, absl::ZeroDuration()).ok());
   EXPECT_EQ(reply_.server_id(), 1u);
   v1::ClusterState state = State(*membership);
   for (const v1::Shard& shard : state.shards()) {
@@ -109,84 +121,103 @@ TEST_F(MembershipTest, ARestartKeepsShardsAndRaisesTheirEpochs) {
 
 TEST_F(MembershipTest, TheSameProcessRegisteringAgainChangesNoEpoch) {
   auto membership = Make(/*expected=*/1);
-  ASSERT_TRUE(membership->Register(New(11), &reply_).ok());
-  ASSERT_TRUE(membership->MarkDown(1, 11));
-  ASSERT_TRUE(membership->Register(Again(1, 11), &reply_).ok());
+  ASSERT_TRUE(
+      membership->Register(New(11), &reply_, absl::ZeroDuration()).ok());
+  ASSERT_TRUE(membership->MarkDown(1, 11, absl::ZeroDuration()));
+  ASSERT_TRUE(
+      membership->Register(Again(1, 11), &reply_, absl::ZeroDuration()).ok());
   EXPECT_EQ(State(*membership).shards(0).epoch(), 1u);
   EXPECT_EQ(State(*membership).servers(0).status(), v1::SERVER_STATUS_UP);
 }
 
 TEST_F(MembershipTest, ARepeatedFirstRegistrationIsTheSameServer) {
   auto membership = Make(/*expected=*/2);
-  ASSERT_TRUE(membership->Register(New(11), &reply_).ok());
-  ASSERT_TRUE(membership->Register(New(11), &reply_).ok());  // lost reply
+  ASSERT_TRUE(
+      membership->Register(New(11), &reply_, absl::ZeroDuration()).ok());
+  ASSERT_TRUE(membership->Register(New(11), &reply_, absl::ZeroDuration())
+                  .ok());  // lost reply
   EXPECT_EQ(reply_.server_id(), 1u);
   EXPECT_EQ(State(*membership).servers_size(), 1);
 }
 
 TEST_F(MembershipTest, RefusesAnIdThatIsAliveElsewhere) {
   auto membership = Make(/*expected=*/1);
-  ASSERT_TRUE(membership->Register(New(11), &reply_).ok());
-  EXPECT_CODE(kAlreadyExists, membership->Register(Again(1, 12), &reply_));
+  ASSERT_TRUE(
+      membership->Register(New(11), &reply_, absl::ZeroDuration()).ok());
+  EXPECT_CODE(kAlreadyExists, membership->Register(Again(1, 12), &reply_,
+                                                   absl::ZeroDuration()));
 }
 
 TEST_F(MembershipTest, RefusesForeignAndUnknownDataDirectories) {
   auto membership = Make(/*expected=*/1);
   v1::RegisterServerRequest foreign = Again(1, 11);
   foreign.set_cluster_id(0xBAD);
-  EXPECT_CODE(kFailedPrecondition, membership->Register(foreign, &reply_));
-  EXPECT_CODE(kFailedPrecondition, membership->Register(Again(7, 11), &reply_));
+  EXPECT_CODE(kFailedPrecondition,
+              membership->Register(foreign, &reply_, absl::ZeroDuration()));
+  EXPECT_CODE(kFailedPrecondition, membership->Register(Again(7, 11), &reply_,
+                                                        absl::ZeroDuration()));
   EXPECT_TRUE(changes_.empty());
 }
 
 TEST_F(MembershipTest, RefusesBadFields) {
   auto membership = Make(/*expected=*/1);
-  EXPECT_CODE(kInvalidArgument, membership->Register(New(0), &reply_));
+  EXPECT_CODE(kInvalidArgument,
+              membership->Register(New(0), &reply_, absl::ZeroDuration()));
   v1::RegisterServerRequest request = New(11);
   request.set_address("nowhere");
-  EXPECT_CODE(kInvalidArgument, membership->Register(request, &reply_));
+  EXPECT_CODE(kInvalidArgument,
+              membership->Register(request, &reply_, absl::ZeroDuration()));
   request = New(11);
   request.set_metrics_address("x");
-  EXPECT_CODE(kInvalidArgument, membership->Register(request, &reply_));
+  EXPECT_CODE(kInvalidArgument,
+              membership->Register(request, &reply_, absl::ZeroDuration()));
   request = New(11);
   request.set_build(std::string(257, 'b'));
-  EXPECT_CODE(kInvalidArgument, membership->Register(request, &reply_));
+  EXPECT_CODE(kInvalidArgument,
+              membership->Register(request, &reply_, absl::ZeroDuration()));
   EXPECT_TRUE(changes_.empty());
 }
 
 TEST_F(MembershipTest, RefusesMoreServersThanTheLimit) {
   auto membership = Make(/*expected=*/1);
   for (uint64_t i = 1; i <= kServersMax; ++i) {
-    ASSERT_TRUE(membership->Register(New(i), &reply_).ok());
+    ASSERT_TRUE(
+        membership->Register(New(i), &reply_, absl::ZeroDuration()).ok());
   }
   EXPECT_CODE(kResourceExhausted,
-              membership->Register(New(kServersMax + 1), &reply_));
-  EXPECT_TRUE(membership->Register(New(kServersMax), &reply_).ok());
+              membership->Register(New(kServersMax + 1), &reply_,
+                                   absl::ZeroDuration()));
+  EXPECT_TRUE(
+      membership->Register(New(kServersMax), &reply_, absl::ZeroDuration())
+          .ok());
 }
 
 TEST_F(MembershipTest, MarkDownIsForTheNamedIncarnationOnly) {
   auto membership = Make(/*expected=*/1);
-  ASSERT_TRUE(membership->Register(New(11), &reply_).ok());
-  EXPECT_FALSE(membership->MarkDown(1, 10));
-  EXPECT_FALSE(membership->MarkDown(2, 11));
-  EXPECT_TRUE(membership->MarkDown(1, 11));
-  EXPECT_FALSE(membership->MarkDown(1, 11));
+  ASSERT_TRUE(
+      membership->Register(New(11), &reply_, absl::ZeroDuration()).ok());
+  EXPECT_FALSE(membership->MarkDown(1, 10, absl::ZeroDuration()));
+  EXPECT_FALSE(membership->MarkDown(2, 11, absl::ZeroDuration()));
+  EXPECT_TRUE(membership->MarkDown(1, 11, absl::ZeroDuration()));
+  EXPECT_FALSE(membership->MarkDown(1, 11, absl::ZeroDuration()));
 }
 
 // A crash may leave the server's new incarnation stored, and its shards not.
 TEST_F(MembershipTest, ReconcileFinishesAHalfStoredRestart) {
   auto membership = Make(/*expected=*/1, /*shards=*/2);
-  ASSERT_TRUE(membership->Register(New(11), &reply_).ok());
+  ASSERT_TRUE(
+      membership->Register(New(11), &reply_, absl::ZeroDuration()).ok());
   std::string shard0 = *changes_.writes().at("shards/0");
   std::string shard1 = *changes_.writes().at("shards/1");
-  ASSERT_TRUE(membership->MarkDown(1, 11));
-  ASSERT_TRUE(membership->Register(Again(1, 12), &reply_).ok());
+  ASSERT_TRUE(membership->MarkDown(1, 11, absl::ZeroDuration()));
+  ASSERT_TRUE(
+      membership->Register(Again(1, 12), &reply_, absl::ZeroDuration()).ok());
 
   auto reloaded = Make(/*expected=*/1, /*shards=*/2);
   ASSERT_TRUE(reloaded->LoadServer(*changes_.writes().at("servers/1")).ok());
   ASSERT_TRUE(reloaded->LoadShard(shard0).ok());
   ASSERT_TRUE(reloaded->LoadShard(*changes_.writes().at("shards/1")).ok());
-  reloaded->Reconcile();
+  reloaded->Reconcile(absl::ZeroDuration());
   v1::ClusterState state = State(*reloaded);
   for (const v1::Shard& shard : state.shards()) {
     EXPECT_EQ(shard.epoch(), 2u);
@@ -197,8 +228,10 @@ TEST_F(MembershipTest, ReconcileFinishesAHalfStoredRestart) {
 // A crash may leave some shards placed, which may hold rows by now.
 TEST_F(MembershipTest, ReconcileFinishesAHalfStoredPlacement) {
   auto membership = Make(/*expected=*/2, /*shards=*/4);
-  ASSERT_TRUE(membership->Register(New(11), &reply_).ok());
-  ASSERT_TRUE(membership->Register(New(22), &reply_).ok());
+  ASSERT_TRUE(
+      membership->Register(New(11), &reply_, absl::ZeroDuration()).ok());
+  ASSERT_TRUE(
+      membership->Register(New(22), &reply_, absl::ZeroDuration()).ok());
   std::string stored = *changes_.writes().at("shards/0");
 
   auto reloaded = Make(/*expected=*/2, /*shards=*/4);
@@ -206,7 +239,7 @@ TEST_F(MembershipTest, ReconcileFinishesAHalfStoredPlacement) {
     ASSERT_TRUE(reloaded->LoadServer(*changes_.writes().at(key)).ok());
   }
   ASSERT_TRUE(reloaded->LoadShard(stored).ok());
-  reloaded->Reconcile();
+  reloaded->Reconcile(absl::ZeroDuration());
   EXPECT_EQ(Held(*reloaded), (std::map<uint32_t, int>{{1, 2}, {2, 2}}));
   EXPECT_EQ(State(*reloaded).shards(0).SerializeAsString(), stored);
 }

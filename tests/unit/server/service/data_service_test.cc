@@ -1,7 +1,7 @@
 // Requests as a whole: hello, cluster, deadline, budget, splitting. The shards
 // behind are real; only the transport is not there.
-#include "paramo/v1/cluster.pb.h"
 #include "server/service/data_service.h"
+#include "paramo/v1/cluster.pb.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -16,6 +16,7 @@
 #include "common/routing/routing.h"
 #include "common/wire/reply.h"
 #include "server/shard/shard.h"
+#include "tests/unit/server/shard/instant_port.h"
 
 namespace paramo {
 namespace {
@@ -69,22 +70,29 @@ class DataServiceTest : public ::testing::Test {
     view->tables[2] = *MakeTableConfig(table);
     for (ShardId id = 0; id < kShards; ++id) {
       // Shard 3 is another server's.
-      view->shards.push_back(
-          {1, 7, id == 3 ? 2u : 1u, id == 3 ? "other:1" : "here:1"});
+      ShardConfig config;
+      config.epoch = config.term = 1;
+      config.history = 7;
+      config.primary = id == 3 ? 2 : 1;
+      config.in_sync = {{config.primary, 99}};
+      view->shards.push_back({config, id == 3 ? "other:1" : "here:1"});
     }
     std::vector<Shard*> shards;
     for (ShardId id = 0; id < kShards; ++id) {
       Shard::Options options;
       options.id = id;
       options.shard_count = kShards;
-      options.server_id = 1;
+      options.self = {1, 99};
+      ports_.push_back(std::make_unique<InstantPort>());
+      options.port = ports_.back().get();
       options.clock = &clock_;
       options.counters = &counters_;
       options.parked = &parked_;
       options.rounds = &rounds_;
       shards_.push_back(std::make_unique<Shard>(options));
       shards.push_back(shards_.back().get());
-      shards_.back()->Post([&, id] { shards_[id]->ApplyView(*view); });
+      ports_.back()->SetShard(shards.back());
+      shards_.back()->Post([&, id] { shards_[id]->ApplyView(view); });
     }
     service_.SetIdentity({77, 78, 1, 99});
     service_.SetView(view, shards);
@@ -148,6 +156,7 @@ class DataServiceTest : public ::testing::Test {
   Budget replies_{size_t{1} << 20};
   std::atomic<size_t> parked_{0};
   RoundBoard rounds_;
+  std::vector<std::unique_ptr<InstantPort>> ports_;
   std::vector<std::unique_ptr<Shard>> shards_;
   DataService service_{clock_, held_, replies_, metrics_, counters_};
 };

@@ -224,7 +224,9 @@ TEST_F(PushTest, DuplicateKeysAreAppliedAsTheirSum) {
 }
 
 TEST_F(PushTest, AShardThatIsNotServedHereSaysSo) {
-  h_.view().shards[2].primary = 5;
+  h_.NextTerm();
+  h_.view().shards[2].config.primary = 5;
+  h_.view().shards[2].config.in_sync = {{5, 95}};
   h_.Apply();
   auto push = h_.Push(h_.Header(), {keys_[0]}, {1, 1, 1});
   EXPECT_EQ(push->code(), absl::StatusCode::kAborted);

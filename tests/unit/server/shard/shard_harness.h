@@ -15,12 +15,14 @@
 #include "common/wire/request.h"
 #include "paramo/v1/cluster.pb.h"
 #include "server/shard/shard.h"
+#include "tests/unit/server/shard/instant_port.h"
 
 namespace paramo {
 
 inline constexpr uint32_t kShardCount = 4;
 inline constexpr TableId kTable = 1;
 inline constexpr uint32_t kDim = 3;
+inline constexpr ReplicaId kSelf = {1, 91};
 
 // The first `n` keys of a shard.
 inline std::vector<Key> KeysOf(ShardId shard, size_t n) {
@@ -43,8 +45,12 @@ class ShardHarness {
     (*spec_.mutable_spec()->mutable_rule()->mutable_params())["lr"] = 1;
     SetTable([](v1::TableSpec&) {});
     view_.shards.resize(kShardCount);
-    for (ShardConfig& shard : view_.shards) {
-      shard = {/*epoch=*/3, /*history=*/7, /*primary=*/1, "a:1"};
+    for (ShardView& shard : view_.shards) {
+      shard.config.epoch = shard.config.term = 3;
+      shard.config.history = 7;
+      shard.config.primary = 1;
+      shard.config.in_sync = {kSelf};
+      shard.address = "a:1";
     }
     JobView job;
     job.id = 1;
@@ -58,12 +64,14 @@ class ShardHarness {
     Shard::Options options;
     options.id = 2;
     options.shard_count = kShardCount;
-    options.server_id = 1;
+    options.self = kSelf;
     options.clock = &clock_;
     options.counters = &counters_;
     options.parked = &parked_;
     options.rounds = &rounds_;
+    options.port = &port_;
     shard_ = std::make_unique<Shard>(options);
+    port_.SetShard(shard_.get());
   }
 
   // Makes the view's table another version of itself; Apply brings it.
@@ -74,10 +82,17 @@ class ShardHarness {
   }
 
   Shard& shard() { return *shard_; }
+  InstantPort& port() { return port_; }
+  // Another takeover, by this server.
+  void NextTerm() {
+    ShardConfig& config = view_.shards[2].config;
+    config.term = ++config.epoch;
+  }
   ClusterView& view() { return view_; }
   ShardCounters& counters() { return counters_; }
   void Apply() {
-    shard_->Post([this] { shard_->ApplyView(view_); });
+    auto view = std::make_shared<const ClusterView>(view_);
+    shard_->Post([this, view] { shard_->ApplyView(view); });
   }
   void Join(WorkerId worker, SessionId session, WorkerClock first = 0) {
     auto& members = view_.jobs[0].members;
@@ -123,7 +138,7 @@ class ShardHarness {
   wire::SectionHeader Header() const {
     wire::SectionHeader header;
     header.shard = 2;
-    header.epoch = 3;
+    header.epoch = view_.shards[2].config.epoch;
     header.history = 7;
     header.table = kTable;
     header.table_version = 1;
@@ -204,6 +219,7 @@ class ShardHarness {
   }
 
   FakeClock clock_;
+  InstantPort port_;
   MetricsRegistry metrics_;
   ShardCounters counters_{metrics_};
   std::atomic<size_t> parked_{0};

@@ -156,7 +156,7 @@ TEST_F(SyncGateTest, NewIncarnationTakesTheRankInMidRun) {
 
 TEST_F(SyncGateTest, ConfigurationChangeFailsWhatWaits) {
   auto pull = h_.Pull(At(100, 1), {key_});
-  h_.view().shards[2].epoch = 4;
+  h_.NextTerm();
   h_.Apply();
   ASSERT_TRUE(pull->done());
   EXPECT_EQ(pull->code(), absl::StatusCode::kAborted);

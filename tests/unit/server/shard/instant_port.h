@@ -1,0 +1,62 @@
+// The world of a shard that has no server around it.
+#pragma once
+
+#include <vector>
+
+#include "server/shard/shard.h"
+
+namespace paramo {
+
+// A log and a metadata store that need no time, and no peers.
+class InstantPort final : public ShardPort {
+ public:
+  bool HasRoom(size_t) const override { return true; }
+  void Release(Lsn lsn) override { released_ = lsn; }
+  void WriteLog(const Record& record, Durability) override {
+    log_.push_back(record);
+    if (held_) return;
+    Tell(record.lsn());
+  }
+  void SavePromise(const Promise& promise) override {
+    shard_->Post([this, promise] {
+      shard_->WithReplica([&](Replica& replica, absl::Duration now) {
+        replica.OnPromiseSaved(promise, now);
+      });
+    });
+  }
+  void Send(const ReplicaId&, PeerMessage) override {}
+  void Report(const ReplicaReport& report) override {
+    reports_.push_back(report);
+  }
+  void ReadLog(const ReplicaId&, Lsn, size_t) override {}
+  void SendCheckpoint(const ReplicaId&) override {}
+
+  void SetShard(Shard* shard) { shard_ = shard; }
+  // Until Go, nothing that is written counts as written.
+  void Hold() { held_ = true; }
+  void Go() {
+    held_ = false;
+    Tell(log_.back().lsn());
+  }
+  const std::vector<Record>& log() const { return log_; }
+  const std::vector<ReplicaReport>& reports() const { return reports_; }
+  Lsn released() const { return released_; }
+
+ private:
+  void Tell(Lsn lsn) {
+    shard_->Post([this, lsn] {
+      shard_->WithReplica([&](Replica& replica, absl::Duration now) {
+        replica.OnLogged(lsn, Durability::kWritten, now);
+        replica.OnLogged(lsn, Durability::kSynced, now);
+      });
+    });
+  }
+
+  Shard* shard_ = nullptr;
+  bool held_ = false;
+  std::vector<Record> log_;
+  std::vector<ReplicaReport> reports_;
+  Lsn released_ = 0;
+};
+
+}  // namespace paramo
