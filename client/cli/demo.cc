@@ -192,6 +192,8 @@ int RunDemo(const Args& args) {
                             "fashion (images, the default) or debgraph "
                             "(which Debian package needs which)");
   config.Int("servers", options.cluster.servers, {1, 64}, "server processes");
+  config.Int("replicas", options.cluster.replicas, {1, 7},
+             "replicas of every shard, on different servers");
   config.Int("workers", options.job.workers, {1, 64}, "worker processes");
   config
       .Text("sync", flags.sync,

@@ -93,8 +93,9 @@ absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::Start(
       new LocalCluster(dir, workplace, interrupt));
   PARAMO_RETURN_IF_ERROR(cluster->StartMember(
       "coordinator", "paramo-coordinator",
-      {"--servers", absl::StrCat(options.servers), "--shards",
-       absl::StrCat(options.shards), "--log-level", options.log_level}));
+      {"--servers", absl::StrCat(options.servers), "--replicas",
+       absl::StrCat(options.replicas), "--shards", absl::StrCat(options.shards),
+       "--log-level", options.log_level}));
   PARAMO_RETURN_IF_ERROR(cluster->WaitUntilReady());
   for (uint32_t i = 1; i <= options.servers; ++i) {
     PARAMO_RETURN_IF_ERROR(

@@ -18,6 +18,7 @@ namespace paramo::cli {
 
 struct LocalClusterOptions {
   uint32_t servers = 3;
+  uint32_t replicas = 1;
   uint32_t shards = 64;
   // Keeps data and logs here; empty: in the workplace, gone at the end.
   std::string dir;

@@ -57,6 +57,7 @@ class AdminService final : public v1::Admin::Service {
     uint64_t rows = 0;
     uint64_t sum = 0;
     for_each_([&](Shard& shard) {
+      if (!shard.Report().serving) return;  // its primary tells
       const TableShard* table = shard.table(request->table());
       if (table == nullptr) return;
       found = true;

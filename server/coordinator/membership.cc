@@ -64,7 +64,7 @@ absl::Status Membership::LoadShard(absl::string_view value) {
   }
   ReplicaSet set;
   set.epoch = shard.epoch();
-  set.term = shard.term();
+  set.term = shard.term() != 0 ? shard.term() : shard.epoch();
   set.history = shard.history();
   set.primary = shard.primary();
   set.fencing = shard.fencing();

@@ -181,10 +181,15 @@ void ReplicaSets::PlaceWhenComplete() {
     if (server.incarnation) up.push_back(id);
   }
   if (up.empty() || up.size() < options_.servers_expected) return;
-  if (sets_.empty() || sets_[0].epoch != 0) return;
-  const Assignment primaries =
-      PlaceShards(up, Assignment(options_.shard_count, 0));
+  // A crash may have left some shards placed: those stay where they are.
+  Assignment placed;
+  for (const ReplicaSet& set : sets_) {
+    placed.push_back(set.epoch == 0 ? 0 : set.in_sync[0].server);
+  }
+  if (std::find(placed.begin(), placed.end(), 0u) == placed.end()) return;
+  const Assignment primaries = PlaceShards(up, placed);
   for (ShardId shard = 0; shard < sets_.size(); ++shard) {
+    if (sets_[shard].epoch != 0) continue;
     ReplicaSet set;
     set.history = options_.history;
     set.primary = primaries[shard];
@@ -280,7 +285,7 @@ void ReplicaSets::Drop(ShardId shard, const ServerLife& peer) {
 // One step towards the wanted number of live replicas.
 void ReplicaSets::EnsureReplicas(ShardId shard, absl::Duration now) {
   ReplicaSet set = sets_[shard];
-  if (set.epoch == 0 || set.fencing) return;
+  if (set.epoch == 0 || set.fencing || Offline(shard)) return;
   const auto useless = [&](const ServerLife& life) {
     return !IsUp(life) || HasStopped(shard, life);
   };

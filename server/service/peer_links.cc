@@ -29,6 +29,10 @@ constexpr int kFromServerField = 3;
 constexpr int kFromIncarnationField = 5;
 constexpr int kToIncarnationField = 6;
 constexpr int kMessagesField = 7;
+constexpr int kCheckpointField = 8;
+
+// A part is stored before it is answered.
+constexpr absl::Duration kCheckpointTimeout = absl::Seconds(30);
 
 size_t BytesOf(const PeerMessage& message) {
   size_t bytes = 128;
@@ -129,30 +133,49 @@ void PeerLinks::Pump(const std::shared_ptr<Link>& link) {
     ++link->in_flight;
   }
   const uint64_t id = link->channel->NextId();
-  link->channel->Send(id, Encode(*link, id, messages), kSendTimeout,
-                      [this, link](const absl::StatusOr<Rope>& reply) {
-                        if (absl::IsCancelled(reply.status())) return;
-                        {
-                          MutexLock lock(link->mu);
-                          --link->in_flight;
-                          // What waited is repeated when the peer answers.
-                          if (!reply.ok()) {
-                            link->queue.clear();
-                            link->queue_bytes = 0;
-                          }
-                        }
-                        Pump(link);
-                      });
+  link->channel->Send(
+      id, Encode(*link, id, kMessagesField, EncodePeerMessages(messages)),
+      kSendTimeout, [this, link](const absl::StatusOr<Rope>& reply) {
+        if (absl::IsCancelled(reply.status())) return;
+        {
+          MutexLock lock(link->mu);
+          --link->in_flight;
+          // What waited is repeated when the peer answers.
+          if (!reply.ok()) {
+            link->queue.clear();
+            link->queue_bytes = 0;
+          }
+        }
+        Pump(link);
+      });
 }
 
-Message PeerLinks::Encode(const Link& link, uint64_t id,
-                          const std::vector<PeerMessage>& messages) const {
+void PeerLinks::SendCheckpoint(const ReplicaId& to, std::string part,
+                               std::function<void(absl::Status)> done) {
+  std::shared_ptr<Link> link = LinkTo(to);
+  if (link == nullptr) {
+    return done(absl::UnavailableError("the server's address is not known"));
+  }
+  const uint64_t id = link->channel->NextId();
+  link->channel->Send(
+      id,
+      Encode(*link, id, kCheckpointField, Rope::FromString(std::move(part))),
+      kCheckpointTimeout, [done](const absl::StatusOr<Rope>& bytes) {
+        if (!bytes.ok()) return done(bytes.status());
+        absl::StatusOr<wire::ReplyView> reply = wire::ParseReply(*bytes);
+        if (!reply.ok()) return done(reply.status());
+        done(absl::Status(static_cast<absl::StatusCode>(reply->code),
+                          reply->message));
+      });
+}
+
+Message PeerLinks::Encode(const Link& link, uint64_t id, int field,
+                          const Rope& body) const {
   ServerIdentity me;
   {
     MutexLock lock(mu_);
     me = identity_;
   }
-  const Rope body = EncodePeerMessages(messages);
   uint8_t head[64];
   uint8_t* out = head;
   out = wire::PutFixed(out, kIdField, id);
@@ -160,7 +183,7 @@ Message PeerLinks::Encode(const Link& link, uint64_t id,
   out = wire::PutFixed(out, kFromServerField, me.server_id);
   out = wire::PutFixed(out, kFromIncarnationField, me.incarnation);
   out = wire::PutFixed(out, kToIncarnationField, link.to.incarnation);
-  out = wire::PutVarint(out, wire::BytesTag(kMessagesField));
+  out = wire::PutVarint(out, wire::BytesTag(field));
   out = wire::PutVarint(out, body.size());
   const size_t size = static_cast<size_t>(out - head);
   Message message;
@@ -183,9 +206,20 @@ absl::StatusOr<PeerRequestView> ParsePeerRequest(const Rope& rope) {
   if (!take(kIdField, view.id) || !take(kClusterField, view.cluster) ||
       !take(kFromServerField, view.from.server) ||
       !take(kFromIncarnationField, view.from.incarnation) ||
-      !take(kToIncarnationField, view.to_incarnation) ||
-      !wire::TakeBlock(cursor, kMessagesField, body) || cursor.left() != 0) {
+      !take(kToIncarnationField, view.to_incarnation) || cursor.Peek() < 0) {
     return absl::InvalidArgumentError("not a PeerRequest of this version");
+  }
+  const bool checkpoint =
+      cursor.Peek() == static_cast<int>(wire::BytesTag(kCheckpointField));
+  if (!wire::TakeBlock(cursor, checkpoint ? kCheckpointField : kMessagesField,
+                       body) ||
+      cursor.left() != 0) {
+    return absl::InvalidArgumentError("not a PeerRequest of this version");
+  }
+  if (checkpoint) {
+    view.checkpoint.resize(body.size);
+    rope.Copy(body.offset, body.size, view.checkpoint.data());
+    return view;
   }
   Rope::Pieces pieces;
   rope.AddPieces(body.offset, body.size, pieces);

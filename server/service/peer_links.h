@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -32,6 +33,11 @@ class PeerLinks {
 
   void Send(const ReplicaId& to, PeerMessage message);
 
+  // Sends a CheckpointPart; `done` is called once, when it is stored there or
+  // when it is not.
+  void SendCheckpoint(const ReplicaId& to, std::string part,
+                      std::function<void(absl::Status)> done);
+
   // Ends every stream; nothing is sent any more.
   void Stop();
 
@@ -48,8 +54,9 @@ class PeerLinks {
 
   std::shared_ptr<Link> LinkTo(const ReplicaId& to);
   void Pump(const std::shared_ptr<Link>& link);
-  Message Encode(const Link& link, uint64_t id,
-                 const std::vector<PeerMessage>& messages) const;
+  // A PeerRequest whose field `field` is `body`.
+  Message Encode(const Link& link, uint64_t id, int field,
+                 const Rope& body) const;
 
   ClientExecutor executor_;
 
@@ -68,6 +75,7 @@ struct PeerRequestView {
   ReplicaId from;
   uint64_t to_incarnation = 0;
   std::vector<PeerMessage> messages;
+  std::string checkpoint;  // a CheckpointPart; empty: messages
 };
 
 // Errors: INVALID_ARGUMENT  not a canonical PeerRequest

@@ -40,9 +40,14 @@ absl::StatusOr<Promise> ReplicaIo::LoadPromise(const MetaStore& meta,
   return Promise{proto.epoch(), proto.term(), proto.primary()};
 }
 
-ReplicaIo::ReplicaIo(MetaStore& meta, Log& log,
+ReplicaIo::ReplicaIo(MetaStore& meta, RowStore& rows, Log& log,
+                     PeerLinks& links,
                      std::function<void(absl::Status)> on_failed)
-    : meta_(meta), log_(log), on_failed_(std::move(on_failed)) {}
+    : meta_(meta),
+      log_(log),
+      links_(links),
+      taker_(rows),
+      on_failed_(std::move(on_failed)) {}
 
 ReplicaIo::~ReplicaIo() { Stop(); }
 
@@ -89,12 +94,20 @@ void ReplicaIo::ReadLog(ShardId shard, const ReplicaId& peer, Lsn from,
 }
 
 void ReplicaIo::SendCheckpoint(ShardId shard, const ReplicaId& learner) {
-  Shard* target = shards_[shard];
-  target->Post([target, learner] {
-    target->WithReplica([&](Replica& replica, absl::Duration now) {
-      replica.OnCheckpointFailed(learner, now);
-    });
+  std::make_shared<CheckpointSender>(*shards_[shard], learner, links_)->Start();
+}
+
+void ReplicaIo::TakeCheckpoint(std::string bytes,
+                               std::function<void(absl::Status)> done) {
+  MutexLock lock(mu_);
+  jobs_.push_back([this, bytes = std::move(bytes), done = std::move(done)] {
+    v1::CheckpointPart part;
+    if (!part.ParseFromString(bytes) || part.shard() >= shards_.size()) {
+      return done(absl::InvalidArgumentError("not a part of a checkpoint"));
+    }
+    done(taker_.Take(*shards_[part.shard()], part));
   });
+  wake_.NotifyAll();
 }
 
 void ReplicaIo::Run() {

@@ -13,6 +13,8 @@
 #include "common/base/mutex.h"
 #include "server/log/log.h"
 #include "server/replication/config.h"
+#include "server/service/checkpoints.h"
+#include "server/service/peer_links.h"
 #include "server/store/meta_store.h"
 
 namespace paramo {
@@ -24,7 +26,7 @@ class Shard;
 class ReplicaIo {
  public:
   // `on_failed`: a promise could not be stored; the server must not go on.
-  ReplicaIo(MetaStore& meta, Log& log,
+  ReplicaIo(MetaStore& meta, RowStore& rows, Log& log, PeerLinks& links,
             std::function<void(absl::Status)> on_failed);
   ~ReplicaIo();
   ReplicaIo(const ReplicaIo&) = delete;
@@ -44,6 +46,8 @@ class ReplicaIo {
                size_t bytes_max);
   // OnCheckpointSent or OnCheckpointFailed follows.
   void SendCheckpoint(ShardId shard, const ReplicaId& learner);
+  // A part has come for one of our shards; `done` is called when it is stored.
+  void TakeCheckpoint(std::string part, std::function<void(absl::Status)> done);
 
  private:
   void Run();
@@ -51,6 +55,8 @@ class ReplicaIo {
 
   MetaStore& meta_;
   Log& log_;
+  PeerLinks& links_;
+  CheckpointTaker taker_;  // of the thread
   const std::function<void(absl::Status)> on_failed_;
   std::vector<Shard*> shards_;  // fixed by Start
   std::thread thread_;

@@ -62,6 +62,8 @@ struct Server::Parts {
   void OnState(std::shared_ptr<const v1::ClusterState> state);
   void FillHeartbeat(v1::HeartbeatRequest& beat);
   void HandlePeer(std::unique_ptr<IncomingCall> call);
+  void TakeCheckpoint(std::unique_ptr<IncomingCall> call,
+                      PeerRequestView request);
   void ExportGauges();
 
   const ServerOptions options;
@@ -125,7 +127,8 @@ absl::Status Server::Parts::OpenLog() {
       [this](absl::Status status) { on_fatal(std::move(status)); });
   PARAMO_RETURN_IF_ERROR(ProveIncarnation(log->recovery()));
   replica_io = std::make_unique<ReplicaIo>(
-      *meta, log->log(), [this](absl::Status status) { on_fatal(status); });
+      *meta, *rows, log->log(), links,
+      [this](absl::Status status) { on_fatal(status); });
   shards->SetWorld(*log, links, *replica_io, reports);
   return absl::OkStatus();
 }
@@ -257,6 +260,9 @@ void Server::Parts::HandlePeer(std::unique_ptr<IncomingCall> call) {
   }
   if (request->to_incarnation == identity.incarnation) {
     const std::vector<Shard*> all = shards->shards();
+    if (!request->checkpoint.empty() && !all.empty()) {
+      return TakeCheckpoint(std::move(call), *std::move(request));
+    }
     for (PeerMessage& message : request->messages) {
       if (message.shard >= all.size()) continue;
       Shard* shard = all[message.shard];
@@ -270,6 +276,18 @@ void Server::Parts::HandlePeer(std::unique_ptr<IncomingCall> call) {
   }
   call->Reply(wire::WriteReply(request->id, 0, wire::Reason::kNone, 0, "",
                                /*hello=*/nullptr));
+}
+
+void Server::Parts::TakeCheckpoint(std::unique_ptr<IncomingCall> call,
+                                   PeerRequestView request) {
+  std::shared_ptr<IncomingCall> shared = std::move(call);  // with the job
+  replica_io->TakeCheckpoint(
+      std::move(request.checkpoint),
+      [shared, id = request.id](const absl::Status& status) {
+        shared->Reply(wire::WriteReply(
+            id, static_cast<uint32_t>(status.code()), wire::Reason::kNone, 0,
+            std::string(status.message()), /*hello=*/nullptr));
+      });
 }
 
 // On the link's beating thread.

@@ -145,6 +145,28 @@ class Shard final : public ReplicaListener, public FlushSource {
     return dirty_.load(std::memory_order_relaxed);
   }
 
+  // ---- Checkpoints for learners (strand; shard_checkpoint.cc) ---------------
+
+  struct Checkpoint {
+    Lsn lsn = 0;
+    std::string state;            // as of lsn
+    std::vector<TableId> tables;  // whose rows are to come
+    uint64_t next_row = 0;        // of the last of them
+  };
+  struct CheckpointRows {
+    TableId table = 0;
+    std::string bytes;  // whole records
+  };
+  Checkpoint BeginCheckpoint() const;
+  // The next rows, of one table; none are left when checkpoint.tables is empty.
+  void NextRows(Checkpoint& checkpoint, size_t bytes_max,
+                CheckpointRows& rows) const;
+  // From BeginInstall until Install or AbortInstall nothing is flushed.
+  absl::Status BeginInstall();
+  void AbortInstall();
+  absl::Status Install(const v1::ShardState& state,
+                       std::vector<std::unique_ptr<TableShard>> tables);
+
   ShardReport Report() const;                 // strand
   const TableShard* table(TableId id) const;  // strand; null when not there
 
@@ -278,6 +300,8 @@ class Shard final : public ReplicaListener, public FlushSource {
   // Makes a record; `task`, if any, is answered when it is applied.
   void Append(RecordKind kind, Rope payload, Durability level,
               SectionTask* task = nullptr);
+  const ShardConfig& config() const { return replica_->config(); }
+  Lsn appended() const { return replica_->last(); }
   SectionTask* TakeWaiting(Lsn lsn);
   uint32_t DimOf(TableId table) const;  // 0: no such table
 
@@ -319,6 +343,7 @@ class Shard final : public ReplicaListener, public FlushSource {
   // A sweep hands every row that was dirty when it began to the store, and
   // last the non-row state as of then.
   bool sweeping_ = false;
+  bool installing_ = false;  // a checkpoint comes: nothing may be flushed
   Lsn sweep_lsn_ = 0;
   std::string sweep_state_;
   std::vector<TableId> sweep_tables_;  // not gone through yet

@@ -22,7 +22,8 @@ void Shard::Collect(size_t rows_max, std::function<void(ShardFlush)> done) {
   Post([this, rows_max, done = std::move(done)] {
     ShardFlush flush;
     flush.shard = options_.id;
-    if (!sweeping_ && (applied_ > flushed_lsn_ || dirty_rows_ > 0)) {
+    if (!sweeping_ && !installing_ &&
+        (applied_ > flushed_lsn_ || dirty_rows_ > 0)) {
       BeginSweep();
     }
     if (sweeping_) CollectSweep(rows_max, flush);

@@ -61,10 +61,10 @@ Shard::Refusal Shard::CheckPull(SectionTask& task) const {
             wire::Reason::kTableVersion};
   }
   // The session has seen a newer state than this server has.
-  if (header.floor_epoch > config_.epoch || header.floor_lsn > appended_) {
+  if (header.floor_epoch > config().epoch || header.floor_lsn > appended()) {
     return {absl::AbortedError(
-                absl::StrCat("this server is at epoch ", config_.epoch,
-                             ", lsn ", appended_, ", the session at epoch ",
+                absl::StrCat("this server is at epoch ", config().epoch,
+                             ", lsn ", appended(), ", the session at epoch ",
                              header.floor_epoch, ", lsn ", header.floor_lsn)),
             wire::Reason::kWrongEpoch};
   }

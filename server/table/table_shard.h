@@ -138,6 +138,12 @@ class TableShard {
   // The record of `key`, or null; valid until the next non-const call.
   const std::byte* Find(Key key) const;
 
+  // The record of a row number below rows(); valid until the next non-const
+  // call.
+  absl::Span<const uint8_t> RecordAt(uint64_t row) const {
+    return RecordOf(static_cast<uint32_t>(row));
+  }
+
   // Calls `visit` with every record, in no particular order.
   void ForEachRow(
       absl::FunctionRef<void(absl::Span<const uint8_t> record)> visit) const;

@@ -241,7 +241,8 @@ void TestCluster::StartCoordinator() {
                                   ? "127.0.0.1:0"
                                   : coordinator_.peer->address();
   Launch(coordinator_, "paramo-coordinator",
-         {"--listen", address, "--servers", absl::StrCat(servers()), "--shards",
+         {"--listen", address, "--servers", absl::StrCat(servers()),
+          "--replicas", absl::StrCat(options_.replicas), "--shards",
           absl::StrCat(options_.shards)});
   Await(coordinator_);
 }
@@ -274,11 +275,13 @@ void TestCluster::WaitUntilUp() {
           }
           count += same && server.status() == v1::SERVER_STATUS_UP ? 1 : 0;
         }
-        bool placed = count == servers();
-        for (const v1::Shard& shard : state->shards()) {
-          placed &= shard.primary() != 0;
+        if (count != servers()) return false;
+        // Placed, and taken over: each is served by somebody.
+        int served = 0;
+        for (int i = 0; i < servers(); ++i) {
+          served += server(i).Stats().shards_size();
         }
-        return placed;
+        return served == state->shards_size();
       },
       kReadyWithin);
   if (!up) {

@@ -136,6 +136,7 @@ std::vector<float> Floats(const std::string& values);
 
 struct ClusterOptions {
   int servers = 3;
+  int replicas = 1;
   int shards = 64;
   std::vector<std::string> server_args = {};
 };

@@ -180,8 +180,8 @@ TEST_F(ReplicaSetsTest, Rule3_4_TheLastMemberStays) {
   // Without proof its successor is no member: offline until it returns.
   sets.ServerUp({1, 999}, now_);
   sets.Tick(now_);
-  EXPECT_TRUE(sets.sets()[0].fencing);
   EXPECT_TRUE(sets.Offline(0));
+  EXPECT_THAT(sets.sets()[0].in_sync, ElementsAre(Life(1)));
   sets.ServerUp(Life(1), now_);
   EXPECT_FALSE(sets.Offline(0));
 }

@@ -87,9 +87,9 @@ TEST_F(PushTest, EarlyPushIsHeldUntilTheGapFills) {
 
 TEST_F(PushTest, HeldPushIsSentBackWhenTheGapStays) {
   auto second = h_.Push(Numbered(2), {keys_[0]}, {10, 10, 10});
-  h_.shard().Expire(absl::Milliseconds(kHeldPushMs - 1));
+  h_.Expire(absl::Milliseconds(kHeldPushMs - 1));
   EXPECT_FALSE(second->done());
-  h_.shard().Expire(absl::Milliseconds(kHeldPushMs));
+  h_.Expire(absl::Milliseconds(kHeldPushMs));
   ASSERT_TRUE(second->done());
   EXPECT_EQ(second->code(), absl::StatusCode::kAborted);
   EXPECT_EQ(second->reason(), Reason::kSeqGap);

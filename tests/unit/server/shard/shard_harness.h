@@ -94,6 +94,9 @@ class ShardHarness {
     auto view = std::make_shared<const ClusterView>(view_);
     shard_->Post([this, view] { shard_->ApplyView(view); });
   }
+  void Expire(absl::Duration now) {
+    shard_->Post([this, now] { shard_->Expire(now); });
+  }
   void Join(WorkerId worker, SessionId session, WorkerClock first = 0) {
     auto& members = view_.jobs[0].members;
     for (MemberView& member : members) {

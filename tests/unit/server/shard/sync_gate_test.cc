@@ -67,9 +67,9 @@ TEST_F(SyncGateTest, PullWaitsForItsRoundAndHoldsNoReceivedBytes) {
 TEST_F(SyncGateTest, ParkedPullNamesWhomItWaitedFor) {
   h_.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
   auto pull = h_.Pull(At(100, 1), {key_}, absl::Seconds(1));
-  h_.shard().Expire(absl::Milliseconds(999));
+  h_.Expire(absl::Milliseconds(999));
   EXPECT_FALSE(pull->done());
-  h_.shard().Expire(absl::Seconds(1));
+  h_.Expire(absl::Seconds(1));
   ASSERT_TRUE(pull->done());
   EXPECT_EQ(pull->code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_THAT(pull->reply.message, HasSubstr("workers 1"));
@@ -178,9 +178,9 @@ TEST_F(SyncGateTest, RoundWithQuorumClosesAtItsDeadlineWithWhatItHas) {
   h.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
   h.Push(Step(101, 0, 1), {key_}, {4, 4, 4});
   auto pull = h.Pull(At(100, 1), {key_});
-  h.shard().Expire(absl::Milliseconds(99));
+  h.Expire(absl::Milliseconds(99));
   EXPECT_FALSE(pull->done());
-  h.shard().Expire(absl::Milliseconds(100));
+  h.Expire(absl::Milliseconds(100));
   ASSERT_TRUE(pull->done());
   EXPECT_THAT(pull->rows_out, Each(-3));
   auto late = h.Push(Step(102, 0, 1), {key_}, {9, 9, 9});
