@@ -26,6 +26,13 @@ bool IsConnectionCode(absl::StatusCode code) {
 
 }  // namespace
 
+absl::Duration ReconnectDelay(int failures, double share) {
+  const double ms = std::min<double>(
+      kReconnectMaxMs,
+      kReconnectMinMs * static_cast<double>(1u << std::min(failures, 16)));
+  return absl::Milliseconds(ms * (0.5 + 0.5 * share));
+}
+
 void ChannelCore::Connect(absl::Duration now) {
   state_ = State::kConnecting;
   refusal_ = absl::OkStatus();
@@ -94,16 +101,12 @@ void ChannelCore::OnEnded(ClientStream* stream, const absl::Status& status) {
   Call(std::move(outcomes));
 }
 
-// 0 after a stream that had settled; then a random half to whole of 50 ms,
-// 100 ms, ... so that clients that lost one server do not return in step.
+// 0 after a stream that had settled.
 absl::Duration ChannelCore::Backoff() {
   const int failures = failures_++;
   if (failures == 0 && ready_since_ != absl::ZeroDuration())
     return absl::ZeroDuration();
-  const double ms = std::min<double>(
-      kReconnectMaxMs,
-      kReconnectMinMs * static_cast<double>(1u << std::min(failures, 16)));
-  return absl::Milliseconds(ms * (0.5 + 0.5 * jitter_.Uniform()));
+  return ReconnectDelay(failures, jitter_.Uniform());
 }
 
 void ChannelCore::Close() {

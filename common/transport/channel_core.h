@@ -32,6 +32,12 @@
 
 namespace paramo {
 
+// How long to wait after `failures` + 1 attempts that failed: a half to the
+// whole, by `share` in [0, 1), of kReconnectMinMs doubled `failures` times, or
+// of kReconnectMaxMs where that is less. So clients that lost one server do
+// not return in step.
+absl::Duration ReconnectDelay(int failures, double share);
+
 class ChannelCore final : public ClientStreamEvents,
                           public TimerTarget,
                           public std::enable_shared_from_this<ChannelCore> {

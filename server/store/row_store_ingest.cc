@@ -212,8 +212,9 @@ absl::Status RowStore::Impl::IngestFiles(const std::string& rows_file,
   // it into the file as well, after the file was synced.
   how.write_global_seqno = false;
   std::vector<rocksdb::IngestExternalFileArg> files;
-  for (const auto& [family, path] : {std::make_pair(rows_cf, &rows_file),
-                                     std::make_pair(state_cf, &state_file)}) {
+  const std::pair<rocksdb::ColumnFamilyHandle*, const std::string*> parts[] = {
+      {rows_cf, &rows_file}, {state_cf, &state_file}};
+  for (const auto& [family, path] : parts) {
     if (path->empty()) continue;
     files.emplace_back();
     files.back().column_family = family;

@@ -158,6 +158,78 @@ TEST_F(DeadlineTest, W7_VanishedClientLeavesNothingBehind) {
   ExpectUnharmed();
 }
 
+// Each takes 60 MiB of the 1 GiB for replies; 17 fit, and only 17.
+TEST_F(DeadlineTest, W7_RepliesOfParkedPullsAreBounded) {
+  const v1::Table widest = Create(CountingTable("reply", kDimMax));
+  JoinJob();
+  RawStream stream(server().address());
+  v1::Request pull = ParkedPull(0, /*deadline_ms=*/10'000);
+  const size_t row_bytes = size_t{kDimMax} * 4;
+  const size_t rows = 240;
+  const size_t fit = kReplyBytesDefault / (rows * row_bytes);
+  pull.mutable_pull(0)->set_table(widest.id());
+  pull.mutable_pull(0)->set_shard(ShardOf(widest.id(), 1, 64));
+  const std::vector<uint64_t> keys(rows, 1);
+  pull.mutable_pull(0)->set_keys(keys.data(), keys.size() * 8);
+  for (size_t id = 1; id <= fit; ++id) {
+    pull.set_id(id);
+    ASSERT_TRUE(stream.Write(pull));
+  }
+  EXPECT_TRUE(WaitUntil([&] { return Parked() == fit; }));
+  const double refused = server().Refused("overloaded");
+  pull.set_id(fit + 1);
+  ASSERT_TRUE(stream.Write(pull));
+  v1::Reply reply;
+  ASSERT_TRUE(stream.Read(&reply));
+  EXPECT_EQ(reply.id(), fit + 1);
+  EXPECT_EQ(reply.reason(), uint32_t{v1::REASON_OVERLOADED});
+  EXPECT_THAT(reply.message(), ::testing::HasSubstr("replies"));
+  EXPECT_EQ(server().Refused("overloaded"), refused + 1);
+  stream.Vanish();
+  EXPECT_TRUE(WaitUntil([] {
+    return Parked() == 0 && server().Metric("paramo_reply_bytes") == 0;
+  }));
+  ExpectUnharmed(64 * kMiB);
+}
+
+// Pushes of 60 MiB each to a round that nobody closes: as many as the budget
+// for what is held has room for.
+TEST_F(DeadlineTest, W7_BytesOfAnOpenRoundAreBounded) {
+  const v1::Table widest = Create(CountingTable("widest", kDimMax));
+  JoinJob();
+  RawStream stream(server().address());
+  const size_t rows = 240;
+  const size_t bytes = rows * kDimMax * 4;
+  v1::Request push;
+  v1::Section& section = *push.add_push();
+  section = SimpleSection(widest.id(), std::vector<uint64_t>(rows, 1));
+  section.set_values(std::string(bytes, '\0'));
+  section.set_shard(ShardOf(widest.id(), 1, 64));
+  section.set_session(session_);
+  section.set_session_epoch(1);
+  section.set_clock(job_->first_clock());
+  const double refused = server().Refused("overloaded");
+  v1::Reply reply;
+  uint64_t sent = 0;
+  do {
+    push.set_id(++sent);
+    section.set_seq(sent);
+    ASSERT_TRUE(stream.Write(push));
+    ASSERT_TRUE(stream.Read(&reply));
+    ASSERT_LE(sent, kHeldBytesDefault / bytes + 1);
+  } while (reply.code() == 0 && reply.push(0).code() == 0);
+  EXPECT_EQ(reply.reason(), uint32_t{v1::REASON_OVERLOADED}) << reply.message();
+  EXPECT_EQ(server().Refused("overloaded"), refused + 1);
+  const double held = server().Metric("paramo_held_bytes");
+  EXPECT_LE(held, kHeldBytesDefault);
+  EXPECT_GT(held, kHeldBytesDefault - 2.0 * bytes);
+  job_.reset();  // the worker leaves, and what it contributed goes
+  EXPECT_TRUE(
+      WaitUntil([] { return server().Metric("paramo_held_bytes") == 0; }));
+  EXPECT_TRUE(cluster_->Running(0));
+  ExpectServing();
+}
+
 // 1000 answers of 1 MiB each, of which the client reads not one.
 TEST_F(DeadlineTest, W7_ClientThatNeverReadsIsBounded) {
   const v1::Table wide = Create(CountingTable("wide", 1024));

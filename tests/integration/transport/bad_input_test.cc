@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/transport/byte_buffer.h"
 #include "paramo/v1/data.grpc.pb.h"
@@ -213,16 +214,22 @@ TEST_F(BadInputTest, ClaimedTwoGigabytesAllocateNothing) {
 
 // gRPC checks a message's size when all of it has come. What a peer can make
 // the server hold until then is bounded for the server as a whole.
-TEST_F(BadInputTest, EndlessMessageIsCutOffBeforeItFillsTheMemory) {
+class EndlessMessageTest : public BadInputTest,
+                           public ::testing::WithParamInterface<size_t> {};
+
+TEST_P(EndlessMessageTest, IsCutOffBeforeItFillsTheMemory) {
+  const size_t bytes_max = GetParam();
   DataServer::Options options;
   options.handler = Echo;
-  options.receive_bytes_max = 128 << 20;
+  options.receive_bytes_max = bytes_max;
   good_.reset();
   server_ = StartServer(std::move(options));
   good_ = std::make_unique<DataChannel>(executor_, ChannelTo(server_->port()));
 
-  // 600 MB as 600 times the same slice: this side holds 1 MB.
-  std::vector<grpc::Slice> slices(600, grpc::Slice(std::string(1 << 20, 'x')));
+  // Half as much again, as the same slice many times: this side holds 1 MB.
+  const size_t megabytes = (bytes_max >> 20) * 3 / 2;
+  std::vector<grpc::Slice> slices(megabytes,
+                                  grpc::Slice(std::string(1 << 20, 'x')));
   const grpc::ByteBuffer message(slices.data(), slices.size());
   const size_t before = ResidentBytes();
   std::atomic<bool> ended{false};
@@ -237,9 +244,16 @@ TEST_F(BadInputTest, EndlessMessageIsCutOffBeforeItFillsTheMemory) {
             grpc::StatusCode::RESOURCE_EXHAUSTED);
   ended = true;
   watch.join();
-  EXPECT_LT(most, before + (size_t{200} << 20));
+  EXPECT_LT(most, before + bytes_max + (size_t{72} << 20));
+  EXPECT_GT(most, before + bytes_max / 2);
   ExpectStillServing();
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Limits, EndlessMessageTest,
+    ::testing::Values(size_t{128} << 20,
+                      DataServer::Options().receive_bytes_max),
+    [](const auto& info) { return absl::StrCat(info.param >> 20, "MiB"); });
 
 TEST_F(BadInputTest, TruncatedMessageEndsItsCallOnly) {
   RawSocket peer(server_->port());

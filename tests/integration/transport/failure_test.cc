@@ -2,12 +2,17 @@
 // everywhere: every done is called exactly once.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
 
+#include <atomic>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/time/clock.h"
+#include "common/transport/listen.h"
 #include "tests/integration/transport/transport_testing.h"
 
 namespace paramo {
@@ -274,6 +279,86 @@ TEST(Failure, FullClientQueueIsAStatus) {
   ASSERT_TRUE(WaitUntil([&] { return holder.size() == 1; }));  // its turn
   for (auto& call : holder.TakeAll()) Echo(std::move(call));
   EXPECT_TRUE(queued.Wait().ok());
+}
+
+// Nobody touches the bytes, so they take no memory.
+Message Unwritten(size_t bytes) {
+  Message message;
+  message.push_back(Buffer(bytes));
+  return message;
+}
+
+TEST(Failure, ClientQueueHoldsAsManyBytesAsTheLimit) {
+  Holder holder;
+  auto server = StartServer(holder.Handler());
+  ClientExecutor executor(1);
+  DataChannel::Options options = ChannelTo(server->port());
+  options.in_flight_max = 1;
+  DataChannel channel(executor, std::move(options));
+  const Outcome sent;
+  SendOne(channel, sent);
+  ASSERT_TRUE(WaitUntil([&] { return holder.size() == 1; }));
+  const Outcome queued;
+  const size_t bytes = kClientQueueBytesMax / 8;
+  for (int i = 0; i < 8; ++i)
+    channel.Send(channel.NextId(), Unwritten(bytes), absl::Seconds(20),
+                 queued.Done());
+  const Outcome refused;
+  channel.Send(channel.NextId(), Unwritten(1), absl::Seconds(20),
+               refused.Done());
+  EXPECT_EQ(refused.Wait().status().code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(queued.count(), 0);
+}
+
+// A peer that hangs up on every connection, and when it did.
+class HangUp {
+ public:
+  HangUp() : listening_(*Listen({"127.0.0.1", 0}, {})) {
+    thread_ = std::thread([this] { Run(); });
+  }
+  ~HangUp() {
+    stopped_ = true;
+    thread_.join();
+  }
+  int port() const { return listening_.port; }
+  std::vector<absl::Time> times() {
+    MutexLock lock(mu_);
+    return times_;
+  }
+
+ private:
+  void Run() {
+    while (!stopped_) {
+      pollfd ready = {listening_.sockets[0].get(), POLLIN, 0};
+      if (poll(&ready, 1, 10) != 1) continue;
+      const Descriptor fd(accept(ready.fd, nullptr, nullptr));
+      MutexLock lock(mu_);
+      times_.push_back(absl::Now());
+    }
+  }
+
+  Listening listening_;
+  std::atomic<bool> stopped_{false};
+  Mutex mu_;
+  std::vector<absl::Time> times_ ABSL_GUARDED_BY(mu_);
+  std::thread thread_;
+};
+
+TEST(Failure, AttemptsToConnectComeFurtherAndFurtherApart) {
+  HangUp peer;
+  ClientExecutor executor(1);
+  DataChannel channel(executor, ChannelTo(peer.port()));
+  constexpr size_t kAttempts = 5;
+  ASSERT_TRUE(WaitUntil([&] {
+    EXPECT_FALSE(EchoOnce(channel, 10).ok());
+    return peer.times().size() >= kAttempts;
+  }));
+  const std::vector<absl::Time> times = peer.times();
+  for (size_t i = 1; i < kAttempts; ++i)
+    EXPECT_GE(times[i] - times[i - 1],
+              absl::Milliseconds(kReconnectMinMs << (i - 1)) / 2)
+        << i;
 }
 
 TEST(Failure, TooLargeRequestIsRefusedBeforeItLeaves) {

@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "absl/time/clock.h"
+#include "common/base/limits.h"
 #include "common/transport/byte_buffer.h"
 #include "tests/integration/transport/transport_testing.h"
 
@@ -167,6 +169,111 @@ TEST(Stall, TooManyUnsentBytesEndTheStream) {
   EXPECT_EQ(MetricValue(metrics, "paramo_streams_ended_total",
                         "{reason=\"unsent_bytes\"}"),
             1);
+}
+
+// Keeps the small requests, answers all others.
+class Keeper {
+ public:
+  DataHandler Handler() {
+    return [this](std::unique_ptr<IncomingCall> call) {
+      if (call->request().size() != kRequest.size())
+        return Echo(std::move(call));
+      MutexLock lock(mu_);
+      ++received_;
+      held_.push_back(std::move(call));
+    };
+  }
+  size_t received() {
+    MutexLock lock(mu_);
+    return received_;
+  }
+  void ReplyTo(size_t n, size_t bytes) {
+    for (size_t i = 0; i < n; ++i) {
+      std::unique_ptr<IncomingCall> call;
+      {
+        MutexLock lock(mu_);
+        call = std::move(held_.back());
+        held_.pop_back();
+      }
+      Message reply;  // whose bytes nobody writes: they take no memory
+      reply.push_back(Buffer(bytes));
+      call->Reply(std::move(reply));
+    }
+  }
+
+  const std::string kRequest = MessageText(1, 50);
+
+ private:
+  Mutex mu_;
+  size_t received_ ABSL_GUARDED_BY(mu_) = 0;
+  std::vector<std::unique_ptr<IncomingCall>> held_ ABSL_GUARDED_BY(mu_);
+};
+
+TEST(Stall, StreamHasAsManyRequestsBeingWorkedOnAsTheLimit) {
+  Keeper keeper;
+  auto server = StartServer(keeper.Handler());
+  DeafClient client(server->port());
+  for (size_t i = 0; i < kStreamInFlightMax + 50; ++i)
+    ASSERT_TRUE(client.Write(keeper.kRequest, std::chrono::seconds(5)));
+  ASSERT_TRUE(
+      WaitUntil([&] { return keeper.received() >= kStreamInFlightMax; }));
+  ClientExecutor executor(1);
+  DataChannel other(executor, ChannelTo(server->port()));
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(EchoOnce(other, 1000), absl::OkStatus());
+  EXPECT_EQ(keeper.received(), kStreamInFlightMax);
+  keeper.ReplyTo(3, 10);
+  EXPECT_TRUE(
+      WaitUntil([&] { return keeper.received() == kStreamInFlightMax + 3; }));
+}
+
+TEST(Stall, StreamMayLeaveAsManyBytesUnreadAsTheLimit) {
+  MetricsRegistry metrics;
+  Keeper keeper;
+  DataServer::Options options;
+  options.metrics = &metrics;
+  options.handler = keeper.Handler();
+  options.write_timeout = absl::Seconds(2);  // the end waits for a write
+  auto server = StartServer(std::move(options));
+  DeafClient client(server->port());
+  for (size_t i = 0; i < kStreamInFlightMax; ++i)
+    ASSERT_TRUE(client.Write(keeper.kRequest, std::chrono::seconds(5)));
+  ASSERT_TRUE(
+      WaitUntil([&] { return keeper.received() == kStreamInFlightMax; }));
+  const auto ended = [&] {
+    return MetricValue(metrics, "paramo_streams_ended_total",
+                       "{reason=\"unsent_bytes\"}");
+  };
+  const size_t each = kStreamUnsentBytesMax / 16;
+  keeper.ReplyTo(15, each);  // and the sixteenth would reach it exactly
+  EXPECT_EQ(ended(), 0);
+  keeper.ReplyTo(2, each);  // one of all may have left
+  EXPECT_EQ(ended(), 1);
+  EXPECT_TRUE(WaitUntil([&] { return server->streams() == 0; }));
+}
+
+TEST(Stall, ReplyThatNobodyTakesEndsItsStreamAfterTheTimeout) {
+  MetricsRegistry metrics;
+  Keeper keeper;
+  DataServer::Options options;
+  options.metrics = &metrics;
+  options.handler = keeper.Handler();
+  auto server = StartServer(std::move(options));
+  DeafClient client(server->port());
+  ASSERT_TRUE(client.Write(keeper.kRequest, std::chrono::seconds(5)));
+  ASSERT_TRUE(WaitUntil([&] { return keeper.received() == 1; }));
+  const auto ended = [&] {
+    return MetricValue(metrics, "paramo_streams_ended_total",
+                       "{reason=\"write_timeout\"}") == 1;
+  };
+  const absl::Time start = absl::Now();
+  keeper.ReplyTo(1, size_t{60} << 20);  // more than a window and the sockets
+  const absl::Duration timeout = absl::Milliseconds(kWriteTimeoutMs);
+  while (!ended() && absl::Now() - start < timeout + absl::Seconds(10))
+    WaitUntil(ended);
+  EXPECT_TRUE(ended());
+  EXPECT_GE(absl::Now() - start, timeout);
+  EXPECT_TRUE(WaitUntil([&] { return server->streams() == 0; }));
 }
 
 TEST(Stall, VanishedClientCancelsItsCalls) {

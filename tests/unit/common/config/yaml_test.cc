@@ -189,5 +189,11 @@ TEST(Yaml, LimitsDepthAndValues) {
               HasSubstr("values"));
 }
 
+TEST(Yaml, LimitsTheBytesOfAKey) {
+  EXPECT_EQ(Refusal(Repeat("k", kYamlKeyBytesMax) + ": 1"), "");
+  EXPECT_THAT(Refusal(Repeat("k", kYamlKeyBytesMax + 1) + ": 1"),
+              HasSubstr("256 bytes"));
+}
+
 }  // namespace
 }  // namespace paramo

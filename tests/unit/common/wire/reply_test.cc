@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/limits.h"
 #include "paramo/v1/data.pb.h"
 
 namespace paramo::wire {
@@ -111,6 +112,14 @@ TEST(ReplyTest, RefusalOfTheWholeRequest) {
   EXPECT_EQ(view->code, 8u);
   EXPECT_EQ(view->reason, static_cast<uint32_t>(Reason::kOverloaded));
   EXPECT_EQ(view->message, "try later");
+}
+
+TEST(ReplyTest, MessageOfARefusalIsCutAtTheLimit) {
+  Message message = WriteReply(5, 8, Reason::kOverloaded, 3,
+                               std::string(kErrorBytesMax + 1, 'x'), nullptr);
+  auto view = ParseReply(Rope::FromString(Bytes(message)));
+  ASSERT_TRUE(view.ok());
+  EXPECT_EQ(view->message, std::string(kErrorBytesMax, 'x'));
 }
 
 }  // namespace

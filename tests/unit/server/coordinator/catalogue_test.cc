@@ -114,9 +114,21 @@ TEST_F(CatalogueTest, RefusesBadTensors) {
   spec.mutable_tensor()->add_shape(uint64_t{1} << 33);
   spec.mutable_tensor()->add_shape(uint64_t{1} << 33);
   ExpectRefused(spec, "tensor.shape");
+  // One row more than a shard may hold.
+  spec.mutable_tensor()->clear_shape();
+  spec.mutable_tensor()->add_shape(kRowsPerShardTableMax + 1);
+  spec.mutable_tensor()->add_shape(spec.dim());
+  ExpectRefused(spec, "tensor.shape");
   spec.mutable_tensor()->clear_shape();
   for (int i = 0; i <= kTensorRankMax; ++i) spec.mutable_tensor()->add_shape(1);
   ExpectRefused(spec, "rank");
+}
+
+TEST_F(CatalogueTest, TakesTheLargestTensor) {
+  v1::TableSpec spec = Spec();
+  spec.mutable_tensor()->add_shape(kRowsPerShardTableMax);
+  spec.mutable_tensor()->add_shape(spec.dim());
+  EXPECT_TRUE(Create(spec).ok());
 }
 
 TEST_F(CatalogueTest, RefusesBadInitializers) {
@@ -165,7 +177,7 @@ TEST_F(CatalogueTest, RefusesBadClippingAndCompensation) {
     ExpectRefused(spec, "delay_compensation");
   }
   v1::TableSpec spec = Spec();
-  spec.set_delay_compensation(1001);
+  spec.set_delay_compensation(kDelayCompensationMax + 1);
   ExpectRefused(spec, "delay_compensation");
 }
 

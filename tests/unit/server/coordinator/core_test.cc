@@ -1,5 +1,6 @@
 #include "server/coordinator/core.h"
 
+#include "common/base/limits.h"
 #include "gmock/gmock.h"
 #include "tests/unit/server/coordinator/core_test_util.h"
 
@@ -125,7 +126,7 @@ TEST(CoreShards, MustBeAPowerOfTwo) {
   FailingKv kv;
   Liveness liveness;
   CoreOptions options;
-  for (uint32_t shards : {3u, 8192u}) {
+  for (uint32_t shards : {3u, 2 * kShardsMax}) {
     options.shards = shards;
     EXPECT_CODE(
         kInvalidArgument,

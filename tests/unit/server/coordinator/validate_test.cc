@@ -2,14 +2,15 @@
 
 #include <string>
 
+#include "common/base/limits.h"
 #include "tests/unit/server/coordinator/test_util.h"
 
 namespace paramo {
 namespace {
 
 TEST(ValidateName, TakesTheAllowList) {
-  for (const std::string& name :
-       {std::string("a"), std::string("0-x_y.z"), std::string(128, 'a')}) {
+  for (const std::string& name : {std::string("a"), std::string("0-x_y.z"),
+                                  std::string(kTableNameBytesMax, 'a')}) {
     EXPECT_TRUE(ValidateName("name", name).ok()) << name;
   }
 }
@@ -26,7 +27,7 @@ TEST(ValidateName, RefusesEverythingElse) {
                              "é",
                              "a\\b",
                              "../a",
-                             std::string(129, 'a'),
+                             std::string(kTableNameBytesMax + 1, 'a'),
                              std::string("a\0b", 3)};
   for (const std::string& name : bad) {
     EXPECT_CODE(kInvalidArgument, ValidateName("name", name));

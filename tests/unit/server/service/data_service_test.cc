@@ -28,6 +28,7 @@ using wire::Reason;
 constexpr uint32_t kShards = 4;
 constexpr TableId kTable = 1;
 constexpr uint32_t kDim = 2;
+constexpr SessionId kMember = 500;  // of a bsp job
 
 // Keeps what the service answers.
 struct Answer : ReplySink {
@@ -68,6 +69,13 @@ class DataServiceTest : public ::testing::Test {
     table.mutable_spec()->set_name("wide");
     table.mutable_spec()->set_dim(kDimMax);
     view->tables[2] = *MakeTableConfig(table);
+    JobView job;  // of two, so that no round closes by one alone
+    job.id = 1;
+    job.name = "job";
+    job.sync.kind = SyncKind::kBsp;
+    job.members = {{0, kMember, 1, 0, false, 0},
+                   {1, kMember + 1, 1, 0, false, 0}};
+    view->jobs.push_back(job);
     for (ShardId id = 0; id < kShards; ++id) {
       // Shard 3 is another server's.
       ShardConfig config;
@@ -197,6 +205,37 @@ TEST_F(DataServiceTest, BeyondTheBudgetIsRefusedAndNothingIsHeld) {
   EXPECT_EQ(Refused(Reason::kOverloaded), 1u);
   EXPECT_EQ(held_.held(), 0u);
   EXPECT_EQ(Send(Push({KeyOn(0)}, 1))->reply->push[0].header.code, 0u);
+}
+
+TEST_F(DataServiceTest, ADeadlineIsTenMinutesAtMost) {
+  wire::RequestWriter writer(/*id=*/3, /*cluster=*/0, /*deadline_ms=*/~0u);
+  wire::SectionHeader header;
+  header.shard = 0;
+  header.epoch = 1;
+  header.history = 7;
+  header.table = kTable;
+  header.session = kMember;
+  header.session_epoch = 1;
+  header.clock = 1;  // after a round that nobody closes
+  writer.AddPull(header, 1);
+  writer.Allocate();
+  const Key key = KeyOn(0);
+  memcpy(writer.keys(0), &key, sizeof key);
+  writer.Seal(0);
+  const Message message = writer.Take();
+  auto answer = std::make_shared<Answer>();
+  service_.Handle(std::make_unique<IncomingCall>(
+      answer,
+      Rope::FromString(std::string(
+          reinterpret_cast<const char*>(message[0].data()), message[0].size())),
+      DataMethod::kStream, /*first=*/false, absl::InfiniteDuration()));
+  const absl::Duration end = clock_.Now() + absl::Milliseconds(kDeadlineMaxMs);
+  shards_[0]->Expire(end - absl::Milliseconds(1));
+  EXPECT_EQ(answer->times, 0);
+  shards_[0]->Expire(end);
+  ASSERT_EQ(answer->times, 1);
+  EXPECT_EQ(answer->reply->pull[0].header.reason,
+            static_cast<uint32_t>(Reason::kDeadline));
 }
 
 TEST_F(DataServiceTest, APullThatWouldNotFitAReplyIsRefused) {
