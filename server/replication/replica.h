@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -163,6 +164,8 @@ class Replica {
   std::optional<uint32_t> CrcOf(Lsn lsn) const { return tail_.CrcOf(lsn); }
   // Replicas that have every committed record and that a takeover can choose.
   uint32_t replicas() const;
+  // "primary, epoch 3, ...", for people.
+  std::string Describe() const;
   // The log must keep records from here on, for peers that catch up.
   Lsn oldest_needed() const;
 

@@ -2,6 +2,8 @@
 // repeated by the clock.
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
+
 #include "server/replication/replica.h"
 
 namespace paramo {
@@ -137,6 +139,28 @@ std::optional<ReplicaId> Replica::PrimaryId() const {
     if (id.server == config_.primary) return id;
   }
   return std::nullopt;
+}
+
+std::string Replica::Describe() const {
+  static constexpr const char* kRoles[] = {"none",        "learner", "backup",
+                                           "taking over", "primary", "fenced",
+                                           "stopped"};
+  std::string text = absl::StrCat(
+      kRoles[static_cast<int>(role_)], ", epoch ", config_.epoch, " term ",
+      config_.term, ", last ", last(), ", stored ", stored_, ", matched ",
+      matched_, ", committed ", committed_, ", applied ", applied_);
+  if (pending_) absl::StrAppend(&text, ", promising ", promised_.epoch);
+  if (!quiet()) absl::StrAppend(&text, ", log written to ", written_);
+  if (installing_) absl::StrAppend(&text, ", installing ", installing_->lsn);
+  static constexpr const char* kSources[] = {"memory", "log", "checkpoint"};
+  for (const auto& [id, peer] : peers_) {
+    absl::StrAppend(
+        &text, "; ", id.server, "#", id.incarnation, " has ", peer.have,
+        ", next ", peer.next, " from ", kSources[static_cast<int>(peer.source)],
+        peer.member ? ", member" : "", peer.required ? ", required" : "",
+        peer.asked ? ", asked" : "", peer.leaving ? ", leaving" : "");
+  }
+  return text;
 }
 
 uint32_t Replica::replicas() const {

@@ -54,6 +54,12 @@ void Replica::OnPromiseSaved(const Promise& promise, absl::Duration now) {
 void Replica::Adopt(const ShardConfig& config, absl::Duration now) {
   const bool same_term = config.term == config_.term && !config_.fencing;
   config_ = config;
+  if (!same_term) {
+    // Also when this replica is not named: what matched the primary of one
+    // term need not match that of the next.
+    matched_ = committed_;
+    sum_lsn_ = 0;
+  }
   const bool in_sync = Names(config.in_sync, options_.self);
   const bool primary = in_sync && config.primary == options_.self.server;
   if (!config.fencing && primary && leads() && same_term) {
@@ -87,18 +93,14 @@ void Replica::Follow(Role role, bool same_term) {
   role_ = role;
   const std::optional<ReplicaId> primary = PrimaryId();
   leader_ = {primary.value_or(ReplicaId{}), config_.epoch, config_.term};
-  if (!same_term) {
-    matched_ = committed_;
-    sum_lsn_ = 0;
-  }
-  // Says where this replica stands, so that the primary need not find out.
-  if (primary) SendAck(0);
+  // Says where this replica stands: what its primary has sent by now was not
+  // heard.
+  if (primary) SendAck(same_term ? 0 : PeerMessage::kRewind);
 }
 
 void Replica::TakeOver(absl::Duration now) {
   role_ = Role::kTakingOver;
   led_term_ = config_.term;
-  sum_lsn_ = 0;
   sum_at_ = now;
   takeover_lsn_ = last() + 1;
   UpdatePeers(now);

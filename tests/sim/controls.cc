@@ -29,7 +29,7 @@ const std::vector<Control>& Controls() {
       {"records are appended unchained",
        [](Bugs& bugs) { bugs.replica.match_unchecked = true; }, 100},
       {"replicas are not compared",
-       [](Bugs& bugs) { bugs.replica.checksum_unchecked = true; }, 40},
+       [](Bugs& bugs) { bugs.replica.checksum_unchecked = true; }, 150},
       {"crc32c of messages unchecked",
        [](Bugs& bugs) { bugs.replica.frame_unchecked = true; }, 20},
       {"a lagging replica is promoted",

@@ -75,7 +75,12 @@ std::map<ShardId, RestoredReplica> Disk::Recover() {
     }
   }
   log_.resize(at);
-  Sync();
+  for (ShardId shard : stopped) {
+    store.erase(shard);
+    chains[shard].records.clear();
+    chains[shard].start = {~Lsn{0}, 0, 0};  // whatever is there is void
+  }
+  stopped.clear();
   std::map<ShardId, RestoredReplica> restored;
   for (const auto& [shard, promise] : promises) {
     restored[shard].promise = promise;
@@ -89,7 +94,8 @@ std::map<ShardId, RestoredReplica> Disk::Recover() {
         chain.records.empty() ? chain.start.lsn : chain.records.back().lsn();
     replica.tail = Behind(replica.applied, std::move(chain.records));
     if (replica.tail.empty() && chain_end != replica.applied.lsn) {
-      // The stored state is ahead of the log: the log begins anew behind it.
+      // The stored state is ahead of the log (or both are gone): the log
+      // begins anew behind it.
       const MarkRecord mark =
           MakeMark(RecordKind::kRestart, shard, replica.applied.epoch,
                    replica.history, replica.applied.lsn, replica.applied.crc);
@@ -97,9 +103,9 @@ std::map<ShardId, RestoredReplica> Disk::Recover() {
                   sizeof(mark.header));
       log_.append(reinterpret_cast<const char*>(mark.payload),
                   sizeof(mark.payload));
-      Sync();
     }
   }
+  Sync();
   for (const auto& [shard, stored] : store) {
     restored[shard].applied = stored.at;
     restored[shard].history = stored.history;

@@ -37,6 +37,8 @@ class Disk {
   std::map<ShardId, StoredShard> store;
   std::map<ShardId, Promise> promises;
   uint64_t incarnation = 0;
+  // Replicas that stopped: wiped at the next start, which ends the incarnation.
+  std::set<ShardId> stopped;
   bool clean = false;      // stopped in order
   bool log_intact = true;  // no power loss since the last start
 
@@ -49,7 +51,7 @@ class Disk {
   void LosePower(Loop& loop);
 
   // The good prefix, per shard: records behind the shard's stored state, marks
-  // obeyed. Cuts what is not good, and syncs.
+  // obeyed. Cuts what is not good, wipes what has stopped, and syncs.
   std::map<ShardId, RestoredReplica> Recover();
 
   static std::string Bytes(const Record& record);

@@ -59,7 +59,7 @@ void Faults::Count(const char* kind, const Server* server) {
 void Faults::HurtServer(Server& server) {
   Loop& loop = world_.loop();
   if (!server.alive()) return;
-  switch (loop.Between(0, 5)) {
+  switch (loop.Between(0, 6)) {
     case 0:
     case 1:
       if (world_.level() == Durability::kMemory && !MayLosePast(server)) return;
@@ -84,7 +84,7 @@ void Faults::HurtServer(Server& server) {
       break;
     default:
       server.set_slow_disk(true);
-      loop.After(loop.Between(20, 800) * kMilli,
+      loop.After(loop.Between(20, 2000) * kMilli,
                  [&server] { server.set_slow_disk(false); });
   }
 }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "tests/sim/server.h"
 #include "tests/sim/world.h"
@@ -49,7 +50,9 @@ HostedShard::HostedShard(Server& server, ShardId shard,
   }
   log_cut_ = restored->applied.lsn;
   for (const Record& record : restored->tail) {
-    written_crcs_[record.lsn()] = record.header.crc32c;
+    const uint32_t crc = record.header.crc32c;
+    appended_records_[record.lsn()] = {crc, Durability::kSynced};
+    on_disk_[record.lsn()] = {crc, /*synced=*/true};
     log_[record.lsn()] = record;
   }
   replica_->Restore(std::move(*restored));
@@ -162,28 +165,30 @@ void HostedShard::OnServing(Serving serving) {
 }
 
 void HostedShard::OnTruncated(Lsn lsn) {
-  auto it = written_crcs_.upper_bound(lsn);
-  for (auto cut = it; cut != written_crcs_.end(); ++cut) {
+  auto it = appended_records_.upper_bound(lsn);
+  for (auto cut = it; cut != appended_records_.end(); ++cut) {
     server_.world().checker().OnTruncated(shard_, server_.node(), cut->first,
-                                          cut->second);
+                                          cut->second.crc);
   }
-  written_crcs_.erase(it, written_crcs_.end());
+  appended_records_.erase(it, appended_records_.end());
+  checked_ = std::min(checked_, lsn);
   log_.erase(log_.upper_bound(lsn), log_.end());
 }
 
 void HostedShard::OnStopped(const absl::Status& status) {
+  server_.disk().stopped.insert(shard_);
   server_.world().OnStopped(server_, shard_, damaged_, ToString(status));
 }
 
 void HostedShard::WriteLog(const Record& record, Durability level) {
   if (IsMark(record.header)) {
     if (static_cast<RecordKind>(record.header.kind) == RecordKind::kRestart) {
-      written_crcs_.clear();
+      appended_records_.clear();
       log_.clear();
       log_cut_ = record.lsn();
     }
   } else {
-    written_crcs_[record.lsn()] = record.header.crc32c;
+    appended_records_[record.lsn()] = {record.header.crc32c, level};
   }
   server_.WriteLog(record, level);
   if (!IsMark(record.header)) log_[record.lsn()] = record;
@@ -193,7 +198,41 @@ void HostedShard::SavePromise(const Promise& promise) {
   server_.SavePromise(shard_, promise);
 }
 
+void HostedShard::OnWritten(const RecordHeader& header) {
+  if (!IsMark(header)) {
+    on_disk_[header.lsn] = {header.crc32c, /*synced=*/false};
+  } else if (static_cast<RecordKind>(header.kind) == RecordKind::kRestart) {
+    on_disk_.clear();
+  } else {
+    on_disk_.erase(on_disk_.upper_bound(header.lsn), on_disk_.end());
+  }
+}
+
+void HostedShard::OnSynced() {
+  for (auto& [lsn, record] : on_disk_) record.synced = true;
+}
+
+// What is acknowledged up to `lsn` is held at its durability.
+void HostedShard::CheckHeld(Lsn lsn) {
+  for (auto it = appended_records_.upper_bound(checked_);
+       it != appended_records_.end() && it->first <= lsn; ++it) {
+    const auto disk = on_disk_.find(it->first);
+    const bool written =
+        disk != on_disk_.end() && disk->second.crc == it->second.crc;
+    const Durability level = it->second.level;
+    if (level == Durability::kMemory || (written && disk->second.synced) ||
+        (written && level == Durability::kWritten)) {
+      continue;
+    }
+    server_.world().checker().Violation(absl::StrCat(
+        "shard ", shard_, ": server ", server_.node(), " acknowledges record ",
+        it->first, ", which its disk does not have"));
+  }
+  checked_ = std::max(checked_, lsn);
+}
+
 void HostedShard::Send(const ReplicaId& to, PeerMessage message) {
+  if (message.kind == PeerMessage::Kind::kAck) CheckHeld(message.position);
   server_.SendToPeer(to, std::move(message));
 }
 

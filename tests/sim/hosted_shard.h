@@ -38,6 +38,9 @@ class HostedShard final : public ReplicaListener, public ReplicaEffects {
               std::optional<RestoredReplica> restored);
 
   Replica& replica() { return *replica_; }
+  // The disk has it, in the kernel; all that it has is synced.
+  void OnWritten(const RecordHeader& header);
+  void OnSynced();
   bool damaged() const { return damaged_; }
 
   void Push(const PushRequest& request, PushDone done);
@@ -69,6 +72,16 @@ class HostedShard final : public ReplicaListener, public ReplicaEffects {
     PushDone done;
   };
 
+  struct Written {
+    uint32_t crc;
+    Durability level;
+  };
+  struct OnDisk {
+    uint32_t crc;
+    bool synced;
+  };
+
+  void CheckHeld(Lsn lsn);
   bool AnswerOld(const PushRequest& request, const PushDone& done);
   uint64_t LastAppended(uint64_t session) const;
   void Answer(const Number& number, bool skipped);
@@ -81,7 +94,9 @@ class HostedShard final : public ReplicaListener, public ReplicaEffects {
   bool damaged_ = false;
   std::map<uint64_t, uint64_t> appended_;  // primary: last number by session
   std::multimap<Number, Waiting> waiting_;
-  std::map<Lsn, uint32_t> written_crcs_;
+  std::map<Lsn, Written> appended_records_;  // given to the log
+  std::map<Lsn, OnDisk> on_disk_;
+  Lsn checked_ = 0;            // acknowledgements up to here were true
   std::map<Lsn, Record> log_;  // written, for peers
   Lsn log_cut_ = 0;            // records up to here are gone
 };

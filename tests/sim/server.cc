@@ -56,6 +56,7 @@ void Server::Start() {
 // Rule 3.4. The world's records are all of one durability.
 bool Server::ProvesItsPast() const {
   if (world_.options().bugs.restart_unproven) return true;
+  if (!disk_.stopped.empty()) return false;
   if (disk_.clean) return true;
   switch (world_.level()) {
     case Durability::kMemory:
@@ -177,8 +178,7 @@ void Server::OnPush(const PushRequest& request, const PushDone& done) {
 }
 
 void Server::WriteLog(const Record& record, Durability level) {
-  appended_.push_back(
-      {record.header.shard, record.lsn(), level, Disk::Bytes(record)});
+  appended_.push_back({record.header, level, Disk::Bytes(record)});
   if (!writing_) {
     writing_ = true;
     After(0, [this] { StartBatch(); });
@@ -201,8 +201,11 @@ void Server::FinishBatch() {
   bool sync = false;
   for (const Write& write : batch_) {
     disk_.Write(write.bytes);
-    progress[write.shard] = write.lsn;
-    unsynced_[write.shard] = write.lsn;
+    progress[write.header.shard] = write.header.lsn;
+    unsynced_[write.header.shard] = write.header.lsn;
+    if (HostedShard* host = shard(write.header.shard)) {
+      host->OnWritten(write.header);
+    }
     sync |= write.level == Durability::kSynced;
   }
   batch_.clear();
@@ -220,6 +223,7 @@ void Server::FinishBatch() {
   }
   After(DiskDelay(100, 800), [this, next] {
     disk_.Sync();
+    for (auto& [id, host] : shards_) host->OnSynced();
     Logged(std::exchange(unsynced_, {}), Durability::kSynced);
     next();
   });

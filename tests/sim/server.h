@@ -61,8 +61,7 @@ class Server {
 
  private:
   struct Write {
-    ShardId shard;
-    Lsn lsn;
+    RecordHeader header;
     Durability level;
     std::string bytes;
   };

@@ -101,7 +101,14 @@ void World::CheckEnd() {
                                       client->Describe(shard)));
     }
     if (!Whole()) {
-      checker_.Violation(absl::StrCat("shard ", shard, " does not heal"));
+      std::string what = absl::StrCat("shard ", shard, " does not heal");
+      for (auto& server : servers_) {
+        if (HostedShard* host = server->shard(shard)) {
+          absl::StrAppend(&what, "\n  ", server->node(), ": ",
+                          host->replica().Describe());
+        }
+      }
+      checker_.Violation(what);
     }
     ++result_.progress["shards healed"];
   }
@@ -216,7 +223,13 @@ void World::OnStopped(Server& server, ShardId shard, bool damaged,
 }
 
 bool World::GivenUp(ShardId shard) {
-  return spoiled_.count(shard) != 0 || coordinator_->Offline(shard);
+  size_t usable = 0;
+  for (auto& server : servers_) {
+    HostedShard* host = server->shard(shard);
+    usable += !host || host->replica().role() != Role::kStopped;
+  }
+  return spoiled_.count(shard) != 0 || coordinator_->Offline(shard) ||
+         usable < min_insync_;
 }
 
 void World::Trace(const std::string& what) {

@@ -202,6 +202,23 @@ TEST_F(ReplicaTakeoverTest, AcknowledgementsOfAnotherTermDoNotCount) {
   EXPECT_LT(a().replica.committed(), lsn);
 }
 
+// B has "void" of term 1 and is not named when term 3 begins; named again in
+// term 3, it must not pass "void" off as a record of that term.
+TEST_F(ReplicaTakeoverTest, Rule3_3_NothingMatchesAcrossTermsUnseen) {
+  const Lsn lsn = Push(a(), "void");
+  wiring_.Deliver(kA);
+  b().FlushLog();
+  b().outbox.clear();
+  b().replica.Configure(Config(3, 3, kC.server, {kC}), wiring_.now());
+  b().SavePromises();
+  EXPECT_EQ(b().replica.role(), Role::kNone);
+  b().replica.Configure(Config(4, 3, kC.server, {kC}, {kB}), wiring_.now());
+  b().SavePromises();
+  ASSERT_FALSE(b().outbox.empty());
+  EXPECT_EQ(b().outbox.back().first, kC);
+  EXPECT_LT(b().outbox.back().second.position, lsn);
+}
+
 // What it appended before the restart may be lost here and known to others.
 TEST(ReplicaRestartTest, Rule3_4_ARestartedPrimaryNeedsAnotherTerm) {
   Node node(kA);
