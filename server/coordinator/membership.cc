@@ -200,6 +200,14 @@ void Membership::ForEachUp(
   }
 }
 
+bool Membership::AllPrimariesUp() const {
+  return std::all_of(shards_.begin(), shards_.end(), [this](const auto& shard) {
+    if (shard->primary() == 0) return true;
+    const v1::Server* server = Find(shard->primary());
+    return server != nullptr && server->status() == v1::SERVER_STATUS_UP;
+  });
+}
+
 void Membership::FillState(v1::ClusterState* state) const {
   state->set_cluster_id(options_.cluster_id);
   state->set_cluster_incarnation(options_.cluster_incarnation);

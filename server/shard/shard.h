@@ -144,10 +144,12 @@ class Shard final : public CommitListener, public FlushSource {
     // Of the pushes that end a step; null until a view names the job.
     Histogram* staleness = nullptr;
     bool closing = false;  // a round's close record is under way
+    // Somebody's coming or going is being decided: no round closes.
+    bool frozen = false;
     // When the open round closes with what it has; infinite: no deadline runs.
     absl::Duration deadline = absl::InfiniteDuration();
-    std::vector<SectionTask*> parked;        // pulls that wait for a round
-    std::map<WorkerId, MemberView> members;  // left ones included
+    std::vector<SectionTask*> parked;         // pulls that wait for a round
+    std::map<SessionId, MemberView> members;  // left ones included
   };
 
   struct Membership {
@@ -195,10 +197,13 @@ class Shard final : public CommitListener, public FlushSource {
   void ApplyConfig(const ShardConfig& config);
   void ApplyTables(const ClusterView& view);
   void ApplyJob(const JobView& view);
+  bool Changes(const Job& job, const JobView& view) const;
+  void ApplyMembers(Job& job, const JobView& view);
   void ApplyMember(Job& job, const MemberView& member);
   void CloseCompleteRounds(Job& job);
   void CloseRound(Job& job, WorkerClock round, Lsn lsn);
-  void LeaveJob(Job& job, MemberView& member, WorkerClock left_clock);
+  void FenceMember(const MemberView& member);
+  void LeaveJob(Job& job, const MemberView& member);
   void AppendClose(Job& job, WorkerClock round);
   void StartDeadline(Job& job);
   void StopDeadline(Job& job);

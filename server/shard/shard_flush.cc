@@ -170,13 +170,16 @@ void Shard::SaveJob(const Job& job, v1::JobSyncState& proto) const {
   sync.set_quorum(job.sync.quorum);
   sync.set_deadline_ms(job.sync.deadline_ms);
   proto.set_open_round(job.policy->open_round());
-  for (const auto& [worker, member] : job.members) {
+  for (const auto& [session, member] : job.members) {
+    // Who is about to join has nothing here; the next view names it again.
+    if (!member.left && member.undecided()) continue;
     v1::MemberState& out = *proto.add_members();
-    out.set_worker(worker);
-    out.set_session(member.session);
+    out.set_worker(member.worker);
+    out.set_session(session);
     out.set_session_epoch(member.session_epoch);
-    out.set_left(member.left);
-    auto live = job.policy->members().find(worker);
+    out.set_left(member.gone());
+    if (member.gone()) continue;
+    auto live = job.policy->members().find(member.worker);
     if (live == job.policy->members().end()) continue;
     out.set_first(live->second.first);
     out.set_next(live->second.next);
@@ -209,7 +212,7 @@ void Shard::RestoreJob(const v1::JobSyncState& proto) {
   job->policy = MakeSyncPolicy(job->sync);
   std::map<WorkerId, SyncPolicy::Member> live;
   for (const v1::MemberState& saved : proto.members()) {
-    MemberView& member = job->members[saved.worker()];
+    MemberView& member = job->members[saved.session()];
     member.worker = saved.worker();
     member.session = saved.session();
     member.session_epoch = saved.session_epoch();

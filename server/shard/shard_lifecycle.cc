@@ -75,35 +75,54 @@ void Shard::ApplyJob(const JobView& view) {
   }
   job->name = view.name;
   job->staleness = &options_.counters->StalenessOf(view.name);
-  for (const MemberView& member : view.members) ApplyMember(*job, member);
+  if (!Changes(*job, view)) return;
+  // One record for all: who comes and who goes, and that rounds stand still,
+  // take effect together, before any round closes.
+  Append(RecordKind::kMembership,
+         [this, job = job.get(), view](Lsn) { ApplyMembers(*job, view); });
 }
 
-void Shard::ApplyMember(Job& job, const MemberView& member) {
-  auto known = job.members.find(member.worker);
-  bool same = known != job.members.end() &&
-              known->second.session == member.session &&
-              known->second.session_epoch == member.session_epoch;
-  if (same && known->second.left == member.left) return;
-  Append(RecordKind::kMembership, [this, &job, member, same](Lsn) {
-    MemberView& now = job.members[member.worker];
-    if (now.session != kNoSession && !now.left && (member.left || !same)) {
-      LeaveJob(job, now, same ? member.left_clock : 0);
+bool Shard::Changes(const Job& job, const JobView& view) const {
+  bool frozen = false;
+  for (const MemberView& member : view.members) {
+    frozen = frozen || member.undecided();
+    auto known = job.members.find(member.session);
+    if (known == job.members.end() || known->second.live() != member.live() ||
+        known->second.gone() != member.gone()) {
+      return true;
     }
-    if (!same && !member.left)
-      job.policy->Join(member.worker, member.first_clock);
-    now = member;
-    memberships_[member.session] = {&job, member.worker, member.left};
-    AnswerParked(job);
-    CloseCompleteRounds(job);
-  });
+  }
+  return frozen != job.frozen;
 }
 
-// The worker is gone: nobody waits for it, and its session is over here.
-void Shard::LeaveJob(Job& job, MemberView& member, WorkerClock left_clock) {
-  job.policy->Leave(member.worker);
-  options_.counters->contributions_dead.Add(
-      job.rounds.DropWorker(member.worker, left_clock));
-  memberships_[member.session].left = true;
+void Shard::ApplyMembers(Job& job, const JobView& view) {
+  job.frozen = false;
+  for (const MemberView& member : view.members) {
+    job.frozen = job.frozen || member.undecided();
+    ApplyMember(job, member);
+  }
+  AnswerParked(job);
+  CloseCompleteRounds(job);
+}
+
+// joining -> live -> fenced -> gone, each step of which a shard may miss: a
+// view may be the first one for long. Earlier holders of a rank come first.
+void Shard::ApplyMember(Job& job, const MemberView& member) {
+  MemberView& before = job.members.try_emplace(member.session).first->second;
+  const bool known = before.session != kNoSession;
+  const bool takes_part =
+      known && (before.live() || (before.left && before.undecided()));
+  if (member.left) FenceMember(member);
+  if (member.gone() && takes_part) LeaveJob(job, member);
+  if (member.live() && !takes_part) {
+    job.policy->Join(member.worker, member.first_clock);
+  }
+  before = member;
+  memberships_[member.session] = {&job, member.worker, member.left};
+}
+
+// Nothing more is taken of it; its session is over here.
+void Shard::FenceMember(const MemberView& member) {
   auto session = sessions_.find(member.session);
   if (session == sessions_.end()) return;
   auto held = std::move(session->second->held());
@@ -115,8 +134,15 @@ void Shard::LeaveJob(Job& job, MemberView& member, WorkerClock left_clock) {
   }
 }
 
+// Nobody waits for it any more.
+void Shard::LeaveJob(Job& job, const MemberView& member) {
+  job.policy->Leave(member.worker);
+  options_.counters->contributions_dead.Add(
+      job.rounds.DropWorker(member.worker, member.left_clock));
+}
+
 void Shard::CloseCompleteRounds(Job& job) {
-  if (job.closing) return;
+  if (job.closing || job.frozen) return;
   std::optional<WorkerClock> round = job.policy->CompleteRound();
   if (round.has_value()) return AppendClose(job, *round);
   if (job.policy->RoundHasContributor()) StartDeadline(job);
@@ -167,7 +193,7 @@ void Shard::CloseRound(Job& job, WorkerClock round, Lsn lsn) {
 void Shard::Expire(absl::Duration now) {
   std::vector<std::pair<SectionTask*, Refusal>> expired;
   for (auto& [id, job] : jobs_) {
-    if (serving_ && job->deadline <= now && !job->closing) {
+    if (serving_ && job->deadline <= now && !job->closing && !job->frozen) {
       AppendClose(*job, job->policy->open_round());  // a logged decision
     }
     std::vector<SectionTask*> waiting;
