@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "common/base/log.h"
 #include "common/base/status.h"
 #include "paramo/cluster.h"
@@ -23,6 +24,8 @@ namespace {
 
 // A worker that is given up this often is too slow or too far away to help.
 constexpr int kMembershipsMax = 10;
+
+constexpr absl::Duration kJoinAgain = absl::Seconds(1);
 
 JobSpec SpecOf(const JobFile& file, size_t examples) {
   JobSpec spec;
@@ -42,7 +45,13 @@ absl::StatusOr<Trainer::Ending> TrainAsMember(Cluster& cluster,
                                               const TrainerOptions& common) {
   const std::string& name = common.work->job.job;
   Result<std::unique_ptr<Job>> joined = Job::Join(cluster, name);
-  if (!joined.ok()) return FromClient(joined.status());
+  if (absl::Status status = FromClient(joined.status()); !status.ok()) {
+    if (!absl::IsUnavailable(status)) return status;
+    // A server is away, whom a running job needs to say where we begin.
+    LogWarning("joining: %s", ToString(status));
+    absl::SleepFor(kJoinAgain);
+    return Trainer::Ending::kLost;
+  }
   std::unique_ptr<Job> job = *std::move(joined);
   LogInfo("joined job %s as rank %d of %d, first step %d", name, job->rank(),
           common.work->job.workers, job->first_clock());

@@ -142,7 +142,10 @@ absl::Status Core::Commit(absl::Duration now) {
   if (store_failed_.ok() && !changes_.empty()) {
     store_failed_ = store_.Commit(changes_).status();
   }
-  if (store_failed_.ok() && changes_.state_changed()) PublishState();
+  if (store_failed_.ok() && changes_.state_changed()) {
+    PublishState();
+    jobs_.Ask(version_);
+  }
   changes_.Clear();
   for (Barriers::Answer& answer : jobs_.TakeAnswers()) {
     Reply(std::move(answer.done), std::move(answer.status));
@@ -180,6 +183,10 @@ void Core::Send(std::vector<Answer> answers, absl::Duration now) {
   }
   // Most often nobody is behind (no server yet, or nothing changed).
   for (size_t i = 0; i < waits_.size();) {
+    if (store_failed_.ok() && !Decided(waits_[i])) {
+      ++i;
+      continue;
+    }
     bool behind = !liveness_.FindBehind(waits_[i].version).empty();
     if (store_failed_.ok() && behind) {
       ++i;
@@ -189,7 +196,18 @@ void Core::Send(std::vector<Answer> answers, absl::Duration now) {
     waits_.erase(waits_.begin() + static_cast<ptrdiff_t>(i));
     answer.done(store_failed_);
   }
-  has_applied_waits_.store(!waits_.empty(), std::memory_order_relaxed);
+  has_applied_waits_.store(!waits_.empty() || jobs_.undecided(),
+                           std::memory_order_relaxed);
+}
+
+// Once it is, the answer waits for the servers to know what was decided.
+bool Core::Decided(AppliedWait& wait) {
+  if (!wait.answer.decided) return true;
+  if (!wait.answer.decided()) return false;
+  wait.answer.decided = nullptr;
+  wait.version = version_;
+  if (wait.answer.set_version) wait.answer.set_version(version_);
+  return true;
 }
 
 // ---- Waiting for servers ----------------------------------------------------
@@ -211,15 +229,17 @@ void Core::CheckApplied(absl::Duration now) {
   std::vector<AppliedWait> waits = std::exchange(waits_, {});
   for (AppliedWait& wait : waits) {
     std::vector<uint32_t> behind = liveness_.FindBehind(wait.version);
-    if (behind.empty() || wait.deadline > now) {
+    const bool satisfied = behind.empty() && !wait.answer.decided;
+    if (satisfied || wait.deadline > now) {
       waits_.push_back(std::move(wait));
       continue;
     }
     if (wait.answer.undo) wait.answer.undo(now);
     Reply(std::move(wait.answer.done),
           absl::UnavailableError(absl::StrCat(
-              "server ", absl::StrJoin(behind, ", "), " did not apply state ",
-              wait.version, " within ",
+              "server ",
+              behind.empty() ? "(one is down)" : absl::StrJoin(behind, ", "),
+              " did not apply state ", wait.version, " within ",
               absl::FormatDuration(options_.applied_wait), "; try again")));
   }
 }
@@ -232,6 +252,8 @@ void Core::Tick(absl::Duration now) {
   }
   membership_->Tick(now);
   jobs_.Tick(now, [this](uint32_t job) { return liveness_.OpenRound(job); });
+  jobs_.Decide([this](uint32_t job) { return liveness_.OpenRound(job); },
+               [this](uint64_t version) { return AppliedEverywhere(version); });
   CheckApplied(now);
 }
 
@@ -240,6 +262,12 @@ void Core::OnReports(const v1::HeartbeatRequest& beat, absl::Duration now) {
   const v1::Server* server = membership_->Find(beat.server_id());
   if (server == nullptr || server->incarnation() != beat.incarnation()) return;
   membership_->OnReports(beat, now);
+}
+
+// Also by servers that are down: what their shards had closed before is known
+// when they are back, and until then no round of a job closes anyway.
+bool Core::AppliedEverywhere(uint64_t version) const {
+  return membership_->AllPrimariesUp() && liveness_.FindBehind(version).empty();
 }
 
 void Core::ServerGone(uint32_t server, uint64_t incarnation,

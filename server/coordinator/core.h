@@ -144,6 +144,9 @@ class Core {
     absl::Status status;
     bool when_applied = false;
     std::function<void(uint64_t version)> set_version;
+    // Set: it waits for this to be true first, and then for the servers to
+    // have the state of that step.
+    std::function<bool()> decided;
     std::function<void(absl::Duration now)> undo;  // when they did not
   };
   struct AppliedWait {
@@ -161,6 +164,8 @@ class Core {
   void Reply(Done done, absl::Status status);
   void ReplyWhenApplied(Answer answer);
   void CheckApplied(absl::Duration now);
+  bool Decided(AppliedWait& wait);
+  bool AppliedEverywhere(uint64_t version) const;
   void PublishState();
   void Send(std::vector<Answer> answers, absl::Duration now);
 

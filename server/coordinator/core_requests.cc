@@ -99,6 +99,13 @@ void Core::JoinJob(const v1::JoinJobRequest& request, v1::JoinJobReply* reply,
   answer.set_version = [reply](uint64_t version) {
     reply->set_state_version(version);
   };
+  answer.decided = [this, reply] {
+    absl::StatusOr<Job*> job = jobs_.Find(reply->job());
+    const std::optional<WorkerClock> first =
+        job.ok() ? (*job)->FirstClockOf(reply->worker(), reply->session()) : 0;
+    if (first.has_value()) reply->set_first_clock(*first);
+    return first.has_value();
+  };
   // A member that does not know it is one must not be waited for.
   answer.undo = [this, reply](absl::Duration then) {
     v1::LeaveJobRequest leave;

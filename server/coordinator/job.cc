@@ -114,7 +114,7 @@ void Job::Tick(absl::Duration now) {
     LogWarning("job %s: rank %d (%s, pid %d) is dead: silent for %s",
                spec_->name(), rank, worker->host, worker->pid,
                absl::FormatDuration(now - worker->last_heard));
-    Part(*worker, "dead", open_round_);
+    Part(*worker, "dead", FirstRoundWithout(*worker));
   }
   Settle(now);
 }
@@ -140,6 +140,9 @@ void Job::Erase() {
   for (const auto& [rank, worker] : workers_) {
     changes_.Delete(Key(absl::StrCat("worker/", rank)));
   }
+  for (const auto& [session, gone] : gone_) {
+    changes_.Delete(Key(absl::StrCat("gone/", session)));
+  }
   changes_.MarkStateChanged();
 }
 
@@ -164,6 +167,31 @@ void Job::StoreWorker(const Worker& worker) {
   changes_.Put(Key(absl::StrCat("worker/", worker.rank)),
                stored.SerializeAsString());
   changes_.MarkStateChanged();
+}
+
+void Job::StoreGone(SessionId session) {
+  const Gone& gone = gone_.at(session);
+  v1::Member member;
+  member.set_worker(gone.rank);
+  member.set_session(session);
+  member.set_session_epoch(gone.session_epoch);
+  member.set_first_clock(gone.first_clock);
+  member.set_left(true);
+  member.set_left_clock(gone.left_clock);
+  changes_.Put(Key(absl::StrCat("gone/", session)), member.SerializeAsString());
+  changes_.MarkStateChanged();
+}
+
+absl::Status Job::LoadGone(absl::string_view value) {
+  v1::Member member;
+  if (!member.ParseFromArray(value.data(), static_cast<int>(value.size())) ||
+      member.worker() >= spec_->workers()) {
+    return absl::DataLossError("unreadable entry of a member that is gone");
+  }
+  gone_[member.session()] = {member.worker(), member.session_epoch(),
+                             member.first_clock(), member.left_clock()};
+  if (member.left_clock() == kUndecidedRound) MarkUndecided();
+  return absl::OkStatus();
 }
 
 absl::Status Job::LoadState(absl::string_view value) {
@@ -193,6 +221,7 @@ absl::Status Job::LoadWorker(absl::string_view value) {
   worker->pid = stored.pid();
   worker->left_because = stored.left_because();
   *worker->progress = stored.progress();
+  if (worker->undecided()) MarkUndecided();
   workers_[worker->rank] = std::move(worker);
   return absl::OkStatus();
 }

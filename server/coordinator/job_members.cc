@@ -20,9 +20,6 @@ constexpr size_t kMetricNameBytesMax = 64;
 // step.
 constexpr uint32_t kDataRetryMs = 50;
 
-// For a worker that ends by itself: all that it completed counts.
-constexpr WorkerClock kEverythingCounts = ~WorkerClock{0};
-
 }  // namespace
 
 absl::StatusOr<Job::Worker*> Job::Hear(WorkerId rank, SessionId session,
@@ -51,12 +48,16 @@ absl::Status Job::CheckMayJoin() const {
   return absl::OkStatus();
 }
 
+bool Job::HasRounds() const {
+  return spec_->sync().kind() == v1::Sync::BSP ||
+         spec_->sync().kind() == v1::Sync::ROUND;
+}
+
 // A job's first clock is 0. Who joins a running job starts two clocks past the
 // highest one reported: that clock is finished, the next one is being worked
 // on and may close without the newcomer, and the one after is the first that
-// everybody else has yet to begin. A report may be old; a server whose round
-// is further lets the newcomer start there and answers older contributions
-// with "dropped".
+// everybody else has yet to begin. Without rounds a report may be old, which
+// costs the newcomer nothing but a few clocks of delay.
 WorkerClock Job::FirstClock() const {
   if (stored_->phase() == v1::JOB_PHASE_WAITING) return 0;
   WorkerClock highest = open_round_;
@@ -77,7 +78,9 @@ absl::Status Job::Join(const v1::JoinJobRequest& request, IdCounter& sessions,
   auto worker = std::make_unique<Worker>();
   worker->rank = rank;
   worker->session = sessions.Take();
-  worker->first_clock = FirstClock();
+  const bool running = stored_->phase() == v1::JOB_PHASE_RUNNING;
+  worker->first_clock = HasRounds() && running ? kUndecidedRound : FirstClock();
+  if (worker->undecided()) MarkUndecided();
   worker->host = request.host();
   worker->pid = request.pid();
   worker->last_heard = now;
@@ -87,6 +90,9 @@ absl::Status Job::Join(const v1::JoinJobRequest& request, IdCounter& sessions,
   if (slot != nullptr) {
     AddToTotals(*slot->progress);
     StoreState();
+    gone_[slot->session] = {rank, slot->session_epoch, slot->first_clock,
+                            slot->left_clock};
+    StoreGone(slot->session);
   }
   slot = std::move(worker);
   reply->set_job(id_);
@@ -108,25 +114,67 @@ absl::Status Job::Leave(const v1::LeaveJobRequest& request,
   }
   if (it->second->left) return absl::OkStatus();
   if (request.error().empty()) {
-    Part(*it->second, "done", kEverythingCounts);
+    Part(*it->second, "done", kNoRound);
   } else {
-    Part(*it->second, Printable(request.error(), kErrorBytesMax), open_round_);
+    Part(*it->second, Printable(request.error(), kErrorBytesMax),
+         FirstRoundWithout(*it->second));
   }
   Settle(now);
   return absl::OkStatus();
 }
 
+// What a worker that failed gave to that round and later ones is dropped on
+// every shard, also where it arrived whole. In a job with rounds the answer
+// needs every server (Decide): a shard that had all but one contribution to a
+// round may close it, the dead worker's included, while this is decided.
+WorkerClock Job::FirstRoundWithout(const Worker& worker) const {
+  const bool never_began = worker.first_clock == kUndecidedRound;
+  return HasRounds() && !never_began ? kUndecidedRound : open_round_;
+}
+
+void Job::MarkUndecided() {
+  undecided_ = true;
+  asked_version_ = 0;
+}
+
+// No shard closes a round now, and the servers have told which ones are open:
+// the highest of these is on no shard closed yet, with whomever.
+void Job::Decide() {
+  for (auto& [session, gone] : gone_) {
+    if (gone.left_clock != kUndecidedRound) continue;
+    gone.left_clock = open_round_;
+    StoreGone(session);
+  }
+  for (const auto& [rank, worker] : workers_) {
+    if (!worker->undecided()) continue;
+    (worker->left ? worker->left_clock : worker->first_clock) =
+        worker->left ? open_round_ : FirstClock();
+    LogInfo("job %s: rank %d %s round %d", spec_->name(), rank,
+            worker->left ? "is out from" : "begins with",
+            worker->left ? worker->left_clock : worker->first_clock);
+    StoreWorker(*worker);
+  }
+  undecided_ = false;
+  asked_version_ = 0;
+}
+
+std::optional<WorkerClock> Job::FirstClockOf(WorkerId rank,
+                                             SessionId session) const {
+  auto worker = workers_.find(rank);
+  if (worker == workers_.end() || worker->second->session != session ||
+      worker->second->left) {
+    return 0;
+  }
+  if (worker->second->undecided()) return std::nullopt;
+  return worker->second->first_clock;
+}
+
 // Nobody waits for the worker any more, and its data goes to others.
-//
-// `first_without` is decided here, once, and every shard follows it: what the
-// worker gave to that round and later ones is dropped everywhere, also where it
-// arrived whole. It is the highest round open on any server. No shard can have
-// closed that round with the worker, and none can move past it while it waits
-// for the worker, which has been silent for a whole lease.
 void Job::Part(Worker& worker, const std::string& because,
                WorkerClock first_without) {
   worker.left = true;
   worker.left_clock = first_without;
+  if (worker.undecided()) MarkUndecided();
   worker.left_because = because;
   data_.Return(worker.rank);
   barriers_.Leave(worker.rank,

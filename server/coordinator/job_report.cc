@@ -40,6 +40,15 @@ void Job::FillState(v1::JobState* state) const {
   state->set_name(spec_->name());
   *state->mutable_sync() = spec_->sync();
   state->set_phase(stored_->phase());
+  for (const auto& [session, gone] : gone_) {
+    v1::Member* member = state->add_members();
+    member->set_worker(gone.rank);
+    member->set_session(session);
+    member->set_session_epoch(gone.session_epoch);
+    member->set_first_clock(gone.first_clock);
+    member->set_left(true);
+    member->set_left_clock(gone.left_clock);
+  }
   for (const auto& [rank, worker] : workers_) {
     v1::Member* member = state->add_members();
     member->set_worker(rank);

@@ -1,5 +1,7 @@
 #include "server/coordinator/jobs.h"
 
+#include <algorithm>
+
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -49,6 +51,7 @@ absl::Status Jobs::LoadPart(absl::string_view rest, absl::string_view value) {
   if (path[1] == "state") return job.LoadState(value);
   if (path[1] == "data") return job.LoadData(value);
   if (path[1] == "worker") return job.LoadWorker(value);
+  if (path[1] == "gone") return job.LoadGone(value);
   return absl::DataLossError(absl::StrCat("unknown entry jobs/", rest));
 }
 
@@ -129,6 +132,24 @@ void Jobs::Tick(absl::Duration now, const OpenRoundOf& open_round) {
     job->NoteOpenRound(open_round(id));
     job->Tick(now);
   }
+}
+
+void Jobs::Ask(uint64_t version) {
+  for (auto& [id, job] : jobs_) job->Ask(version);
+}
+
+void Jobs::Decide(const OpenRoundOf& open_round,
+                  const std::function<bool(uint64_t version)>& applied) {
+  for (auto& [id, job] : jobs_) {
+    if (job->asked_version() == 0 || !applied(job->asked_version())) continue;
+    job->NoteOpenRound(open_round(id));
+    job->Decide();
+  }
+}
+
+bool Jobs::undecided() const {
+  return std::any_of(jobs_.begin(), jobs_.end(),
+                     [](const auto& job) { return job.second->undecided(); });
 }
 
 void Jobs::Close() {

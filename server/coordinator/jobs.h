@@ -50,6 +50,13 @@ class Jobs {
   // `open_round`: the highest round of a job that is open on some server.
   using OpenRoundOf = std::function<WorkerClock(uint32_t job)>;
   void Tick(absl::Duration now, const OpenRoundOf& open_round);
+  // The state with every member's round, decided or not, is out.
+  void Ask(uint64_t version);
+  // Decides what every server has been asked. `applied`: every server has
+  // that version, and has told how far its rounds were then.
+  void Decide(const OpenRoundOf& open_round,
+              const std::function<bool(uint64_t version)>& applied);
+  bool undecided() const;
   void Close();  // as in Job
   std::vector<Barriers::Answer> TakeAnswers();
 

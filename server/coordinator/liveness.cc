@@ -23,26 +23,24 @@ void Liveness::Forget(uint32_t server, uint64_t incarnation) {
   }
 }
 
-absl::StatusOr<bool> Liveness::Hear(uint32_t server, uint64_t incarnation,
-                                    uint64_t applied_version,
-                                    absl::Duration now) {
+absl::StatusOr<bool> Liveness::Hear(
+    uint32_t server, uint64_t incarnation, uint64_t applied_version,
+    absl::Duration now, const std::map<uint32_t, uint64_t>& open_rounds) {
   MutexLock lock(mu_);
   auto it = servers_.find(server);
   if (it == servers_.end() || it->second.incarnation != incarnation) {
     return absl::NotFoundError(absl::StrCat(
         "server ", server, " is not up under this incarnation; register"));
   }
+  for (const auto& [job, round] : open_rounds) {
+    uint64_t& highest = open_rounds_[job];
+    highest = std::max(highest, round);
+  }
   Server& entry = it->second;
   entry.last_heard = std::max(entry.last_heard, now);
   if (applied_version <= entry.applied_version) return false;
   entry.applied_version = applied_version;
   return true;
-}
-
-void Liveness::NoteRound(uint32_t job, uint64_t open_round) {
-  MutexLock lock(mu_);
-  uint64_t& highest = open_rounds_[job];
-  highest = std::max(highest, open_round);
 }
 
 uint64_t Liveness::OpenRound(uint32_t job) const {

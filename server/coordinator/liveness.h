@@ -36,13 +36,14 @@ class Liveness {
 
   // How far the rounds of a job have got: the highest open one that any server
   // has told of, the dead servers' words included; it only grows.
-  void NoteRound(uint32_t job, uint64_t open_round);
   uint64_t OpenRound(uint32_t job) const;
 
-  // Returns whether the applied version grew.
+  // Returns whether the applied version grew. `open_rounds`, by job, are noted
+  // in the same breath: who sees the version sees the rounds.
   // Errors: NOT_FOUND  not up under that incarnation; it must register again
-  absl::StatusOr<bool> Hear(uint32_t server, uint64_t incarnation,
-                            uint64_t applied_version, absl::Duration now);
+  absl::StatusOr<bool> Hear(
+      uint32_t server, uint64_t incarnation, uint64_t applied_version,
+      absl::Duration now, const std::map<uint32_t, uint64_t>& open_rounds = {});
 
   size_t Count() const;
 

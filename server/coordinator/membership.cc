@@ -1,5 +1,7 @@
 #include "server/coordinator/membership.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/limits.h"
 #include "common/base/log.h"
@@ -260,6 +262,15 @@ void Membership::ForEachUp(
   for (const auto& [id, server] : servers_) {
     if (server->status() == v1::SERVER_STATUS_UP) visit(*server);
   }
+}
+
+bool Membership::AllPrimariesUp() const {
+  return std::all_of(
+      sets_.sets().begin(), sets_.sets().end(), [this](const ReplicaSet& set) {
+        if (set.epoch == 0) return true;
+        const v1::Server* server = Find(set.primary);
+        return server != nullptr && server->status() == v1::SERVER_STATUS_UP;
+      });
 }
 
 void Membership::FillState(v1::ClusterState* state) const {

@@ -74,6 +74,8 @@ class Membership {
   const v1::Server* Find(uint32_t server) const;
   // Calls `visit` for every server that is up.
   void ForEachUp(const std::function<void(const v1::Server&)>& visit) const;
+  // Whether every shard that is placed has its server up.
+  bool AllPrimariesUp() const;
   void FillState(v1::ClusterState* state) const;
 
  private:

@@ -50,14 +50,13 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
   Reactor* Heartbeat(Context* context, const v1::HeartbeatRequest* request,
                      v1::HeartbeatReply* reply) override {
     Reactor* reactor = context->DefaultReactor();
-    absl::StatusOr<bool> advanced =
-        parts_.liveness.Hear(request->server_id(), request->incarnation(),
-                             request->applied_version(), parts_.time.Now());
-    if (advanced.ok()) {
-      for (const v1::JobClock& job : request->jobs()) {
-        parts_.liveness.NoteRound(job.job(), job.open_round());
-      }
+    std::map<uint32_t, uint64_t> open_rounds;
+    for (const v1::JobClock& job : request->jobs()) {
+      open_rounds[job.job()] = job.open_round();
     }
+    absl::StatusOr<bool> advanced = parts_.liveness.Hear(
+        request->server_id(), request->incarnation(),
+        request->applied_version(), parts_.time.Now(), open_rounds);
     if (advanced.ok() && !request->replicas().empty()) {
       // Dropped when the inbox is full: replicas say it again.
       (void)parts_.loop.Post([beat = *request](Core& core, absl::Duration now) {

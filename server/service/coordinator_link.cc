@@ -156,7 +156,6 @@ absl::Status CoordinatorLink::SendHeartbeat(bool leaving) {
   v1::HeartbeatRequest request;
   request.set_server_id(registration_.server_id);
   request.set_incarnation(options_.incarnation);
-  request.set_applied_version(applied_version_.load(std::memory_order_relaxed));
   request.set_leaving(leaving);
   fill_beat_(request);
   v1::HeartbeatReply reply;
@@ -225,7 +224,6 @@ absl::Status CoordinatorLink::WatchOnce() {
     on_state_(std::make_shared<const v1::ClusterState>(std::move(state)));
     state.Clear();
     applied_version_.store(version, std::memory_order_relaxed);
-    BeatNow();  // somebody waits for this
   }
   absl::Status status = FromGrpc(reader->Finish());
   MutexLock lock(rpc_->mu);

@@ -103,7 +103,9 @@ absl::Status Server::Parts::OpenStores() {
   PARAMO_ASSIGN_OR_RETURN(data_dir, DataDir::Open({options.data_dir, 0, 0}));
   PARAMO_ASSIGN_OR_RETURN(meta, MetaStore::Open(options.data_dir));
   PARAMO_ASSIGN_OR_RETURN(rows, RowStore::Open(options.data_dir, {}));
-  shards = std::make_unique<ShardHost>(*rows, *meta, clock, counters);
+  shards = std::make_unique<ShardHost>(*rows, *meta, clock, counters, [this] {
+    if (CoordinatorLink* to = link.get()) to->BeatNow();
+  });
   WriteBehindOptions flush;
   flush.dirty_rows_high = options.flush_rows;
   flush.interval = options.flush_interval;
@@ -292,6 +294,8 @@ void Server::Parts::TakeCheckpoint(std::unique_ptr<IncomingCall> call,
 
 // On the link's beating thread.
 void Server::Parts::FillHeartbeat(v1::HeartbeatRequest& beat) {
+  // Before the rounds: who sees the version sees the rounds that go with it.
+  beat.set_applied_version(shards->VersionInForce());
   for (const auto& [job, round] : shards->OpenRounds()) {
     v1::JobClock& clock = *beat.add_jobs();
     clock.set_job(job);

@@ -45,8 +45,12 @@ void RunOn(Shard& shard, F work) {
 }  // namespace
 
 ShardHost::ShardHost(RowStore& rows, MetaStore& meta, const Clock& clock,
-                     ShardCounters& counters)
-    : rows_(rows), meta_(meta), clock_(clock), counters_(counters) {
+                     ShardCounters& counters, std::function<void()> on_in_force)
+    : rows_(rows),
+      meta_(meta),
+      clock_(clock),
+      counters_(counters),
+      on_in_force_(std::move(on_in_force)) {
   ticking_ = std::thread([this] { Tick(); });
 }
 
@@ -239,6 +243,15 @@ void ShardHost::ForEachShard(const std::function<void(Shard&)>& read) const {
   for (Shard* shard : shards()) RunOn(*shard, [&] { read(*shard); });
 }
 
+uint64_t ShardHost::VersionInForce() const {
+  uint64_t version = ~uint64_t{0};
+  const std::vector<Shard*> all = shards();
+  for (const Shard* shard : all) {
+    version = std::min(version, shard->version_in_force());
+  }
+  return all.empty() ? 0 : version;
+}
+
 void ShardHost::StopServing() {
   ForEachShard([](Shard& shard) { shard.StopServing(); });
 }
@@ -254,6 +267,9 @@ void ShardHost::Tick() {
                          counters_.held_pushes.Value() != 0 ||
                          counters_.waiting_for_commit.Value() != 0 ||
                          counters_.round_deadlines.Value() != 0;
+    const uint64_t version = VersionInForce();
+    if (version != told_version_ && on_in_force_) on_in_force_();
+    told_version_ = version;
     for (Shard* shard : shards()) {
       shard->Post([shard, waiting] {
         shard->WithReplica(

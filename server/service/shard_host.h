@@ -33,8 +33,9 @@ class ShardState;
 // the others from any. One internal thread gives shards the time.
 class ShardHost {
  public:
+  // `on_in_force` is called when VersionInForce has grown; must not block.
   ShardHost(RowStore& rows, MetaStore& meta, const Clock& clock,
-            ShardCounters& counters);
+            ShardCounters& counters, std::function<void()> on_in_force);
   ~ShardHost();
 
   // Where records go, and what the log held when it was opened. Before the
@@ -71,6 +72,9 @@ class ShardHost {
     return round_board_.Snapshot();
   }
 
+  // The newest cluster state that is in force on every shard. Never waits.
+  uint64_t VersionInForce() const;
+
   // From now on every shard refuses; what waits is answered.
   void StopServing();
 
@@ -91,6 +95,8 @@ class ShardHost {
   ReplicaWorld world_;
   const Clock& clock_;
   ShardCounters& counters_;
+  const std::function<void()> on_in_force_;
+  uint64_t told_version_ = 0;      // of the ticking thread
   std::atomic<size_t> parked_{0};  // shared by all shards
   RoundBoard round_board_;         // likewise
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/base/clocks.h"
 #include "common/base/ids.h"
 #include "server/replication/config.h"
 #include "server/sync/policy.h"
@@ -28,6 +29,8 @@ struct ShardView {
   std::string address;  // of the primary
 };
 
+// One incarnation of a worker. A rank that changed hands has several, in order
+// of session.
 struct MemberView {
   WorkerId worker = 0;
   SessionId session = kNoSession;
@@ -35,6 +38,13 @@ struct MemberView {
   WorkerClock first_clock = 0;
   bool left = false;
   WorkerClock left_clock = 0;  // first round without it
+
+  // Whether its first round with or without it is still being decided.
+  bool undecided() const {
+    return (left ? left_clock : first_clock) == kUndecidedRound;
+  }
+  bool live() const { return !left && !undecided(); }
+  bool gone() const { return left && !undecided(); }
 };
 
 struct JobView {

@@ -130,6 +130,12 @@ class Shard final : public ReplicaListener, public FlushSource {
   }
   const Replica& replica() const { return *replica_; }
 
+  // Version of the newest view whose tables and members are applied here, if
+  // this server is the shard's primary. Any thread.
+  uint64_t version_in_force() const {
+    return in_force_.load(std::memory_order_acquire);
+  }
+
   // Answers parked and held work whose deadline has passed.
   void Expire(absl::Duration now);
   void ExpireNow() { Expire(options_.clock->Now()); }
@@ -196,10 +202,12 @@ class Shard final : public ReplicaListener, public FlushSource {
     RoundBuffer rounds;
     Histogram* staleness = nullptr;  // of the pushes that end a step
     bool closing = false;            // a round's close record is under way
+    // Somebody's coming or going is being decided: no round closes.
+    bool frozen = false;
     // When the open round closes with what it has; infinite: no deadline runs.
     absl::Duration deadline = absl::InfiniteDuration();
-    std::vector<SectionTask*> parked;        // pulls that wait for a round
-    std::map<WorkerId, MemberView> members;  // left ones included
+    std::vector<SectionTask*> parked;         // pulls that wait for a round
+    std::map<SessionId, MemberView> members;  // left ones included
   };
 
   struct Membership {
@@ -245,7 +253,9 @@ class Shard final : public ReplicaListener, public FlushSource {
                wire::Outcome outcome);
   void Settle(const wire::SectionHeader& header);
   void NoteDurability();
-  void LeaveJob(Job& job, const MemberView& member, WorkerClock left_clock);
+  void ApplyMember(Job& job, const MemberView& member);
+  void FenceMember(const MemberView& member);
+  void LeaveJob(Job& job, const MemberView& member);
 
   // shard_async.cc
   PushStamp StampOf(const SectionTask& task, const Membership* membership,
@@ -270,6 +280,8 @@ class Shard final : public ReplicaListener, public FlushSource {
   void StepDown();
   void ProposeTables(const ClusterView& view);
   void ProposeMembers(const JobView& view);
+  bool Changes(const JobView& view) const;
+  bool IsInForce() const;
   void Propose(RecordKind kind, std::string payload);
   void WaitBehind(Lsn lsn, SectionTask* task);
   void RunBehind();
@@ -353,6 +365,8 @@ class Shard final : public ReplicaListener, public FlushSource {
 
   // Written on the strand, read by write-behind; relaxed, a hint.
   std::atomic<size_t> dirty_{0};
+  // Release when written: who reads it finds the rounds noted before it.
+  std::atomic<uint64_t> in_force_{0};
 };
 
 }  // namespace paramo

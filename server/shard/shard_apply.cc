@@ -126,7 +126,9 @@ wire::Outcome Shard::ApplyGradient(SectionTask& task, Membership* membership,
                                    Lsn lsn) {
   const wire::SectionHeader& header = task.header();
   Admission admission = Admission::kApply;
-  if (membership != nullptr) {
+  if (membership != nullptr && membership->left) {
+    admission = Admission::kNotAMember;
+  } else if (membership != nullptr) {
     admission =
         membership->job->policy->AdmitPush(membership->worker, header.clock);
   }
@@ -269,30 +271,35 @@ absl::Status Shard::ApplyMembership(const Record& record) {
   v1::MembershipRecord proto;
   PARAMO_RETURN_IF_ERROR(Parse(record, proto));
   Job& job = JobOf(proto.job(), proto.job_name(), SyncSpecOf(proto.sync()));
-  const MemberView member = MemberViewOf(proto.member());
-  MemberView& now = job.members[member.worker];
-  const bool same = now.session == member.session &&
-                    now.session_epoch == member.session_epoch;
-  if (same && now.left == member.left) return absl::OkStatus();
-  if (now.session != kNoSession && !now.left && (member.left || !same)) {
-    LeaveJob(job, now, same ? member.left_clock : 0);
+  job.frozen = false;
+  for (const v1::Member& member : proto.members()) {
+    const MemberView view = MemberViewOf(member);
+    job.frozen = job.frozen || view.undecided();
+    ApplyMember(job, view);
   }
-  if (!same && !member.left)
-    job.policy->Join(member.worker, member.first_clock);
-  now = member;
-  memberships_[member.session] = {&job, member.worker, member.left};
   AnswerParked(job);
   CloseCompleteRounds(job);
   return absl::OkStatus();
 }
 
-// The worker is gone: nobody waits for it, and its session is over here.
-void Shard::LeaveJob(Job& job, const MemberView& member,
-                     WorkerClock left_clock) {
-  job.policy->Leave(member.worker);
-  options_.counters->contributions_dead.Add(
-      job.rounds.DropWorker(member.worker, left_clock));
-  memberships_[member.session].left = true;
+// joining -> live -> fenced -> gone, each step of which a shard may miss: a
+// view may be the first one for long. Earlier holders of a rank come first.
+void Shard::ApplyMember(Job& job, const MemberView& member) {
+  MemberView& before = job.members.try_emplace(member.session).first->second;
+  const bool known = before.session != kNoSession;
+  const bool takes_part =
+      known && (before.live() || (before.left && before.undecided()));
+  if (member.left) FenceMember(member);
+  if (member.gone() && takes_part) LeaveJob(job, member);
+  if (member.live() && !takes_part) {
+    job.policy->Join(member.worker, member.first_clock);
+  }
+  before = member;
+  memberships_[member.session] = {&job, member.worker, member.left};
+}
+
+// Nothing more is taken of it; its session is over here.
+void Shard::FenceMember(const MemberView& member) {
   sessions_.erase(member.session);
   auto gate = gates_.find(member.session);
   if (gate == gates_.end()) return;
@@ -300,6 +307,13 @@ void Shard::LeaveJob(Job& job, const MemberView& member,
                 {absl::FailedPreconditionError("the worker left its job"),
                  wire::Reason::kNotAMember});
   gates_.erase(gate);
+}
+
+// Nobody waits for it any more.
+void Shard::LeaveJob(Job& job, const MemberView& member) {
+  job.policy->Leave(member.worker);
+  options_.counters->contributions_dead.Add(
+      job.rounds.DropWorker(member.worker, member.left_clock));
 }
 
 absl::Status Shard::ApplyRoundClose(const Record& record) {
@@ -312,6 +326,9 @@ absl::Status Shard::ApplyRoundClose(const Record& record) {
                                             proto.job(), " is not open here"));
   }
   Job& job = *found->second;
+  job.closing = false;
+  // Decided before somebody's coming or going was: it will be decided again.
+  if (job.frozen) return absl::OkStatus();
   uint32_t rows_skipped = 0;
   job.rounds.Close(
       proto.round(), [this](TableId id) { return DimOf(id); },
@@ -321,7 +338,6 @@ absl::Status Shard::ApplyRoundClose(const Record& record) {
                   &rows_skipped);
       });
   job.policy->CloseRound(proto.round());
-  job.closing = false;
   options_.rounds->Note(job.id, job.policy->open_round());
   options_.counters->rounds.Add();
   AnswerParked(job);

@@ -104,7 +104,9 @@ void Shard::ReleaseLog() {
   options_.port->Release(std::min(flushed_lsn_, needed > 0 ? needed - 1 : 0));
 }
 
+// After anything that may have changed what others read without the strand.
 void Shard::UpdateDirty() {
+  if (IsInForce()) in_force_.store(view_->version, std::memory_order_release);
   size_t state = applied_ > flushed_lsn_ ? 1 : 0;
   dirty_.store(dirty_rows_ + rows_in_flush_ + state, std::memory_order_relaxed);
 }

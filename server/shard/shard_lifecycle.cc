@@ -111,24 +111,39 @@ void Shard::ProposeTables(const ClusterView& view) {
 }
 
 void Shard::ProposeMembers(const JobView& view) {
-  auto job = jobs_.find(view.id);
+  if (!Changes(view)) return;
+  v1::MembershipRecord record;
+  record.set_job(view.id);
+  record.set_job_name(view.name);
+  ToProto(view.sync, *record.mutable_sync());
   for (const MemberView& member : view.members) {
-    if (job != jobs_.end()) {
-      auto known = job->second->members.find(member.worker);
-      if (known != job->second->members.end() &&
-          known->second.session == member.session &&
-          known->second.session_epoch == member.session_epoch &&
-          known->second.left == member.left) {
-        continue;
-      }
-    }
-    v1::MembershipRecord record;
-    record.set_job(view.id);
-    record.set_job_name(view.name);
-    ToProto(view.sync, *record.mutable_sync());
-    ToProto(member, *record.mutable_member());
-    Propose(RecordKind::kMembership, record.SerializeAsString());
+    ToProto(member, *record.add_members());
   }
+  Propose(RecordKind::kMembership, record.SerializeAsString());
+}
+
+bool Shard::Changes(const JobView& view) const {
+  auto job = jobs_.find(view.id);
+  if (job == jobs_.end()) return !view.members.empty();
+  bool frozen = false;
+  for (const MemberView& member : view.members) {
+    frozen = frozen || member.undecided();
+    auto known = job->second->members.find(member.session);
+    if (known == job->second->members.end() ||
+        known->second.live() != member.live() ||
+        known->second.gone() != member.gone()) {
+      return true;
+    }
+  }
+  return frozen != job->second->frozen;
+}
+
+// Whether all that the view says of tables and members has taken effect. Where
+// another server is the primary, it is the one to say so.
+bool Shard::IsInForce() const {
+  if (view_ == nullptr) return false;
+  if (!IsNamedPrimary()) return true;
+  return serving_ != Serving::kNothing && applied_ >= proposed_;
 }
 
 void Shard::Expire(absl::Duration now) {

@@ -6,7 +6,7 @@
 namespace paramo {
 
 void Shard::CloseCompleteRounds(Job& job) {
-  if (serving_ == Serving::kNothing || job.closing) return;
+  if (serving_ == Serving::kNothing || job.closing || job.frozen) return;
   std::optional<WorkerClock> round = job.policy->CompleteRound();
   if (round.has_value()) return AppendClose(job, *round);
   if (job.policy->RoundHasContributor()) StartDeadline(job);
@@ -39,7 +39,7 @@ void Shard::StopDeadline(Job& job) {
 void Shard::ExpireRounds(absl::Duration now) {
   if (serving_ == Serving::kNothing) return;
   for (auto& [id, job] : jobs_) {
-    if (job->deadline <= now && !job->closing) {
+    if (job->deadline <= now && !job->closing && !job->frozen) {
       AppendClose(*job, job->policy->open_round());  // a logged decision
     }
   }

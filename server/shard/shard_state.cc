@@ -54,6 +54,11 @@ Session RestoreSession(const v1::SessionState& proto) {
   return session;
 }
 
+// Whether the policy counts the incarnation: until its going is decided.
+bool TakesPart(const MemberView& member) {
+  return member.live() || (member.left && member.undecided());
+}
+
 void SaveContribution(const Contribution& part, uint32_t dim,
                       v1::Contribution& out) {
   out.set_table(part.table);
@@ -118,16 +123,16 @@ void Shard::SaveJob(const Job& job, v1::JobSyncState& proto) const {
   ToProto(job.sync, *proto.mutable_sync());
   proto.set_open_round(job.policy->open_round());
   proto.set_finished(job.policy->finished());
-  for (const auto& [worker, member] : job.members) {
+  for (const auto& [session, member] : job.members) {
     v1::MemberState& out = *proto.add_members();
-    out.set_worker(worker);
-    out.set_session(member.session);
+    out.set_worker(member.worker);
+    out.set_session(session);
     out.set_session_epoch(member.session_epoch);
     out.set_left(member.left);
     out.set_left_clock(member.left_clock);
     out.set_first_clock(member.first_clock);
-    auto live = job.policy->members().find(worker);
-    if (live == job.policy->members().end()) continue;
+    auto live = job.policy->members().find(member.worker);
+    if (!TakesPart(member) || live == job.policy->members().end()) continue;
     out.set_first(live->second.first);
     out.set_next(live->second.next);
   }
@@ -233,15 +238,16 @@ absl::Status Shard::RestoreJob(const v1::JobSyncState& proto) {
   Job& job = JobOf(proto.job(), proto.name(), SyncSpecOf(proto.sync()));
   std::map<WorkerId, SyncPolicy::Member> live;
   for (const v1::MemberState& saved : proto.members()) {
-    MemberView& member = job.members[saved.worker()];
+    MemberView& member = job.members[saved.session()];
     member.worker = saved.worker();
     member.session = saved.session();
     member.session_epoch = saved.session_epoch();
     member.first_clock = saved.first_clock();
     member.left = saved.left();
     member.left_clock = saved.left_clock();
+    job.frozen = job.frozen || member.undecided();
     memberships_[saved.session()] = {&job, saved.worker(), saved.left()};
-    if (!saved.left()) live[saved.worker()] = {saved.first(), saved.next()};
+    if (TakesPart(member)) live[saved.worker()] = {saved.first(), saved.next()};
   }
   job.policy->Restore(live, proto.open_round(), proto.finished());
   if (proto.open_round() > 0) options_.rounds->Note(job.id, proto.open_round());

@@ -11,9 +11,10 @@ using testing::HasSubstr;
 
 class CoreJobsTest : public CoreTest {
  protected:
-  void CreateJob() {
+  void CreateJob(v1::Sync::Kind sync = v1::Sync::ASYNC) {
     v1::CreateJobRequest request;
     *request.mutable_spec() = TestJobSpec();
+    request.mutable_spec()->mutable_sync()->set_kind(sync);
     v1::CreateJobReply reply;
     ASSERT_TRUE(Do(&Core::CreateJob, request, &reply).ok());
   }
@@ -77,6 +78,87 @@ TEST_F(CoreJobsTest, AJoinThatServersDidNotTakeIsTakenBack) {
   ASSERT_FALSE(call.waits());
   EXPECT_CODE(kUnavailable, *call.status);
   EXPECT_TRUE(published_->jobs(0).members(0).left());
+}
+
+// The round without the dead is named once every server stands still, also a
+// server that was away; a coordinator that restarts asks again.
+TEST_F(CoreJobsTest, TheRoundWithoutTheDeadWaitsForEveryServer) {
+  AddServer(11);
+  CreateJob(v1::Sync::BSP);
+  Apply(1, 11);
+  v1::JoinJobRequest request;
+  request.set_job("fashion");
+  v1::JoinJobReply a, b;
+  Call joins[2];
+  core_->JoinJob(request, &a, now_, joins[0].Done());
+  core_->JoinJob(request, &b, now_, joins[1].Done());
+  Commit();
+  Apply(1, 11);
+  ASSERT_FALSE(joins[1].waits());
+
+  auto leave = MemberRequest<v1::LeaveJobRequest>(a);
+  leave.set_error("crash");
+  v1::LeaveJobReply left;
+  ASSERT_TRUE(Do(&Core::LeaveJob, leave, &left).ok());
+  const auto without = [&] {
+    return published_->jobs(0).members(0).left_clock();
+  };
+  EXPECT_EQ(without(), kUndecidedRound);
+  EXPECT_TRUE(core_->has_applied_waits());
+  Pass(absl::Milliseconds(20));
+  EXPECT_EQ(without(), kUndecidedRound);
+
+  core_->ServerGone(1, 11, "test");
+  Commit();
+  Pass(absl::Milliseconds(20));
+  EXPECT_EQ(without(), kUndecidedRound);  // who knows what it had closed
+  kv_.Reopen();
+  ASSERT_TRUE(Open().ok());
+  EXPECT_EQ(without(), kUndecidedRound);
+  v1::RegisterServerRequest again;
+  again.set_incarnation(12);
+  again.set_server_id(1);
+  again.set_cluster_id(published_->cluster_id());
+  again.set_address("127.0.0.1:7701");
+  v1::RegisterServerReply registered;
+  ASSERT_TRUE(Do(&Core::RegisterServer, again, &registered).ok());
+  Pass(absl::Milliseconds(20));
+  EXPECT_EQ(without(), kUndecidedRound);
+  ASSERT_TRUE(
+      liveness_->Hear(1, 12, published_->version(), now_, {{a.job(), 23}})
+          .ok());
+  core_->Tick(now_);
+  Commit();
+  EXPECT_EQ(without(), 23u);
+}
+
+TEST_F(CoreJobsTest, ANewcomerIsAnsweredWhenServersKnowItsFirstRound) {
+  AddServer(11);
+  CreateJob(v1::Sync::BSP);
+  v1::JoinJobRequest request;
+  request.set_job("fashion");
+  v1::JoinJobReply a, b, c;
+  Call joins[3];
+  core_->JoinJob(request, &a, now_, joins[0].Done());
+  core_->JoinJob(request, &b, now_, joins[1].Done());
+  Commit();
+  Apply(1, 11);
+  auto leave = MemberRequest<v1::LeaveJobRequest>(a);
+  leave.set_error("crash");
+  v1::LeaveJobReply left;
+  ASSERT_TRUE(Do(&Core::LeaveJob, leave, &left).ok());
+  core_->JoinJob(request, &c, now_, joins[2].Done());
+  Commit();
+  ASSERT_TRUE(
+      liveness_->Hear(1, 11, published_->version(), now_, {{a.job(), 8}}).ok());
+  core_->Tick(now_);
+  Commit();
+  EXPECT_TRUE(joins[2].waits());  // decided, and not applied yet
+  Apply(1, 11);
+  ASSERT_FALSE(joins[2].waits());
+  EXPECT_TRUE(joins[2].status->ok());
+  EXPECT_EQ(c.first_clock(), 10u);
+  EXPECT_EQ(c.state_version(), published_->version());
 }
 
 TEST_F(CoreJobsTest, ABarrierOpensForAllAtOnce) {

@@ -176,6 +176,73 @@ TEST_F(JobTest, TheDataOfTheDeadGoesToTheLiving) {
   EXPECT_EQ(Report().batches_repeated(), 3u);  // 1 of shard 0, 2 of shard 1
 }
 
+// ---- Which round is the first without or with somebody
+// ------------------------
+
+TEST_F(BspJobTest, TheRoundWithoutTheDeadIsDecidedWhenServersWereAsked) {
+  Join();
+  v1::JoinJobReply b = Join();
+  job_->NoteOpenRound(17);
+  Pass(absl::Milliseconds(900));
+  ASSERT_TRUE(Beat(b).ok());
+  Pass(absl::Milliseconds(101));
+  EXPECT_TRUE(Report().state().members(0).left());
+  EXPECT_EQ(Report().state().members(0).left_clock(), kUndecidedRound);
+  EXPECT_EQ(job_->asked_version(), 0u);
+  job_->Ask(5);
+  job_->Ask(6);  // a later state asks nothing new
+  EXPECT_EQ(job_->asked_version(), 5u);
+  job_->NoteOpenRound(18);  // one shard was further than anybody knew
+  job_->Decide();
+  EXPECT_EQ(Report().state().members(0).left_clock(), 18u);
+  EXPECT_FALSE(job_->undecided());
+  job_->NoteOpenRound(19);
+  job_->Decide();
+  EXPECT_EQ(Report().state().members(0).left_clock(), 18u);  // once
+}
+
+TEST_F(BspJobTest, WhoGoesMeanwhileMeansAskingAgain) {
+  v1::JoinJobReply a = Join();
+  v1::JoinJobReply b = Join();
+  ASSERT_TRUE(Leave(a, "crash").ok());
+  job_->Ask(5);
+  ASSERT_TRUE(Leave(b, "crash").ok());
+  EXPECT_EQ(job_->asked_version(), 0u);
+  job_->Ask(6);
+  EXPECT_EQ(job_->asked_version(), 6u);
+}
+
+TEST_F(BspJobTest, ANewcomerToARunningJobBeginsTwoPastTheOpenRound) {
+  v1::JoinJobReply a = Join();
+  Join();
+  ASSERT_TRUE(Leave(a, "crash").ok());
+  v1::JoinJobReply c = Join();
+  EXPECT_EQ(job_->FirstClockOf(c.worker(), c.session()), std::nullopt);
+  // The one before it is listed as well, before it.
+  ASSERT_EQ(Report().state().members_size(), 3);
+  EXPECT_EQ(Report().state().members(0).session(), a.session());
+  job_->NoteOpenRound(30);
+  job_->Decide();
+  EXPECT_EQ(job_->FirstClockOf(c.worker(), c.session()), 32u);
+  EXPECT_EQ(Report().state().members(0).left_clock(), 30u);
+}
+
+TEST_F(BspJobTest, WhoEndsByItselfAsksNobody) {
+  v1::JoinJobReply a = Join();
+  Join();
+  ASSERT_TRUE(Leave(a).ok());
+  EXPECT_FALSE(job_->undecided());
+  EXPECT_EQ(Report().state().members(0).left_clock(), kNoRound);
+}
+
+TEST_F(JobTest, WithoutRoundsThereIsNothingToDecide) {
+  v1::JoinJobReply a = Join();
+  Join();
+  ASSERT_TRUE(Leave(a, "crash").ok());
+  Join();
+  EXPECT_FALSE(job_->undecided());
+}
+
 TEST_F(JobTest, LeavingTwiceIsFineAndAStrangerCannotLeave) {
   v1::JoinJobReply a = Join();
   EXPECT_TRUE(Leave(a).ok());

@@ -12,45 +12,11 @@ using wire::Outcome;
 
 class RestartTest : public ::testing::Test {
  protected:
-  ShardFlush Flush() {
-    ShardFlush all;
-    for (;;) {
-      ShardFlush flush;
-      h_.shard().Collect(2, [&flush](ShardFlush f) { flush = std::move(f); });
-      if (flush.empty()) break;
-      h_.shard().Flushed(flush, absl::OkStatus());
-      for (const RowRecord& row : flush.rows) {
-        all.AddRow(row.table, flush.Record(row));
-      }
-      if (!flush.state.empty()) all.state = flush.state;
-    }
-    return all;
-  }
+  ShardFlush Flush() { return h_.Flush(); }
 
   void Restart() {
-    ShardFlush stored = Flush();
-    EXPECT_EQ(h_.shard().DirtyRows(), 0u);
-    uint64_t before = h_.shard().table(kTable)->Checksum();
-    h_.MakeShard();
-    auto table =
-        std::make_unique<TableShard>(*h_.view().tables.at(kTable), ShardId{2});
-    for (const RowRecord& row : stored.rows) {
-      absl::string_view record = stored.Record(row);
-      ASSERT_TRUE(table
-                      ->Restore(absl::MakeConstSpan(
-                          reinterpret_cast<const uint8_t*>(record.data()),
-                          record.size()))
-                      .ok());
-    }
-    v1::ShardState state;
-    ASSERT_TRUE(state.ParseFromString(stored.state));
-    Shard::Stored restored;
-    restored.state = &state;
-    restored.tables.push_back(std::move(table));
-    restored.promise = {3, 3, 1};
-    ASSERT_TRUE(h_.shard().Restore(std::move(restored)).ok());
-    h_.NextTerm();
-    h_.Apply();
+    const uint64_t before = h_.shard().table(kTable)->Checksum();
+    h_.Restart();
     EXPECT_EQ(h_.shard().table(kTable)->Checksum(), before);
   }
 
@@ -85,6 +51,23 @@ TEST_F(RestartTest, RowsSessionsAndOpenRoundsGoOn) {
   // The open round has kept the contribution that it held.
   h_.Push(Step(101, 1, 2), {keys_[0]}, {2, 2, 2});
   EXPECT_THAT(h_.Row(keys_[0]), Each(-4));
+}
+
+TEST_F(RestartTest, AShardThatStoodStillStillDoes) {
+  h_.Join(0, 100);
+  h_.Join(1, 101);
+  h_.Push(Step(101, 0, 1), {keys_[0]}, {4, 4, 4});
+  h_.Leave(1, kUndecidedRound);
+  h_.Join(2, 102, kUndecidedRound);
+  h_.Push(Step(100, 0, 1), {keys_[0]}, {2, 2, 2});
+  Restart();
+  EXPECT_THAT(h_.Row(keys_[0]), Each(0));
+  h_.Leave(1, /*first_without=*/1);
+  EXPECT_THAT(h_.Row(keys_[0]), Each(0));  // the newcomer is undecided
+  h_.Join(2, 102, /*first=*/1);
+  EXPECT_THAT(h_.Row(keys_[0]), Each(-3));  // the dead's step 0 counts
+  h_.Push(Step(100, 1, 2), {keys_[0]}, {2, 2, 2});
+  EXPECT_THAT(h_.Row(keys_[0]), Each(-3));  // round 1 waits for the newcomer
 }
 
 // Only open rounds are kept: not the steps of jobs without rounds, and not

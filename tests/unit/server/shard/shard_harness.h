@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "common/routing/routing.h"
 #include "common/wire/request.h"
 #include "paramo/v1/cluster.pb.h"
+#include "paramo/v1/shard_state.pb.h"
 #include "server/shard/shard.h"
 #include "tests/unit/server/shard/instant_port.h"
 
@@ -190,11 +192,57 @@ class ShardHarness {
     return sent;
   }
 
+  // Everything that the store would have of the shard.
+  ShardFlush Flush() {
+    ShardFlush all;
+    for (;;) {
+      ShardFlush flush;
+      shard_->Collect(2, [&flush](ShardFlush f) { flush = std::move(f); });
+      if (flush.empty()) break;
+      shard_->Flushed(flush, absl::OkStatus());
+      for (const RowRecord& row : flush.rows) {
+        all.AddRow(row.table, flush.Record(row));
+        stored_rows_[row.key] = std::string(flush.Record(row));
+      }
+      if (!flush.state.empty()) stored_state_ = all.state = flush.state;
+    }
+    return all;
+  }
+
+  // The shard stops, and another begins with what it stored.
+  void Restart() {
+    Flush();
+    EXPECT_EQ(shard_->DirtyRows(), 0u);
+    std::vector<std::unique_ptr<TableShard>> tables;
+    v1::ShardState state;
+    EXPECT_TRUE(state.ParseFromString(stored_state_));
+    tables.push_back(
+        std::make_unique<TableShard>(*view_.tables.at(kTable), ShardId{2}));
+    for (const auto& [key, record] : stored_rows_) {
+      EXPECT_TRUE(tables[0]
+                      ->Restore(absl::MakeConstSpan(
+                          reinterpret_cast<const uint8_t*>(record.data()),
+                          record.size()))
+                      .ok());
+    }
+    const ShardConfig& config = view_.shards[2].config;
+    MakeShard();
+    // A shard that nothing has happened to has stored no state.
+    Shard::Stored stored;
+    if (!stored_state_.empty()) stored.state = &state;
+    stored.tables = std::move(tables);
+    stored.promise = {config.epoch, config.term, config.primary};
+    EXPECT_TRUE(shard_->Restore(std::move(stored)).ok());
+    NextTerm();
+    Apply();
+  }
+
   // The row of one key as anybody outside the job sees it.
   std::vector<float> Row(Key key) { return Pull(Header(), {key})->rows_out; }
 
   size_t parked() const { return parked_.load(); }
   void Park(size_t others) { parked_ += others; }
+  RoundBoard& rounds() { return rounds_; }
 
  private:
   std::unique_ptr<Sent> Parse(Message message, size_t piece) {
@@ -231,6 +279,8 @@ class ShardHarness {
   ClusterView view_;
   wire::RequestView view_of_;
   std::unique_ptr<Shard> shard_;
+  std::map<Key, std::string> stored_rows_;  // as of the last Flush
+  std::string stored_state_;
 };
 
 }  // namespace paramo

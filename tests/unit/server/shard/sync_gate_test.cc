@@ -125,6 +125,73 @@ TEST_F(SyncGateTest, ContributionsOfTheDeadFromTheDecidedRoundOnAreDropped) {
   EXPECT_EQ(h_.counters().contributions_dead.Value(), 1u);
 }
 
+// The first round without it is still being decided: the shard takes nothing
+// more of it, and closes no round, also not with what it had given.
+TEST_F(SyncGateTest, StandsStillUntilTheRoundWithoutTheDeadIsDecided) {
+  h_.Push(Step(101, 0, 1), {key_}, {4, 4, 4});
+  h_.Leave(1, kUndecidedRound);
+  EXPECT_EQ(h_.Push(Step(101, 1, 2), {key_}, {1, 1, 1})->reason(),
+            Reason::kNotAMember);
+  EXPECT_EQ(h_.Push(Step(100, 0, 1), {key_}, {2, 2, 2})->outcome(),
+            Outcome::kAccumulated);
+  auto pull = h_.Pull(At(100, 1), {key_});
+  EXPECT_FALSE(pull->done());
+  EXPECT_THAT(h_.Row(key_), Each(0));
+  h_.Leave(1, /*first_without=*/0);
+  ASSERT_TRUE(pull->done());
+  EXPECT_THAT(pull->rows_out, Each(-2));
+}
+
+TEST_F(SyncGateTest, StandsStillWhileANewcomersFirstRoundIsDecided) {
+  h_.Join(2, 102, kUndecidedRound);
+  h_.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
+  h_.Push(Step(101, 0, 1), {key_}, {4, 4, 4});
+  EXPECT_THAT(h_.Row(key_), Each(0));
+  h_.Join(2, 102, /*first=*/1);
+  EXPECT_THAT(h_.Row(key_), Each(-3));
+  h_.Push(Step(100, 1, 2), {key_}, {1, 1, 1});
+  h_.Push(Step(101, 1, 2), {key_}, {1, 1, 1});
+  EXPECT_THAT(h_.Row(key_), Each(-3));  // round 1 waits for it
+}
+
+TEST_F(SyncGateTest, ADeadlineClosesNoRoundMeanwhile) {
+  ShardHarness h;
+  h.view().jobs[0].sync.kind = SyncKind::kRound;
+  h.view().jobs[0].sync.quorum = 2;
+  h.view().jobs[0].sync.deadline_ms = 100;
+  h.Join(0, 100);
+  h.Join(1, 101);
+  h.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
+  h.Leave(1, kUndecidedRound);
+  h.shard().Expire(absl::Seconds(1));
+  EXPECT_THAT(h.Row(key_), Each(0));
+  h.Leave(1, 0);
+  h.shard().Expire(absl::Seconds(1));
+  EXPECT_THAT(h.Row(key_), Each(-2));
+}
+
+// A view may be the first in long: the rank has changed hands twice since.
+TEST_F(SyncGateTest, ARankThatChangedHandsUnseenIsTakenOutAtItsOwnRound) {
+  h_.Push(Step(101, 0, 1), {key_}, {4, 4, 4});
+  auto& members = h_.view().jobs[0].members;
+  members[1].left = true;
+  members[1].left_clock = 1;  // its step 0 counts
+  members.push_back({1, 201, 1, 2, /*left=*/true, 2});
+  members.push_back({1, 301, 1, 3, false, 0});
+  h_.Apply();
+  h_.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
+  EXPECT_THAT(h_.Row(key_), Each(-3));
+  // The one in between never was here, and is over all the same.
+  EXPECT_EQ(h_.Push(Step(201, 2, 1), {key_}, {9, 9, 9})->reason(),
+            Reason::kNotAMember);
+  for (WorkerClock clock : {1, 2, 3}) {
+    h_.Push(Step(100, clock, clock + 1), {key_}, {2, 2, 2});
+  }
+  EXPECT_THAT(h_.Row(key_), Each(-7));  // round 3 waits for 301
+  h_.Push(Step(301, 3, 1), {key_}, {4, 4, 4});
+  EXPECT_THAT(h_.Row(key_), Each(-10));
+}
+
 TEST_F(SyncGateTest, LateContributionIsDroppedAndToldSo) {
   h_.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
   h_.Push(Step(101, 0, 1), {key_}, {2, 2, 2});
