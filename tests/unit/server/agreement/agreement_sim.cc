@@ -259,8 +259,9 @@ void AgreementSim::Step(Worker& worker) {
   if (worker.clock < kRounds) StartPulls(worker);
 }
 
-wire::SectionHeader AgreementSim::HeaderOf(const Worker& worker) const {
-  wire::SectionHeader header = servers_[0].harness->Header();
+wire::SectionHeader AgreementSim::HeaderOf(const Worker& worker,
+                                           size_t to) const {
+  wire::SectionHeader header = servers_[to].harness->Header();
   header.session = worker.member.session();
   header.session_epoch = worker.member.session_epoch();
   return header;
@@ -270,7 +271,7 @@ void AgreementSim::StartPulls(Worker& worker) {
   const size_t first = gen_.Below(kServers);
   for (size_t to = 0; to < kServers; ++to) {
     if (!dense_ && to != first && gen_.Below(2) == 0) continue;
-    wire::SectionHeader header = HeaderOf(worker);
+    wire::SectionHeader header = HeaderOf(worker, to);
     header.clock = worker.clock;
     worker.channels[to].pull =
         servers_[to].harness->Pull(header, {KeyOf(0, 0)});
@@ -290,7 +291,7 @@ bool AgreementSim::PullsDone(Worker& worker) {
     } else if (pull->code() == absl::StatusCode::kFailedPrecondition) {
       worker.out = true;
     } else {
-      wire::SectionHeader header = HeaderOf(worker);
+      wire::SectionHeader header = HeaderOf(worker, to);
       header.clock = worker.clock;
       pull = servers_[to].harness->Pull(header, {KeyOf(0, 0)});
       done = false;
@@ -303,7 +304,7 @@ void AgreementSim::Deliver(Worker& worker, size_t to) {
   Channel& channel = worker.channels[to];
   const Message message = channel.messages.front();
   channel.messages.pop_front();
-  wire::SectionHeader header = HeaderOf(worker);
+  wire::SectionHeader header = HeaderOf(worker, to);
   header.clock = message.clock;
   header.seq = ++channel.seq;
   std::vector<Key> keys;

@@ -117,7 +117,7 @@ class AgreementSim {
   Counted CountedOn(Server& server);
   void Compare();
   void Complain(uint64_t& count, const std::string& what);
-  wire::SectionHeader HeaderOf(const Worker& worker) const;
+  wire::SectionHeader HeaderOf(const Worker& worker, size_t to) const;
   std::string Describe(size_t index, WorkerClock round) const;
 
   const Decisions decisions_;

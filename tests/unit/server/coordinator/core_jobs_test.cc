@@ -108,7 +108,7 @@ TEST_F(CoreJobsTest, TheRoundWithoutTheDeadWaitsForEveryServer) {
   Pass(absl::Milliseconds(20));
   EXPECT_EQ(without(), kUndecidedRound);
 
-  core_->ServerGone(1, 11, "test");
+  core_->ServerGone(1, 11, "test", absl::ZeroDuration());
   Commit();
   Pass(absl::Milliseconds(20));
   EXPECT_EQ(without(), kUndecidedRound);  // who knows what it had closed

@@ -163,10 +163,10 @@ TEST_F(SyncGateTest, ADeadlineClosesNoRoundMeanwhile) {
   h.Join(1, 101);
   h.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
   h.Leave(1, kUndecidedRound);
-  h.shard().Expire(absl::Seconds(1));
+  h.Expire(absl::Seconds(1));
   EXPECT_THAT(h.Row(key_), Each(0));
   h.Leave(1, 0);
-  h.shard().Expire(absl::Seconds(1));
+  h.Expire(absl::Seconds(1));
   EXPECT_THAT(h.Row(key_), Each(-2));
 }
 
