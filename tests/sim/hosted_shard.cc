@@ -172,6 +172,8 @@ void HostedShard::OnTruncated(Lsn lsn) {
   }
   appended_records_.erase(it, appended_records_.end());
   checked_ = std::min(checked_, lsn);
+  auto& acknowledged = server_.acknowledged(shard_);
+  acknowledged.erase(acknowledged.upper_bound(lsn), acknowledged.end());
   log_.erase(log_.upper_bound(lsn), log_.end());
 }
 
@@ -184,6 +186,7 @@ void HostedShard::WriteLog(const Record& record, Durability level) {
   if (IsMark(record.header)) {
     if (static_cast<RecordKind>(record.header.kind) == RecordKind::kRestart) {
       appended_records_.clear();
+      server_.acknowledged(shard_).clear();
       log_.clear();
       log_cut_ = record.lsn();
     }
@@ -220,6 +223,7 @@ void HostedShard::CheckHeld(Lsn lsn) {
     const bool written =
         disk != on_disk_.end() && disk->second.crc == it->second.crc;
     const Durability level = it->second.level;
+    server_.acknowledged(shard_)[it->first] = it->second.crc;
     if (level == Durability::kMemory || (written && disk->second.synced) ||
         (written && level == Durability::kWritten)) {
       continue;

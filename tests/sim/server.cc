@@ -36,6 +36,7 @@ void Server::Start() {
   paused_until_ = 0;
   if (disk_.incarnation == 0 || !ProvesItsPast()) {
     disk_.incarnation = ++incarnations_;
+    acknowledged_.clear();
     if (incarnations_ > 1) ++world_.result().progress["lives lost"];
   } else {
     ++world_.result().progress["lives proven"];
@@ -45,6 +46,7 @@ void Server::Start() {
   disk_.clean = false;
   disk_.log_intact = true;
   std::map<ShardId, RestoredReplica> restored = disk_.Recover();
+  CheckRestored(restored);
   for (auto& [id, replica] : restored) {
     shards_[id] = std::make_unique<HostedShard>(*this, id, std::move(replica));
   }
@@ -67,6 +69,27 @@ bool Server::ProvesItsPast() const {
       return true;
   }
   return false;
+}
+
+// An incarnation that goes on has all that it acknowledged.
+void Server::CheckRestored(const std::map<ShardId, RestoredReplica>& restored) {
+  for (const auto& [id, records] : acknowledged_) {
+    const auto replica = restored.find(id);
+    const Lsn applied =
+        replica == restored.end() ? 0 : replica->second.applied.lsn;
+    for (auto it = records.upper_bound(applied); it != records.end(); ++it) {
+      const auto& tail = replica->second.tail;
+      const size_t at = it->first - applied - 1;
+      if (replica != restored.end() && at < tail.size() &&
+          tail[at].header.crc32c == it->second) {
+        continue;
+      }
+      world_.checker().Violation(
+          absl::StrCat("shard ", id, ": server ", node_, " restarts without ",
+                       "record ", it->first, ", which it acknowledged"));
+      return;
+    }
+  }
 }
 
 void Server::Kill() {
@@ -186,7 +209,9 @@ void Server::WriteLog(const Record& record, Durability level) {
 }
 
 Micros Server::DiskDelay(Micros low, Micros high) {
-  if (!slow_disk_) return world_.loop().Between(low, high);
+  if (!slow_disk_ && !(world_.slow_disks() && world_.loop().Chance(0.3))) {
+    return world_.loop().Between(low, high);
+  }
   ++world_.result().faults["slow write"];
   return world_.loop().Between(1, 150) * kMilli;
 }

@@ -50,6 +50,11 @@ class Server {
   void OnState(uint64_t version, const std::vector<ReplicaSet>& sets);
   void OnPush(const PushRequest& request, const PushDone& done);
 
+  // What this incarnation has acknowledged, by shard and lsn: crc32cs.
+  std::map<Lsn, uint32_t>& acknowledged(ShardId shard) {
+    return acknowledged_[shard];
+  }
+
   // ---- For its shards -------------------------------------------------------
 
   void WriteLog(const Record& record, Durability level);
@@ -73,12 +78,14 @@ class Server {
   void FinishBatch();
   void Logged(const std::map<ShardId, Lsn>& progress, Durability level);
   bool ProvesItsPast() const;
+  void CheckRestored(const std::map<ShardId, RestoredReplica>& restored);
   Micros DiskDelay(Micros low, Micros high);
 
   World& world_;
   const Node node_;
   Disk disk_;
   uint64_t incarnations_ = 0;
+  std::map<ShardId, std::map<Lsn, uint32_t>> acknowledged_;
 
   // Of the process.
   bool alive_ = false;

@@ -19,6 +19,7 @@ World::World(const Options& options, Result& result)
   shards_ = loop_.Between(1, 3);
   min_insync_ = loop_.Chance(0.2) ? 2 : 1;
   level_ = static_cast<Durability>(loop_.Between(0, 2));
+  slow_disks_ = loop_.Chance(0.25);
   coordinator_ =
       std::make_unique<Coordinator>(*this, shards_, replicas, server_count);
   for (uint32_t i = 1; i <= server_count; ++i) {
@@ -41,6 +42,7 @@ void World::Run() {
   }
   if (checker_.failed()) return;
   Trace("heal");
+  healed_ = true;
   faults_->Heal();
   for (auto& client : clients_) client->WantMore(5);
   const Micros end = healed + options_.heal_for;

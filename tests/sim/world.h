@@ -40,6 +40,7 @@ class World {
   Durability level() const { return level_; }
   uint32_t shards() const { return shards_; }
   uint32_t min_insync() const { return min_insync_; }
+  bool slow_disks() const { return slow_disks_ && !healed_; }
 
   // ---- Ways -----------------------------------------------------------------
 
@@ -81,6 +82,8 @@ class World {
   Durability level_;
   uint32_t shards_;
   uint32_t min_insync_;
+  bool slow_disks_;
+  bool healed_ = false;
   uint64_t last_push_ = 0;
   std::set<ShardId> spoiled_;
   std::unique_ptr<Coordinator> coordinator_;

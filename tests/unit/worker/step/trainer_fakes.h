@@ -2,9 +2,14 @@
 // loop does is written down in order.
 #pragma once
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +18,7 @@
 #include "common/base/mutex.h"
 #include "worker/step/membership.h"
 #include "worker/step/step_work.h"
+#include "worker/step/trainer.h"
 
 namespace paramo {
 
@@ -181,6 +187,56 @@ class FakeJob final : public Membership {
   int lease_calls_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t next_ ABSL_GUARDED_BY(mu_) = 0;  // data shard to hand out
   std::map<uint64_t, uint32_t> positions_ ABSL_GUARDED_BY(mu_);
+};
+
+// One worker with a job of four steps, and what it ended with.
+class TrainerTest : public ::testing::Test {
+ protected:
+  TrainerTest() {
+    work_.job.job = "t";
+    work_.job.epochs = 1;
+    work_.job.workers = 1;
+    work_.job.global_batch = 2;
+    work_.job.batches_per_data_shard = 2;
+    work_.metric_name = "accuracy";
+    auto data = std::make_unique<EightExamples>();
+    data_ = data.get();
+    work_.train = std::move(data);
+  }
+
+  absl::StatusOr<Trainer::Ending> Run(const std::string& weights_file = "") {
+    TrainerOptions options;
+    options.work = &work_;
+    options.step = &step_;
+    options.job = &job_;
+    options.stop = &stop_;
+    options.weights_file = weights_file;
+    Trainer trainer(options);
+    return trainer.Run();
+  }
+  void ExpectEnding(Trainer::Ending expected) {
+    const auto ending = Run();
+    ASSERT_TRUE(ending.ok()) << ending.status();
+    EXPECT_EQ(*ending, expected);
+  }
+  void ExpectError(absl::StatusCode code, const char* says) {
+    const auto ending = Run();
+    EXPECT_EQ(ending.status().code(), code) << ending.status();
+    EXPECT_THAT(std::string(ending.status().message()),
+                ::testing::HasSubstr(says));
+  }
+  size_t Count(const std::string& start) const {
+    return static_cast<size_t>(std::count_if(
+        events_.begin(), events_.end(),
+        [&](const std::string& event) { return event.rfind(start, 0) == 0; }));
+  }
+
+  Events events_;
+  Workload work_;
+  EightExamples* data_;
+  FakeWork step_{events_};
+  FakeJob job_{events_};
+  std::atomic<bool> stop_{false};
 };
 
 }  // namespace paramo
