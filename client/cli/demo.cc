@@ -32,6 +32,7 @@ struct DemoOptions {
   LocalClusterOptions cluster;
   std::vector<std::string> neighbours;  // of which packages; debgraph
   std::string json;                     // file, "-" for stdout, or empty
+  bool kill_one = false;
 };
 
 // Where the JSON Lines go. Opened before anything starts, so that a bad name
@@ -62,6 +63,8 @@ std::string ResultJson(const DemoOptions& options, const DemoResult& result) {
   return JsonObject({{"job", options.job.name},
                      {"sync", options.job.sync},
                      {"servers", options.cluster.servers},
+                     {"replicas", options.cluster.replicas},
+                     {"recovery_ms", result.recovery_ms},
                      {"workers", options.job.workers},
                      {"epochs", options.job.epochs},
                      {"local_steps", options.job.local_steps},
@@ -139,6 +142,7 @@ absl::Status Demo(const DemoOptions& options, ProgressPrinter& printer,
   printer.Note(cluster->Processes().Table());
   DemoRun run(job, *workplace, *cluster, interrupt, printer,
               [&](const std::string& line) { json.Write(line); });
+  if (options.kill_one) run.KillOne();
   PARAMO_RETURN_IF_ERROR(run.Train(job_file, result));
   PARAMO_RETURN_IF_ERROR(run.Reference(result));
   result.pass = Passes(job, result.metric, result.reference_metric);
@@ -194,6 +198,8 @@ int RunDemo(const Args& args) {
   config.Int("servers", options.cluster.servers, {1, 64}, "server processes");
   config.Int("replicas", options.cluster.replicas, {1, 7},
              "replicas of every shard, on different servers");
+  config.Switch("kill-one", options.kill_one,
+                "kill -9 a server in mid-run; needs --replicas 2");
   config.Int("workers", options.job.workers, {1, 64}, "worker processes");
   config
       .Text("sync", flags.sync,
@@ -227,9 +233,18 @@ int RunDemo(const Args& args) {
       .Unit("DIR");
   config.Check([&] { return options.cluster.Check(); });
   config.Check([&] { return Complete(flags, options); });
+  config.Check([&]() -> absl::Status {
+    if (!options.kill_one || options.cluster.replicas > 1) {
+      return absl::OkStatus();
+    }
+    return absl::InvalidArgumentError(
+        "--kill-one with one replica would stop the training until the server "
+        "is back; give --replicas 2");
+  });
   config.Example("paramo demo");
   config.Example("paramo demo fashion --servers 5 --workers 4 --sync async");
   config.Example("paramo demo fashion --local-steps 4 --outer nesterov");
+  config.Example("paramo demo --replicas 2 --kill-one");
   config.Example("paramo demo debgraph --neighbours python3,git,gimp");
   config.Example("paramo demo --epochs 2 --json - | tail -1");
   if (auto status = config.ParseMain(args)) return *status;

@@ -20,6 +20,10 @@ constexpr absl::Duration kAskEvery = absl::Milliseconds(250);
 constexpr absl::Duration kAskWithin = absl::Seconds(5);
 constexpr absl::Duration kStopGrace = absl::Seconds(5);
 constexpr double kJsonLinesEvery = 1.0;  // seconds
+// When --kill-one kills: as a share of the run.
+constexpr double kKillAt = 0.4;
+constexpr absl::Duration kRecoverWithin = absl::Seconds(10);
+constexpr absl::Duration kRecoverPoll = absl::Milliseconds(5);
 constexpr size_t kReferenceBytesMax = 16 << 20;
 
 absl::Status Interrupted() { return absl::CancelledError("interrupted"); }
@@ -132,6 +136,10 @@ absl::Status DemoRun::Train(const std::string& job_file, DemoResult& result) {
     const ProgressView view = meter_.Observe(**report, absl::Now() - start);
     if (view.live_workers == 0 || view.epoch == 0) continue;  // joining
     printer_.Show(view);
+    if (kill_one_ && view.epoch >= kKillAt * view.epochs) {
+      kill_one_ = false;
+      PARAMO_RETURN_IF_ERROR(KillServer(result));
+    }
     if (view.seconds - last_json >= kJsonLinesEvery) {
       last_json = view.seconds;
       json_(ProgressJson(view));
@@ -140,6 +148,35 @@ absl::Status DemoRun::Train(const std::string& job_file, DemoResult& result) {
   PARAMO_RETURN_IF_ERROR(cluster_.CheckAlive());
   PARAMO_RETURN_IF_ERROR(CheckSomeWorkerFinished());
   return Finish(absl::Now() - start, result);
+}
+
+absl::Status DemoRun::KillServer(DemoResult& result) {
+  const std::string victim = cluster_.KillServer();
+  const absl::Time killed = absl::Now();
+  printer_.Note(absl::StrCat("killed ", victim, " with signal 9"));
+  while (absl::Now() - killed < kRecoverWithin) {
+    if (interrupt_.Wait(kRecoverPoll)) return Interrupted();
+    auto state = control_->State(kAskWithin);
+    if (!state.ok()) continue;
+    uint32_t dead = 0;
+    for (const v1::Server& server : (*state)->servers()) {
+      if (server.address() == cluster_.killed_address()) dead = server.id();
+    }
+    bool led = true;
+    for (const v1::Shard& shard : (*state)->shards()) {
+      led = led && !shard.fencing() && shard.primary() != dead;
+    }
+    if (!led) continue;
+    result.recovery_ms = absl::ToDoubleMilliseconds(absl::Now() - killed);
+    printer_.Note(absl::StrFormat(
+        "other servers lead its shards after %.0f ms; the training goes on "
+        "where it was",
+        result.recovery_ms));
+    return absl::OkStatus();
+  }
+  return absl::DeadlineExceededError(
+      absl::StrCat("the shards of ", victim, " have no primary ",
+                   absl::FormatDuration(kRecoverWithin), " after its death"));
 }
 
 absl::Status DemoRun::Finish(absl::Duration took, DemoResult& result) {

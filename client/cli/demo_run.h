@@ -32,6 +32,7 @@ struct DemoResult {
   uint64_t push_bytes = 0;
   uint64_t pull_bytes = 0;
   uint32_t deaths = 0;
+  double recovery_ms = -1;  // from a server's death until others lead; -1: none
   std::map<uint32_t, uint32_t> shards_per_server;  // by server id
   std::string neighbours;                          // debgraph: text for people
   bool pass = false;
@@ -53,6 +54,9 @@ class DemoRun {
   //         FAILED_PRECONDITION  a server died, or every worker did, with logs
   absl::Status Train(const std::string& job_file, DemoResult& result);
 
+  // Train will kill a server in mid-run.
+  void KillOne() { kill_one_ = true; }
+
   // Trains the reference and reads its metric.
   absl::Status Reference(DemoResult& result);
 
@@ -61,6 +65,8 @@ class DemoRun {
   // Notes workers that have ended; false when none runs any more.
   bool WatchWorkers();
   absl::Status CheckSomeWorkerFinished();
+  // Kills a server and waits until others lead its shards.
+  absl::Status KillServer(DemoResult& result);
   absl::Status Finish(absl::Duration took, DemoResult& result);
 
   const DemoJob& job_;
@@ -70,6 +76,7 @@ class DemoRun {
   ProgressPrinter& printer_;
   const std::function<void(const std::string& line)> json_;
   std::string job_path_;
+  bool kill_one_ = false;  // still to be done
   std::unique_ptr<client::Control> control_;
   std::vector<std::unique_ptr<Process>> workers_;
   std::vector<bool> noted_;  // per worker: its end has been shown

@@ -1,5 +1,7 @@
 #include "client/cli/local_cluster.h"
 
+#include <signal.h>
+
 #include <cerrno>
 #include <filesystem>
 #include <utility>
@@ -145,9 +147,19 @@ absl::Status LocalCluster::StartMember(const std::string& name,
 
 absl::Status LocalCluster::CheckAlive() {
   for (Member& member : members_) {
+    if (!killed_address_.empty() && member.address == killed_address_) continue;
     if (!member.process->Running()) return EndedError(*member.process);
   }
   return absl::OkStatus();
+}
+
+// Shards are spread evenly: the first one will do.
+std::string LocalCluster::KillServer() {
+  Member& victim = members_[1];
+  killed_address_ = victim.address;
+  victim.process->Signal(SIGKILL);
+  return absl::StrCat(victim.process->name(), " (pid ", victim.process->pid(),
+                      ")");
 }
 
 absl::Status LocalCluster::WaitUntilReady() {

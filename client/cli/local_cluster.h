@@ -46,8 +46,14 @@ class LocalCluster {
   const std::string& dir() const { return dir_; }
   // process, pid, address, metrics, log
   Records Processes() const;
-  // FAILED_PRECONDITION with a log tail when one of them has ended.
+  // FAILED_PRECONDITION with a log tail when one of them has ended, but for the
+  // server that KillServer killed.
   absl::Status CheckAlive();
+
+  // kill -9 of a server; returns its name and pid.
+  std::string KillServer();
+  // Of that server; empty before.
+  const std::string& killed_address() const { return killed_address_; }
 
  private:
   struct Member {
@@ -67,6 +73,7 @@ class LocalCluster {
   Workplace& workplace_;
   Interrupt& interrupt_;
   std::vector<Member> members_;  // the coordinator first
+  std::string killed_address_;
 };
 
 // The `key=value` lines of a ready file; empty while it does not exist.

@@ -1,0 +1,106 @@
+// `paramo shard ...`, `paramo server list`: who holds what.
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "client/cli/commands.h"
+#include "client/cli/describe.h"
+#include "client/core/control.h"
+#include "common/base/limits.h"
+#include "common/base/status.h"
+#include "common/config/value.h"
+#include "paramo/v1/cluster.pb.h"
+
+namespace paramo::cli {
+namespace {
+
+using Replicas = google::protobuf::RepeatedPtrField<v1::Replica>;
+
+std::string ReplicasText(const Replicas& replicas) {
+  if (replicas.empty()) return "none";
+  return absl::StrJoin(replicas, " ",
+                       [](std::string* out, const v1::Replica& replica) {
+                         absl::StrAppend(out, replica.server());
+                       });
+}
+
+std::string ShardState(const v1::Shard& shard) {
+  if (shard.fencing()) return "fencing";
+  if (shard.primary() == 0) return "not placed";
+  if (shard.in_sync_size() < static_cast<int>(shard.min_insync())) {
+    return "pulls only";
+  }
+  return "serving";
+}
+
+Records ShardRecords(const v1::ClusterState& state, int only) {
+  Records records({"shard", "state", "primary", "in_sync", "learners", "epoch",
+                   "term", "history"});
+  for (const v1::Shard& shard : state.shards()) {
+    if (only >= 0 && static_cast<int>(shard.id()) != only) continue;
+    records.Add({shard.id(), ShardState(shard), shard.primary(),
+                 ReplicasText(shard.in_sync()), ReplicasText(shard.learners()),
+                 shard.epoch(), shard.term(),
+                 absl::StrCat(absl::Hex(shard.history(), absl::kZeroPad16))});
+  }
+  return records;
+}
+
+int ShowRecords(const ClusterFlags& flags, const Records& records) {
+  Print(flags.json() ? records.Json() + "\n" : records.Table());
+  return kExitOk;
+}
+
+}  // namespace
+
+int RunShardList(const Args& args) {
+  ClusterFlags flags;
+  Config config("paramo shard list", "every shard: primary, replicas, state");
+  flags.AddTo(config);
+  config.Example("paramo shard list --output json");
+  if (auto status = config.ParseMain(args)) return *status;
+  client::Control control(flags.address);
+  auto state = control.State(flags.timeout);
+  if (!state.ok()) return Fail(state.status());
+  return ShowRecords(flags, ShardRecords(**state, /*only=*/-1));
+}
+
+int RunShardDescribe(const Args& args) {
+  ClusterFlags flags;
+  uint32_t shard = 0;
+  Config config("paramo shard describe", "one shard and its replicas");
+  std::string name;
+  config.Positional("shard", name, "the shard's number");
+  flags.AddTo(config);
+  config.Check([&] {
+    auto number = ParseInt(name, {0, kShardsMax - 1});
+    if (number.ok()) shard = static_cast<uint32_t>(*number);
+    return number.status();
+  });
+  config.Example("paramo shard describe 17");
+  if (auto status = config.ParseMain(args)) return *status;
+  client::Control control(flags.address);
+  auto state = control.State(flags.timeout);
+  if (!state.ok()) return Fail(state.status());
+  const Records records = ShardRecords(**state, static_cast<int>(shard));
+  if (records.empty()) {
+    return Fail(absl::NotFoundError(
+        absl::StrCat("there is no shard ", shard, "; the cluster has ",
+                     (*state)->shard_count(), ", from 0 on")));
+  }
+  return ShowRecords(flags, records);
+}
+
+int RunServerList(const Args& args) {
+  ClusterFlags flags;
+  Config config("paramo server list", "every server, and what it leads");
+  flags.AddTo(config);
+  config.Example("paramo server list");
+  if (auto status = config.ParseMain(args)) return *status;
+  client::Control control(flags.address);
+  auto state = control.State(flags.timeout);
+  if (!state.ok()) return Fail(state.status());
+  return ShowRecords(flags, ServerRecords(**state));
+}
+
+}  // namespace paramo::cli
