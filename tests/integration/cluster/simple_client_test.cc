@@ -178,7 +178,8 @@ TEST_F(SimpleClientTest, TheSameNumberAgainIsAnsweredNotApplied) {
   auto session = cluster_->coordinator().OpenSession();
   ASSERT_TRUE(session.ok()) << session.status();
   const uint32_t shard = ShardOf(table.id(), 5, kShards);
-  const Peer& home = At(AddressOf(shard));
+  const std::string address = AddressOf(shard);
+  const Peer& home = At(address);
   v1::Request request;
   *request.add_push() = SimpleSection(table.id(), {5}, {1});
   request.mutable_push(0)->set_shard(shard);
@@ -219,7 +220,8 @@ Fields Split(const v1::Section& section) {
 // later one overrides mean the same as the plain message.
 TEST_F(SimpleClientTest, EveryValidEncodingMeansTheSame) {
   const v1::Table table = Create("odd", 2);
-  const Peer& home = At(AddressOf(ShardOf(table.id(), 1, kShards)));
+  const std::string address = AddressOf(ShardOf(table.id(), 1, kShards));
+  const Peer& home = At(address);
   BitGen gen(7);
   for (int i = 1; i <= 100; ++i) {
     v1::Section section = SimpleSection(table.id(), {1}, {1, 2});
