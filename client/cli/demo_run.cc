@@ -18,6 +18,7 @@ namespace {
 
 constexpr absl::Duration kAskEvery = absl::Milliseconds(250);
 constexpr absl::Duration kAskWithin = absl::Seconds(5);
+constexpr absl::Duration kStalenessEvery = absl::Seconds(1);
 constexpr absl::Duration kStopGrace = absl::Seconds(5);
 constexpr double kJsonLinesEvery = 1.0;  // seconds
 constexpr size_t kReferenceBytesMax = 16 << 20;
@@ -119,6 +120,8 @@ absl::Status DemoRun::Train(const std::string& job_file, DemoResult& result) {
   const absl::Time start = absl::Now();
   PARAMO_RETURN_IF_ERROR(StartWorkers(job_file));
   double last_json = -kJsonLinesEvery;
+  absl::Time last_staleness = absl::InfinitePast();
+  Staleness staleness;
   while (WatchWorkers()) {
     PARAMO_RETURN_IF_ERROR(cluster_.CheckAlive());
     if (interrupt_.Wait(kAskEvery)) return Interrupted();
@@ -129,7 +132,12 @@ absl::Status DemoRun::Train(const std::string& job_file, DemoResult& result) {
       PARAMO_RETURN_IF_ERROR(cluster_.CheckAlive());
       return Annotate(report.status(), "asking for the job");
     }
-    const ProgressView view = meter_.Observe(**report, absl::Now() - start);
+    ProgressView view = meter_.Observe(**report, absl::Now() - start);
+    if (absl::Now() - last_staleness >= kStalenessEvery) {
+      last_staleness = absl::Now();
+      staleness = AskStaleness(*control_, job_.name, kAskWithin);
+    }
+    view.staleness = staleness;
     if (view.live_workers == 0 || view.epoch == 0) continue;  // joining
     printer_.Show(view);
     if (view.seconds - last_json >= kJsonLinesEvery) {
@@ -146,7 +154,9 @@ absl::Status DemoRun::Finish(absl::Duration took, DemoResult& result) {
   PARAMO_ASSIGN_OR_RETURN(auto report,
                           control_->DescribeJob(job_.name, kAskWithin));
   PARAMO_ASSIGN_OR_RETURN(auto state, control_->State(kAskWithin));
-  printer_.Finish(meter_.Observe(*report, took));
+  ProgressView view = meter_.Observe(*report, took);
+  view.staleness = AskStaleness(*control_, job_.name, kAskWithin);
+  printer_.Finish(view);
   result.seconds = absl::ToDoubleSeconds(took);
   result.examples_per_second =
       static_cast<double>(report->examples()) / result.seconds;

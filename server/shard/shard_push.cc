@@ -194,10 +194,8 @@ void Shard::ApplyPush(SectionTask* task, Session* session, Lsn lsn) {
       job->rounds.End(header.clock, membership->worker,
                       header.has(wire::kExamples) ? header.examples : 1);
     }
-    const WorkerClock fastest = job->policy->FastestClock();
     if (job->staleness != nullptr) {
-      job->staleness->Record(fastest > header.clock ? fastest - header.clock
-                                                    : 0);
+      job->staleness->Record(job->policy->StalenessOf(header.clock));
     }
     job->policy->EndClock(membership->worker, header.clock);
   }
