@@ -64,6 +64,7 @@ std::string ResultJson(const DemoOptions& options, const DemoResult& result) {
                      {"servers", options.cluster.servers},
                      {"workers", options.job.workers},
                      {"epochs", options.job.epochs},
+                     {"slow_factor", options.job.slow_factor},
                      {"seconds", result.seconds},
                      {"examples_per_second", result.examples_per_second},
                      {"metric_name", result.metric_name},
@@ -155,6 +156,7 @@ absl::Status Complete(const DemoFlags& flags, DemoOptions& options) {
   PARAMO_ASSIGN_OR_RETURN(DemoJob job, FindDemoJob(flags.name));
   job.workers = options.job.workers;
   job.data = options.job.data;
+  job.slow_factor = options.job.slow_factor;
   if (!flags.sync.empty()) job.sync = flags.sync;
   if (flags.epochs > 0) job.epochs = flags.epochs;
   options.job = job;
@@ -188,6 +190,9 @@ int RunDemo(const Args& args) {
       .Unit("POLICY");
   config.Int("epochs", flags.epochs, {0, 1000},
              "passes over the data; 0: 5 for fashion, 10 for debgraph");
+  config.Number("slow-factor", options.job.slow_factor, {1, 1000},
+                "for experiments: one worker takes this many times as long to "
+                "compute");
   config.Int("shards", options.cluster.shards, {1, kShardsMax},
              "shards of the cluster, a power of two");
   config

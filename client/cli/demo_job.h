@@ -15,6 +15,8 @@ struct DemoJob {
   uint32_t epochs = 5;
   // Folder or file; empty: where the distribution installs it.
   std::string data;
+  // Of the worker that starts last (paramo-worker --slow-factor).
+  double slow_factor = 1;
 
   // How far the metric may be from that of one process. Two runs of the same
   // model with other rounding differ by about 0.003 in accuracy.

@@ -78,10 +78,15 @@ absl::Status DemoRun::StartWorkers(const std::string& job_file) {
   std::string pids;
   for (uint32_t i = 1; i <= job_.workers; ++i) {
     const std::string name = absl::StrCat("worker-", i);
+    std::vector<std::string> args = {"--job", job_path_, "--address",
+                                     cluster_.address()};
+    if (i == job_.workers && job_.slow_factor > 1) {
+      args.insert(args.end(),
+                  {"--slow-factor", absl::StrCat(job_.slow_factor)});
+    }
     PARAMO_ASSIGN_OR_RETURN(
         auto worker,
-        workplace_.Start(name, "paramo-worker",
-                         {"--job", job_path_, "--address", cluster_.address()},
+        workplace_.Start(name, "paramo-worker", args,
                          absl::StrCat(cluster_.dir(), "/log/", name, ".log")));
     absl::StrAppend(&pids, "  ", name, " (pid ", worker->pid(), ")");
     workers_.push_back(std::move(worker));
