@@ -101,6 +101,7 @@ absl::Status RunWorker(const WorkerOptions& options,
   common.step = step.get();
   common.stop = &stop;
   common.weights_file = options.weights_file;
+  common.slow_factor = options.slow_factor;
   PARAMO_RETURN_IF_ERROR(step->Open(*cluster));
 
   for (int membership = 1; !stop; ++membership) {

@@ -15,6 +15,7 @@ struct WorkerOptions {
   bool reference = false;              // train alone, without a cluster
   std::string json_file;  // the reference's figures as JSON Lines; "-" = stdout
   std::string weights_file;  // .npz of the final weights
+  double slow_factor = 1;    // for experiments: stretches every computation
 };
 
 // Trains until the job is over, a person stops it, or `stop` becomes true; then

@@ -50,6 +50,9 @@ int Main(int argc, char** argv) {
             "with --reference: figures as JSON Lines; - is stdout")
       .Unit("FILE")
       .FlagOnly();
+  config.Number("slow-factor", options.slow_factor, {1, 1000},
+                "for experiments with a slow worker: sleep after computing, "
+                "until it took this many times as long");
   config.Choice("log-level", log_level, {"debug", "info", "warning", "error"},
                 "least level logged");
   config

@@ -68,6 +68,7 @@ std::string ResultJson(const DemoOptions& options, const DemoResult& result) {
                      {"workers", options.job.workers},
                      {"epochs", options.job.epochs},
                      {"local_steps", options.job.local_steps},
+                     {"slow_factor", options.job.slow_factor},
                      {"seconds", result.seconds},
                      {"examples_per_second", result.examples_per_second},
                      {"metric_name", result.metric_name},
@@ -169,6 +170,7 @@ absl::Status Complete(const DemoFlags& flags, DemoOptions& options) {
   PARAMO_ASSIGN_OR_RETURN(DemoJob job, FindDemoJob(flags.name));
   job.workers = options.job.workers;
   job.data = options.job.data;
+  job.slow_factor = options.job.slow_factor;
   if (!flags.sync.empty()) job.sync = flags.sync;
   if (flags.epochs > 0) job.epochs = flags.epochs;
   job.local_steps = flags.local_steps;
@@ -214,6 +216,9 @@ int RunDemo(const Args& args) {
              "the workers' models; 0: none, rounds average gradients");
   config.Choice("outer", flags.outer, {"sgd", "nesterov"},
                 "with --local-steps: the rule that applies the average");
+  config.Number("slow-factor", options.job.slow_factor, {1, 1000},
+                "for experiments: one worker takes this many times as long to "
+                "compute");
   config.Int("shards", options.cluster.shards, {1, kShardsMax},
              "shards of the cluster, a power of two");
   config

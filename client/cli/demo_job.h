@@ -19,6 +19,8 @@ struct DemoJob {
   std::string outer = "sgd";  // or "nesterov"
   // Folder or file; empty: where the distribution installs it.
   std::string data;
+  // Of the worker that starts last (paramo-worker --slow-factor).
+  double slow_factor = 1;
 
   // How far the metric may be from that of one process. Two runs of the same
   // model with other rounding differ by about 0.003 in accuracy.

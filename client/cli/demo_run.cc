@@ -18,6 +18,7 @@ namespace {
 
 constexpr absl::Duration kAskEvery = absl::Milliseconds(250);
 constexpr absl::Duration kAskWithin = absl::Seconds(5);
+constexpr absl::Duration kStalenessEvery = absl::Seconds(1);
 constexpr absl::Duration kStopGrace = absl::Seconds(5);
 constexpr double kJsonLinesEvery = 1.0;  // seconds
 // When --kill-one kills: as a share of the run.
@@ -81,10 +82,15 @@ absl::Status DemoRun::StartWorkers(const std::string& job_file) {
   std::string pids;
   for (uint32_t i = 1; i <= job_.workers; ++i) {
     const std::string name = absl::StrCat("worker-", i);
+    std::vector<std::string> args = {"--job", job_path_, "--address",
+                                     cluster_.address()};
+    if (i == job_.workers && job_.slow_factor > 1) {
+      args.insert(args.end(),
+                  {"--slow-factor", absl::StrCat(job_.slow_factor)});
+    }
     PARAMO_ASSIGN_OR_RETURN(
         auto worker,
-        workplace_.Start(name, "paramo-worker",
-                         {"--job", job_path_, "--address", cluster_.address()},
+        workplace_.Start(name, "paramo-worker", args,
                          absl::StrCat(cluster_.dir(), "/log/", name, ".log")));
     absl::StrAppend(&pids, "  ", name, " (pid ", worker->pid(), ")");
     workers_.push_back(std::move(worker));
@@ -123,6 +129,8 @@ absl::Status DemoRun::Train(const std::string& job_file, DemoResult& result) {
   const absl::Time start = absl::Now();
   PARAMO_RETURN_IF_ERROR(StartWorkers(job_file));
   double last_json = -kJsonLinesEvery;
+  absl::Time last_staleness = absl::InfinitePast();
+  Staleness staleness;
   while (WatchWorkers()) {
     PARAMO_RETURN_IF_ERROR(cluster_.CheckAlive());
     if (interrupt_.Wait(kAskEvery)) return Interrupted();
@@ -133,7 +141,12 @@ absl::Status DemoRun::Train(const std::string& job_file, DemoResult& result) {
       PARAMO_RETURN_IF_ERROR(cluster_.CheckAlive());
       return Annotate(report.status(), "asking for the job");
     }
-    const ProgressView view = meter_.Observe(**report, absl::Now() - start);
+    ProgressView view = meter_.Observe(**report, absl::Now() - start);
+    if (absl::Now() - last_staleness >= kStalenessEvery) {
+      last_staleness = absl::Now();
+      staleness = AskStaleness(*control_, job_.name, kAskWithin);
+    }
+    view.staleness = staleness;
     if (view.live_workers == 0 || view.epoch == 0) continue;  // joining
     printer_.Show(view);
     if (kill_one_ && view.epoch >= kKillAt * view.epochs) {
@@ -183,7 +196,9 @@ absl::Status DemoRun::Finish(absl::Duration took, DemoResult& result) {
   PARAMO_ASSIGN_OR_RETURN(auto report,
                           control_->DescribeJob(job_.name, kAskWithin));
   PARAMO_ASSIGN_OR_RETURN(auto state, control_->State(kAskWithin));
-  printer_.Finish(meter_.Observe(*report, took));
+  ProgressView view = meter_.Observe(*report, took);
+  view.staleness = AskStaleness(*control_, job_.name, kAskWithin);
+  printer_.Finish(view);
   result.seconds = absl::ToDoubleSeconds(took);
   result.examples_per_second =
       static_cast<double>(report->examples()) / result.seconds;

@@ -18,6 +18,9 @@ namespace {
 
 constexpr absl::Duration kRateWindow = absl::Seconds(2);
 
+// Lines of the block; the block must fit a terminal.
+constexpr size_t kWorkersShown = 8;
+
 double Rate(uint64_t now, uint64_t before, absl::Duration time) {
   if (time <= absl::ZeroDuration() || now < before) return 0;
   return static_cast<double>(now - before) / absl::ToDoubleSeconds(time);
@@ -34,6 +37,30 @@ std::string Metric(const ProgressView& view) {
   return absl::StrFormat("%s %.4f (epoch %.3g)",
                          Printable(view.metric_name, 32), view.metric,
                          view.metric_epoch);
+}
+
+std::string SplitText(const WorkerSplit& worker) {
+  if (worker.step_ms == 0) return "no step yet";
+  return absl::StrFormat(
+      "%5.1f ms: input %.1f pull %.1f compute %.1f push %.1f", worker.step_ms,
+      worker.input_ms, worker.pull_ms, worker.compute_ms, worker.push_ms);
+}
+
+std::string SplitsJson(const ProgressView& view) {
+  Records records({"worker", "pid", "step_ms_p50", "input_ms", "pull_ms",
+                   "compute_ms", "push_ms"});
+  for (const WorkerSplit& worker : view.workers) {
+    records.Add({worker.rank, worker.pid, worker.step_ms, worker.input_ms,
+                 worker.pull_ms, worker.compute_ms, worker.push_ms});
+  }
+  return records.Json();
+}
+
+// A value that is JSON already.
+Cell JsonCell(const std::string& json) {
+  Cell cell("");
+  cell.json = json;
+  return cell;
 }
 
 int Columns(std::FILE* file) {
@@ -66,8 +93,11 @@ ProgressView ProgressMeter::Observe(const v1::JobReport& report,
   for (const v1::WorkerReport& worker : report.workers()) {
     if (!worker.live()) continue;
     ++view.live_workers;
-    view.workers.emplace_back(worker.worker(), worker.pid());
     const v1::WorkerProgress& progress = worker.progress();
+    view.workers.push_back({worker.worker(), worker.pid(),
+                            progress.step_ms_p50(), progress.input_ms(),
+                            progress.pull_ms(), progress.compute_ms(),
+                            progress.push_ms()});
     if (progress.clock() == 0) continue;
     ++stepping;
     view.loss += progress.loss();
@@ -101,21 +131,20 @@ ProgressView ProgressMeter::Observe(const v1::JobReport& report,
 std::string ProgressLine(const ProgressView& view) {
   return absl::StrFormat(
       "%6.1f s  epoch %.2f/%d  loss %.4f  %s  %s examples/s  push %s/s  "
-      "pull %s/s  step p50 %.1f ms p99 %.1f ms  workers %d\n",
+      "pull %s/s  step p50 %.1f ms p99 %.1f ms  workers %d%s\n",
       view.seconds, view.epoch, view.epochs, view.loss, Metric(view),
       Thousands(static_cast<uint64_t>(view.examples_per_second)),
       HumanBytes(view.push_bytes_per_second),
       HumanBytes(view.pull_bytes_per_second), view.step_ms_p50,
-      view.step_ms_p99, view.live_workers);
+      view.step_ms_p99, view.live_workers,
+      view.staleness.empty()
+          ? ""
+          : absl::StrCat("  staleness ", view.staleness.Text()));
 }
 
 std::string ProgressBlock(const ProgressView& view, int columns) {
   const double done = view.epochs == 0 ? 0 : view.epoch / view.epochs;
-  std::string workers;
-  for (const auto& worker : view.workers) {
-    absl::StrAppend(&workers, "  ", worker.first, " (pid ", worker.second, ")");
-  }
-  const std::string lines[] = {
+  std::vector<std::string> lines = {
       absl::StrFormat("epoch   %.2f of %d  %s  %3.0f %%  %.1f s", view.epoch,
                       view.epochs, Bar(done, 24), done * 100, view.seconds),
       absl::StrFormat("model   loss %.4f   %s", view.loss, Metric(view)),
@@ -126,10 +155,24 @@ std::string ProgressBlock(const ProgressView& view, int columns) {
           HumanBytes(view.pull_bytes_per_second)),
       absl::StrFormat("step    p50 %.1f ms   p99 %.1f ms", view.step_ms_p50,
                       view.step_ms_p99),
-      absl::StrCat(
-          "workers", workers,
-          view.deaths == 0 ? "" : absl::StrCat("   dead: ", view.deaths)),
   };
+  if (!view.staleness.empty()) {
+    lines.push_back(
+        absl::StrCat("stale   ", view.staleness.Text(), "   (clocks behind)"));
+  }
+  for (size_t i = 0; i < view.workers.size() && i < kWorkersShown; ++i) {
+    const WorkerSplit& worker = view.workers[i];
+    lines.push_back(absl::StrFormat("%s %d (pid %d)  %s",
+                                    i == 0 ? "workers" : "       ", worker.rank,
+                                    worker.pid, SplitText(worker)));
+  }
+  if (view.workers.size() > kWorkersShown) {
+    lines.push_back(absl::StrFormat("        and %d more",
+                                    view.workers.size() - kWorkersShown));
+  }
+  if (view.deaths > 0) {
+    lines.push_back(absl::StrCat("dead    ", view.deaths));
+  }
   std::string block;
   for (const std::string& line : lines) {
     // A line that wraps would break the arithmetic of erasing it.
@@ -153,7 +196,9 @@ std::string ProgressJson(const ProgressView& view) {
                      {"step_ms_p50", view.step_ms_p50},
                      {"step_ms_p99", view.step_ms_p99},
                      {"live_workers", view.live_workers},
-                     {"deaths", view.deaths}});
+                     {"deaths", view.deaths},
+                     {"workers", JsonCell(SplitsJson(view))},
+                     {"staleness", JsonCell(view.staleness.Json())}});
 }
 
 ProgressPrinter::ProgressPrinter(std::FILE* file)

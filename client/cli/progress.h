@@ -5,16 +5,27 @@
 #include <cstdint>
 #include <cstdio>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "client/cli/staleness.h"
 
 namespace paramo::v1 {
 class JobReport;
 }
 
 namespace paramo::cli {
+
+// A live worker, and where the time of its steps goes (WorkerProgress).
+struct WorkerSplit {
+  uint32_t rank = 0;
+  int64_t pid = 0;
+  double step_ms = 0;  // p50
+  double input_ms = 0;
+  double pull_ms = 0;
+  double compute_ms = 0;
+  double push_ms = 0;
+};
 
 // What can be said about a job at one moment, with rates since an earlier one.
 struct ProgressView {
@@ -32,7 +43,8 @@ struct ProgressView {
   double step_ms_p50 = 0;  // mean over the live workers
   double step_ms_p99 = 0;  // worst of them
   uint32_t live_workers = 0;
-  std::vector<std::pair<uint32_t, int64_t>> workers;  // rank and pid, live ones
+  std::vector<WorkerSplit> workers;  // live ones
+  Staleness staleness;
   uint32_t deaths = 0;
 };
 

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
 #include "client/cli/describe.h"
+#include "client/cli/staleness.h"
 #include "client/core/control.h"
 #include "common/base/log.h"
 #include "paramo/v1/cluster.pb.h"
@@ -61,10 +62,12 @@ absl::StatusOr<std::string> JobText(const ClusterFlags& flags,
   v1::ListJobsReply one;
   *one.add_jobs() = *job;
   const Records workers = WorkerRecords(*job);
+  const Staleness staleness = AskStaleness(control, name, flags.timeout);
   if (flags.json()) {
     return absl::StrCat(
         "{\"job\": ", JobRecords(one).Json(), ", \"workers\": ", workers.Json(),
         ", \"verdict\": ", JsonString(StepVerdict(*job)),
+        ", \"staleness\": ", staleness.Json(),
         ", \"batches_repeated\": ", job->batches_repeated(),
         ", \"error\": ", JsonString(job->error()),
         ", \"definition\": ", JsonString(job->spec().definition()), "}\n");
@@ -73,6 +76,9 @@ absl::StatusOr<std::string> JobText(const ClusterFlags& flags,
   return absl::StrCat(
       JobRecords(one).Table(), Section("workers", workers),
       verdict.empty() ? "" : absl::StrCat("\n", verdict, "\n"),
+      staleness.empty() ? ""
+                        : absl::StrCat("\nclocks that pushes are behind   ",
+                                       staleness.Text(), "\n"),
       "\nbatches repeated ", job->batches_repeated(),
       job->error().empty()
           ? ""

@@ -92,7 +92,7 @@ using MetricLabels = std::vector<std::pair<std::string, std::string>>;
 
 // One value, as Stats and the Prometheus page list it.
 struct MetricSample {
-  std::string name;    // a histogram gives name_count, name_sum and name
+  std::string name;    // a histogram: also name_count, name_sum, name_bucket
   std::string labels;  // {reason="checksum"}, escaped; or empty
   double value = 0;    // in the metric's exposed unit
   MetricType type = MetricType::kCounter;
@@ -131,8 +131,8 @@ class MetricsRegistry {
                                        MetricLabels labels,
                                        std::function<double()> read);
 
-  // Every value, families in order of name. A histogram comes as its _count,
-  // _sum and the quantiles 0.5, 0.9, 0.99 and 0.999 (label `quantile`).
+  // Every value, families in order of name. A histogram: its _count and _sum,
+  // quantiles 0.5, 0.9, 0.99, 0.999, and _bucket as on the page but for +Inf.
   std::vector<MetricSample> Collect() const;
 
   // The Prometheus text page, version 0.0.4. A histogram comes as cumulative

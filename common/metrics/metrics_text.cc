@@ -50,7 +50,25 @@ const char* TypeName(MetricType type) {
   return "untyped";
 }
 
+struct Bucket {
+  std::string le;      // its highest value, in the exposed unit
+  uint64_t count = 0;  // of that and lower ones
+};
+
 // Cumulative buckets at powers of two, up to the first that holds everything.
+std::vector<Bucket> BucketsOf(const Histogram& histogram, uint64_t count,
+                              double unit) {
+  std::vector<Bucket> buckets;
+  uint64_t below = 0;
+  for (int power = 0; power < 63 && below < count; ++power) {
+    const uint64_t bound = uint64_t{1} << power;
+    below = std::min(histogram.CountBelow(bound), count);
+    // Values are whole: below `bound` is the same as at most bound - 1.
+    buckets.push_back({Number(static_cast<double>(bound - 1) * unit), below});
+  }
+  return buckets;
+}
+
 void AppendBuckets(std::string& text, const std::string& name,
                    const std::string& labels, const Histogram& histogram,
                    double unit) {
@@ -58,14 +76,9 @@ void AppendBuckets(std::string& text, const std::string& name,
   // during a Record may still be one event apart, which Prometheus accepts.
   const double sum = static_cast<double>(histogram.Sum()) * unit;
   const uint64_t count = histogram.Count();
-  uint64_t below = 0;
-  for (int power = 0; power < 63 && below < count; ++power) {
-    const uint64_t bound = uint64_t{1} << power;
-    below = std::min(histogram.CountBelow(bound), count);
-    // Values are whole: below `bound` is the same as at most bound - 1.
-    const std::string le = Number(static_cast<double>(bound - 1) * unit);
-    absl::StrAppend(&text, name, "_bucket", WithLabel(labels, "le", le), " ",
-                    below, "\n");
+  for (const Bucket& bucket : BucketsOf(histogram, count, unit)) {
+    absl::StrAppend(&text, name, "_bucket", WithLabel(labels, "le", bucket.le),
+                    " ", bucket.count, "\n");
   }
   absl::StrAppend(&text, name, "_bucket", WithLabel(labels, "le", "+Inf"), " ",
                   count, "\n", name, "_sum", labels, " ", Number(sum), "\n",
@@ -107,6 +120,13 @@ std::vector<MetricSample> MetricsRegistry::Collect() const {
     for (const double q : kQuantiles) {
       sample.labels = WithLabel(entry.metric->labels, "quantile", Number(q));
       sample.value = histogram->Quantile(q) * unit;
+      samples.push_back(sample);
+    }
+    sample.name = entry.family->name + "_bucket";
+    for (const Bucket& bucket :
+         BucketsOf(*histogram, histogram->Count(), unit)) {
+      sample.labels = WithLabel(entry.metric->labels, "le", bucket.le);
+      sample.value = static_cast<double>(bucket.count);
       samples.push_back(sample);
     }
   }

@@ -41,8 +41,8 @@ ShardCounters::ShardCounters(MetricsRegistry& r)
 Histogram& ShardCounters::StalenessOf(const std::string& job) {
   return registry_.AddHistogram(
       "paramo_push_staleness_clocks",
-      "Clocks that pushes ending a step are behind the fastest worker, counted "
-      "per shard",
+      "Clocks that pushes ending a step are behind the fastest worker, or in "
+      "rounds behind the open one; counted per shard",
       /*unit=*/1, {{"job", job}});
 }
 

@@ -13,7 +13,7 @@ namespace paramo {
 struct ShardCounters {
   explicit ShardCounters(MetricsRegistry& registry);
 
-  // How many clocks behind the fastest worker the pushes of a job are.
+  // How many clocks behind the pushes of a job are (SyncPolicy::StalenessOf).
   Histogram& StalenessOf(const std::string& job);
 
   Counter& push_rows;

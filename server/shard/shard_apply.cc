@@ -180,8 +180,7 @@ void Shard::EndStep(Membership& membership, const wire::SectionHeader& header,
   if (outcome == wire::Outcome::kAccumulated) {
     job.rounds.End(header.clock, membership.worker, header.examples);
   }
-  const WorkerClock fastest = job.policy->FastestClock();
-  job.staleness->Record(fastest > header.clock ? fastest - header.clock : 0);
+  job.staleness->Record(job.policy->StalenessOf(header.clock));
   job.policy->EndClock(membership.worker, header.clock);
 }
 

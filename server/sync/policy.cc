@@ -36,6 +36,11 @@ WorkerClock SyncPolicy::FastestClock() const {
   return fastest;
 }
 
+WorkerClock SyncPolicy::StalenessOf(WorkerClock clock) const {
+  const WorkerClock fastest = FastestClock();
+  return fastest > clock ? fastest - clock : 0;
+}
+
 void SyncPolicy::Restore(const std::map<WorkerId, Member>& members,
                          WorkerClock /*open_round*/, WorkerClock finished) {
   members_ = members;

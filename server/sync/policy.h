@@ -78,6 +78,10 @@ class SyncPolicy {
   // the slowest has finished. Replies carry it.
   virtual WorkerClock VisibleClock() const { return SlowestClock(); }
 
+  // How many steps the values that a push of step `clock` was computed at are
+  // behind: the fastest worker, or, in rounds, the open round.
+  virtual WorkerClock StalenessOf(WorkerClock clock) const;
+
   // For saving and restoring the state of a shard.
   virtual WorkerClock open_round() const { return 0; }
   // What SlowestClock was when the last member left.

@@ -27,6 +27,11 @@ class RoundPolicy final : public SyncPolicy {
   void CloseRound(WorkerClock round) override;
   bool RoundHasContributor() const override;
 
+  // Every contribution to a round is computed at the same values.
+  WorkerClock StalenessOf(WorkerClock clock) const override {
+    return open_ > clock ? open_ - clock : 0;
+  }
+
   WorkerClock open_round() const override { return open_; }
   WorkerClock VisibleClock() const override { return open_; }
   void Restore(const std::map<WorkerId, Member>& members,

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/base/status.h"
@@ -132,6 +133,9 @@ absl::Status Trainer::Step(const DataFeed::Item& item) {
   epoch_ = epoch;
   const absl::Duration computing = time_.Now();
   const double loss = work_.Gradients(item.batch, clock_, side_);
+  if (options_.slow_factor > 1) {
+    absl::SleepFor((options_.slow_factor - 1) * (time_.Now() - computing));
+  }
   times_.compute += time_.Now() - computing;
   if (!std::isfinite(loss)) {
     return absl::OutOfRangeError(

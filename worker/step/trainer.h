@@ -38,6 +38,7 @@ struct TrainerOptions {
   Membership* job = nullptr;
   const std::atomic<bool>* stop = nullptr;  // set: end after this step
   std::string weights_file;                 // of the final weights, or empty
+  double slow_factor = 1;                   // how often its computing time
 };
 
 // Life: made for a membership, Run once. Threads: one; borrows all it is given.

@@ -3,7 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "paramo/v1/admin.pb.h"
 #include "paramo/v1/control.pb.h"
 
 namespace paramo::cli {
@@ -31,6 +36,8 @@ v1::JobReport Report(uint64_t examples) {
     worker.mutable_progress()->set_loss(0.3 + 0.1 * i);
     worker.mutable_progress()->set_step_ms_p50(2 + i);
     worker.mutable_progress()->set_step_ms_p99(8 + i);
+    worker.mutable_progress()->set_pull_ms(0.5 + i);
+    worker.mutable_progress()->set_compute_ms(1.5);
   }
   return report;
 }
@@ -105,10 +112,61 @@ TEST(Progress, BlockFitsItsTerminal) {
       ProgressMeter().Observe(Report(150'000), absl::Seconds(12));
   EXPECT_THAT(ProgressBlock(view, 79),
               HasSubstr("[############............]   50 %"));
-  EXPECT_THAT(ProgressBlock(view, 79), HasSubstr("1 (pid 101)"));
+  EXPECT_THAT(ProgressBlock(view, 79),
+              HasSubstr("\nworkers 0 (pid 100)    2.0 ms: input 0.0 pull 0.5 "
+                        "compute 1.5 push 0.0\n"
+                        "        1 (pid 101)    3.0 ms: input 0.0 pull 1.5"));
   for (absl::string_view line : absl::StrSplit(ProgressBlock(view, 20), '\n')) {
     EXPECT_LE(line.size(), 20u);
   }
+}
+
+TEST(Progress, BlockNamesAFewOfManyWorkersAndTheDead) {
+  v1::JobReport report = Report(1);
+  report.set_deaths(2);
+  while (report.workers_size() < 20) *report.add_workers() = report.workers(0);
+  report.mutable_workers(2)->mutable_progress()->set_step_ms_p50(0);
+  const std::string block =
+      ProgressBlock(ProgressMeter().Observe(report, absl::Seconds(1)), 79);
+  EXPECT_THAT(block, HasSubstr("0 (pid 100)  no step yet\n"));
+  EXPECT_THAT(block, HasSubstr("        and 12 more\ndead    2\n"));
+  EXPECT_EQ(std::count(block.begin(), block.end(), '\n'), 4 + 8 + 2);
+}
+
+// {job, le, value}: as Stats lists them, cumulative.
+void AddBuckets(v1::StatsReply& stats, const std::string& job,
+                const std::vector<std::pair<int, double>>& buckets) {
+  for (const auto& bucket : buckets) {
+    v1::Metric& metric = *stats.add_metrics();
+    metric.set_name("paramo_push_staleness_clocks_bucket");
+    metric.set_labels(
+        absl::StrCat("{job=\"", job, "\",le=\"", bucket.first, "\"}"));
+    metric.set_value(bucket.second);
+  }
+}
+
+TEST(Progress, ShowsTheStalenessOfTheJobOverAllServers) {
+  v1::StatsReply one;
+  AddBuckets(one, "fashion", {{0, 60}, {1, 90}});
+  AddBuckets(one, "fashion-2", {{0, 7}});  // another job
+  one.add_metrics()->set_name("paramo_push_staleness_clocks_count");
+  v1::StatsReply two;
+  AddBuckets(two, "fashion",
+             {{0, 550}, {1, 820}, {3, 909}, {7, 909}, {15, 910}});
+  ProgressView view = ProgressMeter().Observe(Report(1), absl::Seconds(1));
+  EXPECT_EQ(ProgressBlock(view, 79).find("stale"), std::string::npos);
+  view.staleness.Add(one, "fashion");
+  view.staleness.Add(two, "fashion");
+  EXPECT_THAT(ProgressBlock(view, 79),
+              HasSubstr("\nstale   0: 61 %  1: 30 %  2-3: 9 %  8-15: <1 %   "
+                        "(clocks behind)\nworkers"));
+  EXPECT_THAT(
+      ProgressLine(view),
+      HasSubstr("workers 2  staleness 0: 61 %  1: 30 %  2-3: 9 %  8-15: "
+                "<1 %\n"));
+  EXPECT_EQ(
+      view.staleness.Json(),
+      "{\"0\": 0.6100, \"1\": 0.3000, \"2-3\": 0.0890, \"8-15\": 0.0010}");
 }
 
 TEST(Progress, WritesOneJsonObject) {

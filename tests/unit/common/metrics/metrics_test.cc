@@ -98,6 +98,20 @@ TEST(MetricsRegistry, CollectGivesCountSumAndQuantilesOfAHistogram) {
               4.0, 4.0 / 16);
 }
 
+TEST(MetricsRegistry, CollectGivesCumulativeBuckets) {
+  MetricsRegistry registry;
+  Histogram& histogram =
+      registry.AddHistogram("paramo_lag", "Clocks.", 1, {{"job", "a"}});
+  for (const uint64_t value : {0, 0, 1, 3}) histogram.Record(value);
+  const auto below = [&](const char* le) {
+    return ValueOf(registry, "paramo_lag_bucket",
+                   std::string("{job=\"a\",le=\"") + le + "\"}");
+  };
+  EXPECT_EQ(below("0"), 2);
+  EXPECT_EQ(below("1"), 3);
+  EXPECT_EQ(below("3"), 4);
+}
+
 TEST(MetricsRegistry, GaugeFunctionIsReadUntilItsTokenGoes) {
   MetricsRegistry registry;
   int rows = 7;
