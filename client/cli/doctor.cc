@@ -15,6 +15,7 @@
 #include "absl/time/clock.h"
 #include "client/cli/commands.h"
 #include "client/cli/demo_job.h"
+#include "client/cli/doctor.h"
 #include "client/cli/output.h"
 #include "client/cli/process.h"
 #include "client/core/control.h"
@@ -31,15 +32,6 @@ constexpr double kMemoryGiB = 2;
 constexpr double kDiskGiB = 1;
 // A connection per client, RocksDB's files, log segments.
 constexpr rlim_t kOpenFiles = 4096;
-
-enum class Verdict { kGood, kCare, kBad };
-
-struct Finding {
-  std::string what;
-  Verdict verdict;
-  std::string found;
-  std::string advice;  // empty when good
-};
 
 Finding Processor() {
   const absl::Status status = CheckCpu();
@@ -178,19 +170,27 @@ const char* Name(Verdict verdict) {
 
 int RunDoctor(const Args& args) {
   ClusterFlags flags;
+  std::vector<std::string> etcd;
   flags.timeout = absl::Seconds(3);
   Config config("paramo doctor", "what this machine lacks, and how to mend it");
   config.Addresses("address", flags.address, "also ask this cluster");
+  config.Addresses("etcd", etcd,
+                   "also ask these members of the etcd that coordinators use");
   config.Duration("timeout", flags.timeout, {absl::Milliseconds(1)},
-                  "wait for it at most this long");
+                  "wait for each at most this long");
   AddOutput(config, flags.output);
   config.Example("paramo doctor");
+  config.Example("paramo doctor --etcd 127.0.0.1:2379");
   if (auto status = config.ParseMain(args)) return *status;
   bool bad = false;
   Records records({"check", "verdict", "found", "advice"});
-  for (const Finding& finding :
-       {Processor(), Memory(), Disk(), OpenFiles(), Ports(), Binaries(),
-        DataSet(), WallClock(), ClusterAnswer(flags)}) {
+  std::vector<Finding> findings = {
+      Processor(), Memory(),  Disk(),      OpenFiles(),         Ports(),
+      Binaries(),  DataSet(), WallClock(), ClusterAnswer(flags)};
+  for (Finding& finding : AskEtcd(etcd, flags.timeout)) {
+    findings.push_back(std::move(finding));
+  }
+  for (const Finding& finding : findings) {
     bad |= finding.verdict == Verdict::kBad;
     records.Add(
         {finding.what, Name(finding.verdict), finding.found, finding.advice});

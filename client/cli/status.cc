@@ -6,11 +6,15 @@
 #include "client/cli/staleness.h"
 #include "client/core/control.h"
 #include "common/base/log.h"
+#include "paramo/v1/admin.pb.h"
 #include "paramo/v1/cluster.pb.h"
 #include "paramo/v1/control.pb.h"
 
 namespace paramo::cli {
 namespace {
+
+// One that stands still should not keep the rest from being shown.
+constexpr absl::Duration kStatsTime = absl::Seconds(2);
 
 // A heading and its table; nothing when there are no rows.
 std::string Section(const std::string& title, const Records& records) {
@@ -18,11 +22,30 @@ std::string Section(const std::string& title, const Records& records) {
   return absl::StrCat("\n", records.Table());
 }
 
+// Which of the addresses are coordinators, and which one leads. Servers have
+// no such metric and are left out.
+Records CoordinatorRecords(client::Control& control) {
+  Records records({"coordinator", "state"});
+  for (const std::string& address : control.addresses()) {
+    const auto stats = control.Stats(address, kStatsTime);
+    if (!stats.ok()) {
+      records.Add({address, "no answer"});
+      continue;
+    }
+    for (const v1::Metric& metric : (*stats)->metrics()) {
+      if (metric.name() != "paramo_coordinator_leading") continue;
+      records.Add({address, metric.value() == 1 ? "leads" : "stands by"});
+    }
+  }
+  return records;
+}
+
 absl::StatusOr<std::string> StatusText(const ClusterFlags& flags) {
   client::Control control(flags.address);
   PARAMO_ASSIGN_OR_RETURN(auto state, control.State(flags.timeout));
   // Any server has the rest, when the coordinator is away or is not named.
   const auto jobs = control.ListJobs(flags.timeout);
+  const Records coordinators = CoordinatorRecords(control);
   const std::string id =
       absl::StrCat(absl::Hex(state->cluster_id(), absl::kZeroPad16));
   uint32_t unplaced = 0;
@@ -32,6 +55,7 @@ absl::StatusOr<std::string> StatusText(const ClusterFlags& flags) {
     return absl::StrCat(
         "{\"cluster\": ", JsonString(id), ", \"version\": ", state->version(),
         ", \"shards\": ", state->shard_count(), ", \"unplaced\": ", unplaced,
+        ", \"coordinators\": ", coordinators.Json(),
         ", \"servers\": ", ServerRecords(*state).Json(),
         ", \"tables\": ", TableRecords(*state).Json(),
         ", \"jobs\": ", jobs.ok() ? JobRecords(**jobs).Json() : "null", "}\n");
@@ -40,6 +64,7 @@ absl::StatusOr<std::string> StatusText(const ClusterFlags& flags) {
       "cluster ", id, "  shards ", state->shard_count(),
       unplaced == 0 ? "" : absl::StrCat(" (", unplaced, " without a server)"),
       "  state version ", state->version(), "\n",
+      coordinators.empty() ? "" : Section("coordinators", coordinators),
       Section("servers", ServerRecords(*state)),
       Section("tables", TableRecords(*state)),
       jobs.ok()

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <thread>
+#include <type_traits>
 #include <utility>
 
 #include <grpcpp/grpcpp.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/transport/not_leading.h"
 #include "common/transport/settings.h"
 #include "paramo/v1/admin.grpc.pb.h"
 #include "paramo/v1/control.grpc.pb.h"
@@ -19,6 +21,11 @@ namespace {
 constexpr absl::Duration kPauseFirst = absl::Milliseconds(20);
 constexpr absl::Duration kPauseMax = absl::Milliseconds(500);
 
+// With several addresses: for one to connect, and for one to answer. A change
+// waits up to 2 s for the servers.
+constexpr absl::Duration kConnectTime = absl::Seconds(1);
+constexpr absl::Duration kAttemptTime = absl::Seconds(3);
+
 absl::Status ToAbsl(const grpc::Status& status, const std::string& address) {
   if (status.ok()) return absl::OkStatus();
   const auto code = static_cast<absl::StatusCode>(status.error_code());
@@ -27,6 +34,26 @@ absl::Status ToAbsl(const grpc::Status& status, const std::string& address) {
         absl::StrCat(address, ": ", status.error_message()));
   }
   return absl::Status(code, status.error_message());
+}
+
+// Tries to connect; false at once when that fails.
+bool IsConnected(grpc::Channel& channel, absl::Time deadline) {
+  while (true) {
+    const grpc_connectivity_state state =
+        channel.GetState(/*try_to_connect=*/true);
+    if (state == GRPC_CHANNEL_READY) return true;
+    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE ||
+        !channel.WaitForStateChange(state, absl::ToChronoTime(deadline))) {
+      return false;
+    }
+  }
+}
+
+// A paused coordinator holds its connection and says nothing: while others
+// might lead, it is waited for only so long.
+absl::Time AttemptDeadline(size_t addresses, absl::Time deadline) {
+  if (addresses == 1) return deadline;
+  return std::min(deadline, absl::Now() + kAttemptTime);
 }
 
 void SetDeadline(grpc::ClientContext& context, absl::Time deadline) {
@@ -74,6 +101,9 @@ template <typename Reply, typename Request, typename Method>
 Answer<Reply> Control::Ask(Method method, const Request& request,
                            absl::Duration timeout, Repeat repeat) {
   const absl::Time deadline = absl::Now() + timeout;
+  // One that waits for others, or that may not be sent twice, has all the time.
+  const bool waits =
+      std::is_same_v<Reply, v1::BarrierReply> || repeat == Repeat::kNo;
   absl::Duration pause = kPauseFirst;
   while (true) {
     absl::Status last;
@@ -81,10 +111,20 @@ Answer<Reply> Control::Ask(Method method, const Request& request,
     const size_t first = preferred_.load(std::memory_order_relaxed);
     for (size_t i = 0; i < addresses_.size(); ++i) {
       const size_t index = (first + i) % addresses_.size();
-      const std::shared_ptr<grpc::Channel> channel =
-          ChannelTo(addresses_[index]);
+      const std::string& address = addresses_[index];
+      const std::shared_ptr<grpc::Channel> channel = ChannelTo(address);
+      // One that cannot be reached must not use up everybody's time, and has
+      // certainly done nothing.
+      if (addresses_.size() > 1 &&
+          !IsConnected(*channel,
+                       std::min(deadline, absl::Now() + kConnectTime))) {
+        last = absl::UnavailableError(absl::StrCat(address, ": no answer"));
+        continue;
+      }
       grpc::ClientContext context;
-      SetDeadline(context, deadline);
+      SetDeadline(context, waits
+                               ? deadline
+                               : AttemptDeadline(addresses_.size(), deadline));
       auto reply = std::make_unique<Reply>();
       auto stub = v1::Coordinator::NewStub(channel);
       const grpc::Status status =
@@ -93,12 +133,20 @@ Answer<Reply> Control::Ask(Method method, const Request& request,
         preferred_.store(index, std::memory_order_relaxed);
         return reply;
       }
-      last = ToAbsl(status, addresses_[index]);
+      last = ToAbsl(status, address);
       if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
         ++not_coordinators;
         continue;
       }
-      if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return last;
+      const bool nothing_happened =
+          context.GetServerTrailingMetadata().count(kNotLeadingKey) > 0;
+      if (nothing_happened) continue;
+      const bool silent =
+          status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED &&
+          absl::Now() < deadline;
+      if (status.error_code() != grpc::StatusCode::UNAVAILABLE && !silent) {
+        return last;
+      }
       if (repeat == Repeat::kNo) return last;
     }
     if (not_coordinators == addresses_.size()) {
@@ -147,9 +195,16 @@ Answer<v1::ClusterState> Control::State(absl::Duration timeout) {
   while (true) {
     absl::Status last;
     for (const std::string& address : addresses_) {
+      const std::shared_ptr<grpc::Channel> channel = ChannelTo(address);
+      if (addresses_.size() > 1 &&
+          !IsConnected(*channel,
+                       std::min(deadline, absl::Now() + kConnectTime))) {
+        last = absl::UnavailableError(absl::StrCat(address, ": no answer"));
+        continue;
+      }
       grpc::ClientContext context;
-      SetDeadline(context, deadline);
-      auto stub = v1::Cluster::NewStub(ChannelTo(address));
+      SetDeadline(context, AttemptDeadline(addresses_.size(), deadline));
+      auto stub = v1::Cluster::NewStub(channel);
       auto reader = stub->Watch(&context, request);
       auto state = std::make_unique<v1::ClusterState>();
       if (reader->Read(state.get())) {
@@ -159,7 +214,9 @@ Answer<v1::ClusterState> Control::State(absl::Duration timeout) {
       }
       last = ToAbsl(reader->Finish(), address);
     }
-    if (last.code() != absl::StatusCode::kUnavailable) return last;
+    if (!absl::IsUnavailable(last) && !absl::IsDeadlineExceeded(last)) {
+      return last;
+    }
     if (absl::Now() + pause >= deadline) return last;
     absl::SleepFor(pause);
     pause = std::min(pause * 2, kPauseMax);

@@ -22,6 +22,7 @@ struct Board {
   mutable Mutex mu;
   State state ABSL_GUARDED_BY(mu);
   bool stopped ABSL_GUARDED_BY(mu) = false;
+  std::string withdrawn ABSL_GUARDED_BY(mu);  // why; empty: it is not
   size_t count ABSL_GUARDED_BY(mu) = 0;
   std::set<Watcher*> idle ABSL_GUARDED_BY(mu);  // have no write outstanding
 };
@@ -43,6 +44,8 @@ class Watcher final : public grpc::ServerWriteReactor<v1::ClusterState> {
       MutexLock lock(board_.mu);
       if (board_.stopped) {
         end = grpc::Status(grpc::StatusCode::UNAVAILABLE, "shutting down");
+      } else if (!board_.withdrawn.empty()) {
+        end = grpc::Status(grpc::StatusCode::UNAVAILABLE, board_.withdrawn);
       } else if (cancelled_) {
         end = grpc::Status::CANCELLED;
       } else if (board_.state == nullptr ||
@@ -160,6 +163,7 @@ void StateWatch::Publish(std::shared_ptr<const v1::ClusterState> state) {
       return;
     }
     impl_->board.state = state;
+    impl_->board.withdrawn.clear();
     idle.swap(impl_->board.idle);
   }
   for (Watcher* watcher : idle) watcher->Next();
@@ -168,6 +172,17 @@ void StateWatch::Publish(std::shared_ptr<const v1::ClusterState> state) {
 std::shared_ptr<const v1::ClusterState> StateWatch::state() const {
   MutexLock lock(impl_->board.mu);
   return impl_->board.state;
+}
+
+void StateWatch::Withdraw(const std::string& why) {
+  std::set<Watcher*> idle;
+  {
+    MutexLock lock(impl_->board.mu);
+    impl_->board.state = nullptr;
+    impl_->board.withdrawn = why;
+    idle.swap(impl_->board.idle);
+  }
+  for (Watcher* watcher : idle) watcher->Next();
 }
 
 void StateWatch::Stop() {

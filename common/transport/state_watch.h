@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 namespace grpc {
 class Service;
@@ -32,7 +33,12 @@ class StateWatch {
   // The state is now this one; a version that is not newer is ignored. Slow
   // watchers skip versions.
   void Publish(std::shared_ptr<const v1::ClusterState> state);
+  // Null before the first Publish and after Withdraw.
   std::shared_ptr<const v1::ClusterState> state() const;
+
+  // The state is no longer ours to hand out: ends every watch with UNAVAILABLE
+  // and `why`, and those to come, until the next Publish.
+  void Withdraw(const std::string& why);
 
   // Ends every watch with UNAVAILABLE, and those to come.
   void Stop();

@@ -3,7 +3,8 @@
 #   paramo::common_base. A directory without sources becomes an interface.
 # paramo_binary(paramo-server SOURCES server_main.cc DEPS ...)
 # paramo_test(common_base SOURCES ... DEPS ... LABELS unit [ARGS ...])
-#   One GoogleTest executable; every TEST in it becomes a CTest test.
+#   One GoogleTest executable; every TEST in it becomes a CTest test, or, with
+#   WHOLE, all together one: for tests that share something dear to start.
 
 # Headers that nearly every file parses; compiled once for the whole tree.
 set(PARAMO_PCH_HEADERS
@@ -62,7 +63,7 @@ function(paramo_binary name)
 endfunction()
 
 function(paramo_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS;DEFINES" ${ARGN})
+  cmake_parse_arguments(ARG "WHOLE" "TIMEOUT" "SOURCES;DEPS;LABELS;DEFINES" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
@@ -73,6 +74,11 @@ function(paramo_test name)
   _paramo_pch(${name}_test paramo_test_pch)
   target_compile_definitions(${name}_test PRIVATE
     PARAMO_SOURCE_DIR="${PROJECT_SOURCE_DIR}" PARAMO_BINARY_DIR="${PROJECT_BINARY_DIR}/bin" ${ARG_DEFINES})
+  if(ARG_WHOLE)
+    add_test(NAME ${name}.All COMMAND ${name}_test)
+    set_tests_properties(${name}.All PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+    return()
+  endif()
   include(GoogleTest)
   gtest_discover_tests(${name}_test
     TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60

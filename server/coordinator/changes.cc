@@ -12,10 +12,12 @@ bool IdCounter::Load(absl::string_view value) {
   return true;
 }
 
+void IdCounter::Store() { changes_.Reserve(key_, absl::StrCat(reserved_)); }
+
 uint64_t IdCounter::Take() {
   if (next_ == reserved_) {
     reserved_ += block_;
-    changes_.Reserve(key_, absl::StrCat(reserved_));
+    Store();
   }
   return next_++;
 }

@@ -57,7 +57,10 @@ class IdCounter {
 
   const std::string& key() const { return key_; }
 
-  // False when `value` is not one that Take wrote.
+  // Writes where it stands, for a cluster in which its entry must be there.
+  void Store();
+
+  // False when `value` is not one that Take or Store wrote.
   bool Load(absl::string_view value);
 
   uint64_t Take();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "common/base/limits.h"
 #include "common/base/log.h"
 #include "common/base/status.h"
@@ -20,16 +21,24 @@
 #include "common/transport/state_watch.h"
 #include "paramo/v1/cluster.pb.h"
 #include "server/coordinator/embedded_kv.h"
+#include "server/coordinator/etcd_kv.h"
+#include "server/coordinator/leader_loop.h"
+#include "server/coordinator/leadership.h"
 #include "server/coordinator/service.h"
+#include "server/coordinator/validate.h"
 
 namespace paramo {
 namespace {
+
+constexpr char kEtcdScheme[] = "etcd://";
+// Of a lease, what is never used: for clocks that differ in speed.
+constexpr double kLeaseMargin = 0.15;
 
 absl::Status MakeDataDir(const std::string& path) {
   if (path.empty()) {
     return absl::InvalidArgumentError(
         "no data directory; give --data-dir DIR, where the cluster's state "
-        "is kept");
+        "is kept, or --store etcd://HOST:PORT,...");
   }
   std::error_code error;
   std::filesystem::create_directories(path, error);
@@ -38,56 +47,76 @@ absl::Status MakeDataDir(const std::string& path) {
       absl::StrCat("data directory ", path, ": ", error.message()));
 }
 
+absl::StatusOr<std::unique_ptr<KvStore>> OpenStore(
+    const CoordinatorOptions& options, const Clock& clock) {
+  if (!options.etcd.empty()) {
+    PARAMO_RETURN_IF_ERROR(ValidateName("cluster name", options.cluster_name));
+    EtcdKvOptions etcd;
+    etcd.endpoints = options.etcd;
+    etcd.prefix = absl::StrCat("/paramo/", options.cluster_name, "/");
+    return OpenEtcdKv(etcd);
+  }
+  PARAMO_RETURN_IF_ERROR(MakeDataDir(options.data_dir));
+  EmbeddedKvOptions embedded;
+  embedded.path = options.data_dir + "/store";
+  embedded.clock = &clock;
+  return OpenEmbeddedKv(embedded);
+}
+
 }  // namespace
 
-// In order of construction; destroyed in reverse.
-struct Coordinator::Parts {
-  SteadyClock clock;
-  AwakeTime time{clock};
-  MetricsRegistry metrics;
-  Liveness liveness;
-  StateWatch watch;
-  std::unique_ptr<KvStore> kv;
-  std::unique_ptr<Core> core;
-  std::unique_ptr<Loop> loop;
-  std::unique_ptr<grpc::Service> coordinator_service;
-  std::unique_ptr<grpc::Service> stats_service;
-  std::unique_ptr<DataServer> server;
-  MetricsRegistry::Token up_gauge;
-  MetricsRegistry::Token version_gauge;
-  std::unique_ptr<MetricsHttp> metrics_http;
-
-  absl::Status OpenCore(const CoordinatorOptions& options);
-  absl::StatusOr<std::string> Serve(const CoordinatorOptions& options);
-  absl::StatusOr<std::string> ServeMetrics(const CoordinatorOptions& options);
-};
-
-absl::Status Coordinator::Parts::OpenCore(const CoordinatorOptions& options) {
-  PARAMO_RETURN_IF_ERROR(MakeDataDir(options.data_dir));
-  EmbeddedKvOptions kv_options;
-  kv_options.path = options.data_dir + "/store";
-  kv_options.clock = &clock;
-  PARAMO_ASSIGN_OR_RETURN(kv, OpenEmbeddedKv(kv_options));
-
-  CoreOptions core_options;
-  core_options.shards = options.shards;
-  core_options.servers_expected = options.servers_expected;
-  core_options.replicas = options.replicas;
-  core_options.rule_check = options.rule_check;
-  auto publish = [this](std::shared_ptr<const v1::ClusterState> state) {
-    watch.Publish(std::move(state));
-  };
-  PARAMO_ASSIGN_OR_RETURN(
-      core, Core::Open(core_options, *kv, liveness, time.Now(), publish));
+absl::Status ParseStore(absl::string_view text,
+                        std::vector<std::string>& endpoints) {
+  endpoints.clear();
+  if (text == "embedded") return absl::OkStatus();
+  if (!absl::ConsumePrefix(&text, kEtcdScheme)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--store is '", text, "'; it must be `embedded` or ", kEtcdScheme,
+        "HOST:PORT,HOST:PORT, for example etcd://10.0.0.1:2379"));
+  }
+  absl::StatusOr<std::vector<Address>> addresses = ParseAddressList(text);
+  PARAMO_RETURN_IF_ERROR(Annotate(addresses.status(), "--store"));
+  for (const Address& address : *addresses) {
+    endpoints.push_back(address.ToString());
+  }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> Coordinator::Parts::Serve(
-    const CoordinatorOptions& options) {
-  PARAMO_ASSIGN_OR_RETURN(Address address, ParseAddress(options.listen));
-  loop = std::make_unique<Loop>(*core, time, options.on_failed);
+// In order of construction; destroyed in reverse.
+struct Coordinator::Parts {
+  explicit Parts(CoordinatorOptions given) : options(std::move(given)) {}
+
+  const CoordinatorOptions options;
+  SteadyClock clock;
+  AwakeTime time{clock};
+  MetricsRegistry metrics;
+  StateWatch watch;
+  std::unique_ptr<KvStore> kv;
+  Leadership leadership;
+  std::string address;      // that others reach
+  uint64_t cluster_id = 0;  // of the newest term; on the thread of the terms
+  std::unique_ptr<grpc::Service> coordinator_service;
+  std::unique_ptr<grpc::Service> stats_service;
+  std::unique_ptr<DataServer> server;
+  std::unique_ptr<LeaderLoop> leader_loop;  // with etcd
+  std::vector<MetricsRegistry::Token> gauges;
+  std::unique_ptr<MetricsHttp> metrics_http;
+
+  absl::StatusOr<std::string> Serve();
+  absl::Status BeginTerm(const StoreFence& fence,
+                         std::function<void(const absl::Status&)> on_failed);
+  void EndTerm();
+  void Campaign();
+  void AddGauge(const char* name, const char* help,
+                std::function<double()> value);
+  absl::StatusOr<std::string> ServeMetrics();
+};
+
+absl::StatusOr<std::string> Coordinator::Parts::Serve() {
+  PARAMO_ASSIGN_OR_RETURN(Address bound, ParseAddress(options.listen));
+  watch.Withdraw("this coordinator is starting; try again");
   coordinator_service =
-      MakeCoordinatorService({*loop, *core, liveness, time, watch, metrics});
+      MakeCoordinatorService({leadership, time, watch, metrics});
   stats_service = MakeStatsService(metrics);
 
   DataServer::Options server_options;
@@ -100,29 +129,99 @@ absl::StatusOr<std::string> Coordinator::Parts::Serve(
   server_options.tcp_congestion = options.tcp_congestion;
   server_options.metrics = &metrics;
   PARAMO_ASSIGN_OR_RETURN(server, DataServer::Start(server_options));
-  address.port = server->port();
-  return address.ToString();
+  bound.port = server->port();
+  address = options.advertise.empty() ? bound.ToString() : options.advertise;
+  return bound.ToString();
 }
 
-absl::StatusOr<std::string> Coordinator::Parts::ServeMetrics(
-    const CoordinatorOptions& options) {
-  up_gauge = metrics.AddGaugeFunction(
-      "paramo_coordinator_servers_up", "Servers with a sign of life.", {},
-      [this] { return static_cast<double>(liveness.Count()); });
-  version_gauge = metrics.AddGaugeFunction(
-      "paramo_coordinator_state_version", "Version of the cluster state.", {},
-      [this] { return static_cast<double>(watch.state()->version()); });
+// ---- Terms ------------------------------------------------------------------
+
+absl::Status Coordinator::Parts::BeginTerm(
+    const StoreFence& fence,
+    std::function<void(const absl::Status&)> on_failed) {
+  CoreOptions core_options;
+  core_options.shards = options.shards;
+  core_options.servers_expected = options.servers_expected;
+  core_options.replicas = options.replicas;
+  core_options.rule_check = options.rule_check;
+  core_options.fence = fence;
+  core_options.cluster_id = cluster_id;
+  auto publish = [this](std::shared_ptr<const v1::ClusterState> state) {
+    watch.Publish(std::move(state));
+  };
+  auto term = std::make_shared<Term>();
+  PARAMO_ASSIGN_OR_RETURN(
+      term->core,
+      Core::Open(core_options, *kv, term->liveness, time.Now(), publish));
+  cluster_id = term->core->cluster_id();
+  term->loop = std::make_unique<Loop>(*term->core, time, std::move(on_failed));
+  auto holds = fence.absent() ? [] { return true; } : fence.holds;
+  leadership.Begin(std::move(term), std::move(holds));
+  return absl::OkStatus();
+}
+
+// The state goes last: until its loop has stopped, the term may publish.
+void Coordinator::Parts::EndTerm() {
+  leadership.End();
+  watch.Withdraw("this coordinator leads no longer; ask the others");
+}
+
+void Coordinator::Parts::Campaign() {
+  LeaderLoopOptions loop_options;
+  loop_options.election.address = address;
+  loop_options.election.ttl = options.leader_lease;
+  loop_options.election.margin = options.leader_lease * kLeaseMargin;
+  loop_options.history = options.etcd_history;
+  LeaderHooks hooks;
+  hooks.begin = [this](const StoreFence& fence) {
+    return BeginTerm(fence,
+                     [this](const absl::Status&) { leader_loop->FailTerm(); });
+  };
+  hooks.end = [this] { EndTerm(); };
+  hooks.follow = [this](const std::string& leader) {
+    leadership.Follow(leader);
+    watch.Withdraw(leader.empty()
+                       ? "no coordinator leads; try again"
+                       : absl::StrCat("the coordinator at ", leader, " leads"));
+  };
+  leader_loop = std::make_unique<LeaderLoop>(
+      *kv, clock, std::move(loop_options), std::move(hooks));
+  leader_loop->Start();
+}
+
+// ---- Metrics ----------------------------------------------------------------
+
+void Coordinator::Parts::AddGauge(const char* name, const char* help,
+                                  std::function<double()> value) {
+  gauges.push_back(metrics.AddGaugeFunction(name, help, {}, std::move(value)));
+}
+
+absl::StatusOr<std::string> Coordinator::Parts::ServeMetrics() {
+  AddGauge("paramo_coordinator_leading", "1 while it leads, else 0.",
+           [this] { return leadership.Current().ok() ? 1.0 : 0.0; });
+  AddGauge(
+      "paramo_coordinator_servers_up", "Servers with a sign of life.", [this] {
+        auto term = leadership.Current();
+        return term.ok() ? static_cast<double>((*term)->liveness.Count()) : 0.0;
+      });
+  AddGauge("paramo_coordinator_state_version",
+           "Version of the cluster state; 0 while it does not lead.", [this] {
+             auto state = watch.state();
+             return state == nullptr ? 0.0
+                                     : static_cast<double>(state->version());
+           });
   if (options.metrics_listen.empty()) return std::string();
-  PARAMO_ASSIGN_OR_RETURN(Address address,
-                          ParseAddress(options.metrics_listen));
+  PARAMO_ASSIGN_OR_RETURN(Address bound, ParseAddress(options.metrics_listen));
   MetricsHttp::Options http;
-  http.host = address.host == "localhost" ? "127.0.0.1" : address.host;
-  http.port = address.port;
+  http.host = bound.host == "localhost" ? "127.0.0.1" : bound.host;
+  http.port = bound.port;
   http.registry = &metrics;
   PARAMO_ASSIGN_OR_RETURN(metrics_http, MetricsHttp::Start(std::move(http)));
-  address.port = metrics_http->port();
-  return address.ToString();
+  bound.port = metrics_http->port();
+  return bound.ToString();
 }
+
+// ---- Life -------------------------------------------------------------------
 
 absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(
     CoordinatorOptions options) {
@@ -132,12 +231,17 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(
       CheckListen(options.metrics_listen, options.insecure_listen));
   // Made first: whatever fails below, its destructor stops what has started.
   std::unique_ptr<Coordinator> coordinator(
-      new Coordinator(std::make_unique<Parts>()));
+      new Coordinator(std::make_unique<Parts>(std::move(options))));
   Parts& parts = *coordinator->parts_;
-  PARAMO_RETURN_IF_ERROR(parts.OpenCore(options));
-  PARAMO_ASSIGN_OR_RETURN(coordinator->address_, parts.Serve(options));
-  PARAMO_ASSIGN_OR_RETURN(coordinator->metrics_address_,
-                          parts.ServeMetrics(options));
+  PARAMO_ASSIGN_OR_RETURN(parts.kv, OpenStore(parts.options, parts.clock));
+  PARAMO_ASSIGN_OR_RETURN(coordinator->address_, parts.Serve());
+  if (parts.options.etcd.empty()) {
+    PARAMO_RETURN_IF_ERROR(
+        parts.BeginTerm(StoreFence(), parts.options.on_failed));
+  } else {
+    parts.Campaign();
+  }
+  PARAMO_ASSIGN_OR_RETURN(coordinator->metrics_address_, parts.ServeMetrics());
   return coordinator;
 }
 
@@ -148,7 +252,8 @@ Coordinator::Coordinator(std::unique_ptr<Parts> parts)
 // wait for.
 Coordinator::~Coordinator() {
   parts_->watch.Stop();
-  if (parts_->loop != nullptr) parts_->loop->Stop();
+  if (parts_->leader_loop != nullptr) parts_->leader_loop->Stop();
+  parts_->leadership.End();
   if (parts_->server != nullptr) parts_->server->Shutdown();
 }
 

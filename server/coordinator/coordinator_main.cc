@@ -27,6 +27,7 @@ constexpr absl::Duration kStopGrace = absl::Seconds(10);
 
 struct Flags {
   CoordinatorOptions coordinator;
+  std::string store = "embedded";
   std::string ready_file;
   std::string log_level = "info";
   int parent_fd = -1;
@@ -37,8 +38,25 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags& flags) {
   Config config("paramo-coordinator",
                 "knows servers, shards, tables and jobs; never parameters");
   config.Address("listen", options.listen, "serve here; port 0 = any");
-  config.Text("data-dir", options.data_dir, "keep the cluster's state here")
+  config
+      .Text("advertise", options.advertise,
+            "tell others this address instead of the one listened on")
+      .Unit("HOST:PORT");
+  config
+      .Text("store", flags.store,
+            "where the cluster's state is: `embedded`, in the data directory; "
+            "or in etcd, for more than one coordinator")
+      .Unit("embedded|etcd://HOST:PORT,...");
+  config.Text("data-dir", options.data_dir, "of the embedded store")
       .Unit("DIR");
+  config.Text("cluster-name", options.cluster_name,
+              "in etcd, keys lie below /paramo/NAME/");
+  config.Duration("leader-lease", options.leader_lease,
+                  {absl::Seconds(2), absl::Seconds(60)},
+                  "with etcd, a leader that is silent so long is replaced");
+  config.Duration("etcd-history", options.etcd_history, {},
+                  "compact what etcd remembers beyond this; 0s = do not, it is "
+                  "done by others");
   config.Int("servers", options.servers_expected,
              {1, static_cast<int64_t>(kServersMax)},
              "place the shards once so many servers are up; later ones get "
@@ -75,7 +93,13 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags& flags) {
            "stop when this pipe ends")
       .FlagOnly()
       .Hidden();
+  config.Check([&flags]() -> absl::Status {
+    PARAMO_RETURN_IF_ERROR(ParseStore(flags.store, flags.coordinator.etcd));
+    if (flags.coordinator.advertise.empty()) return absl::OkStatus();
+    return ParseHostPort(flags.coordinator.advertise).status();
+  });
   config.Example("paramo-coordinator --data-dir /var/lib/paramo --servers 3");
+  config.Example("paramo-coordinator --store etcd://e1:2379,e2:2379,e3:2379");
   config.Example("paramo-coordinator --data-dir /tmp/c --listen 127.0.0.1:0");
   return config.ParseMain(argc, argv);
 }

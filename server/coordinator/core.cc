@@ -35,8 +35,13 @@ Core::Core(const CoreOptions& options, KvStore& kv, Liveness& liveness,
     : options_(options),
       liveness_(liveness),
       publish_(std::move(publish)),
-      store_(kv),
+      store_(kv, options.fence),
+      cluster_(std::make_unique<v1::StoredCluster>()),
       jobs_(changes_) {}
+
+Core::~Core() = default;
+
+uint64_t Core::cluster_id() const { return cluster_->cluster_id(); }
 
 absl::StatusOr<std::unique_ptr<Core>> Core::Open(const CoreOptions& options,
                                                  KvStore& kv,
@@ -56,6 +61,9 @@ absl::Status Core::Load(absl::Duration now) {
   using Entries = std::map<std::string, std::string>;
   PARAMO_ASSIGN_OR_RETURN(Entries entries, store_.Load());
   PARAMO_RETURN_IF_ERROR(LoadCluster(entries));
+  if (entries.empty()) {
+    for (IdCounter* ids : counters()) ids->Store();
+  }
   for (const auto& [key, value] : entries) {
     absl::string_view rest = key;
     if (absl::ConsumePrefix(&rest, "jobs/") && absl::EndsWith(rest, "/spec")) {
@@ -65,6 +73,7 @@ absl::Status Core::Load(absl::Duration now) {
   for (const auto& [key, value] : entries) {
     PARAMO_RETURN_IF_ERROR(Annotate(LoadEntry(key, value), key));
   }
+  PARAMO_RETURN_IF_ERROR(CheckComplete(entries));
   membership_->Reconcile(now);
   jobs_.Resume(now);
   // Two suspicion periods of grace: servers have to find this process first.
@@ -75,31 +84,47 @@ absl::Status Core::Load(absl::Duration now) {
   return absl::OkStatus();
 }
 
+std::array<IdCounter*, 3> Core::counters() {
+  return {&catalogue_->ids(), &jobs_.ids(), &jobs_.sessions()};
+}
+
+absl::Status Core::MakeCluster() {
+  const uint32_t shards =
+      options_.shards != 0 ? options_.shards : kShardsDefault;
+  PARAMO_RETURN_IF_ERROR(CheckShards(shards));
+  cluster_->set_cluster_id(MakeRandomId());
+  cluster_->set_cluster_incarnation(MakeRandomId());
+  cluster_->set_shard_count(shards);
+  cluster_->set_has_counters(true);
+  changes_.Put(kClusterKey, cluster_->SerializeAsString());
+  LogInfo("made cluster %016x with %d shards", cluster_->cluster_id(), shards);
+  return absl::OkStatus();
+}
+
 absl::Status Core::LoadCluster(
     const std::map<std::string, std::string>& entries) {
-  v1::StoredCluster cluster;
+  v1::StoredCluster& cluster = *cluster_;
   auto stored = entries.find(kClusterKey);
   if (stored == entries.end()) {
-    if (!entries.empty()) {
+    if (!entries.empty() || options_.cluster_id != 0) {
       return absl::DataLossError(
-          "the store holds entries but no cluster; restore it from a copy");
+          "the store has lost its cluster entry; restore it from a copy");
     }
-    cluster.set_cluster_id(MakeRandomId());
-    cluster.set_cluster_incarnation(MakeRandomId());
-    cluster.set_shard_count(options_.shards != 0 ? options_.shards
-                                                 : kShardsDefault);
-    PARAMO_RETURN_IF_ERROR(CheckShards(cluster.shard_count()));
-    changes_.Put(kClusterKey, cluster.SerializeAsString());
-    LogInfo("made cluster %016x with %d shards", cluster.cluster_id(),
-            cluster.shard_count());
+    PARAMO_RETURN_IF_ERROR(MakeCluster());
   } else if (!cluster.ParseFromString(stored->second) ||
              !CheckShards(cluster.shard_count()).ok()) {
     return absl::DataLossError("unreadable cluster entry");
   }
+  if (options_.cluster_id != 0 && options_.cluster_id != cluster.cluster_id()) {
+    return absl::DataLossError(absl::StrFormat(
+        "the store holds cluster %016x where %016x was before; restart this "
+        "coordinator to accept it",
+        cluster.cluster_id(), options_.cluster_id));
+  }
   if (options_.shards != 0 && options_.shards != cluster.shard_count()) {
     return absl::FailedPreconditionError(absl::StrCat(
         "the cluster has ", cluster.shard_count(), " shards for ever; leave ",
-        "--shards ", options_.shards, " out, or use an empty data directory"));
+        "--shards ", options_.shards, " out, or use an empty store"));
   }
   MembershipOptions options;
   options.cluster_id = cluster.cluster_id();
@@ -130,23 +155,57 @@ absl::Status Core::LoadEntry(const std::string& key, const std::string& value) {
                                          : jobs_.LoadPart(rest, value);
   }
   if (key == kClusterKey) return absl::OkStatus();
-  for (IdCounter* ids : {&catalogue_->ids(), &jobs_.ids(), &jobs_.sessions()}) {
+  for (IdCounter* ids : counters()) {
     if (key == ids->key() && ids->Load(value)) return absl::OkStatus();
   }
   return absl::DataLossError("unknown entry; use the build that wrote it");
 }
 
+// What somebody has deleted by hand is not made anew: a shard would start
+// again at epoch 1, a session's number would be given twice.
+absl::Status Core::CheckComplete(
+    const std::map<std::string, std::string>& entries) {
+  auto check = [&](bool wanted, const std::string& key) {
+    if (!wanted || entries.count(key) > 0) return absl::OkStatus();
+    return absl::DataLossError(absl::StrCat(
+        "entry ", key, " is missing; restore the store from a copy"));
+  };
+  for (IdCounter* ids : counters()) {
+    PARAMO_RETURN_IF_ERROR(
+        check(cluster_->has_counters() && !entries.empty(), ids->key()));
+  }
+  for (uint32_t id = 0; id < cluster_->shard_count(); ++id) {
+    PARAMO_RETURN_IF_ERROR(
+        check(cluster_->has_shards(), absl::StrCat("shards/", id)));
+    const uint32_t server = membership_->primary(id);
+    PARAMO_RETURN_IF_ERROR(
+        check(server != 0, absl::StrCat("servers/", server)));
+  }
+  return absl::OkStatus();
+}
+
+void Core::NoteShards() {
+  if (cluster_->has_shards()) return;
+  for (uint32_t id = 0; id < cluster_->shard_count(); ++id) {
+    if (membership_->primary(id) == 0) return;
+  }
+  cluster_->set_has_shards(true);
+  changes_.Put(kClusterKey, cluster_->SerializeAsString());
+}
+
 // ---- Ending a step ----------------------------------------------------------
 
 absl::Status Core::Commit(absl::Duration now) {
-  if (store_failed_.ok() && !changes_.empty()) {
-    store_failed_ = store_.Commit(changes_).status();
+  if (store_failed_.ok()) {
+    store_failed_ = changes_.empty() ? store_.CheckFence()
+                                     : store_.Commit(changes_).status();
   }
   if (store_failed_.ok() && changes_.state_changed()) {
     PublishState();
     jobs_.Ask(version_);
   }
   changes_.Clear();
+  if (store_failed_.ok()) NoteShards();  // with the next step
   for (Barriers::Answer& answer : jobs_.TakeAnswers()) {
     Reply(std::move(answer.done), std::move(answer.status));
   }

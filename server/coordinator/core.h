@@ -13,6 +13,7 @@
 // one sync.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -47,6 +48,7 @@ class OpenSessionReply;
 class OpenSessionRequest;
 class StopJobReply;
 class StopJobRequest;
+class StoredCluster;
 }  // namespace v1
 
 struct CoreOptions {
@@ -56,6 +58,11 @@ struct CoreOptions {
   RuleCheck rule_check;
   // How long a change waits for every live server to have it.
   absl::Duration applied_wait = absl::Seconds(2);
+  // One of several coordinators: what it may write by, and the cluster that it
+  // has seen before (0 = none): another one, or an empty store, is not accepted
+  // in its place.
+  StoreFence fence;
+  uint64_t cluster_id = 0;
 };
 
 class Core {
@@ -63,10 +70,12 @@ class Core {
   using Done = std::function<void(const absl::Status&)>;
   using Publish = std::function<void(std::shared_ptr<const v1::ClusterState>)>;
 
+  ~Core();
+
   // Reads the store, or makes a new cluster in an empty one, and publishes the
   // state. `kv` and `liveness` outlive it.
   // Errors: FAILED_PRECONDITION  options.shards differs from the stored count
-  //         DATA_LOSS            an entry cannot be read
+  //         DATA_LOSS            an entry cannot be read, or is missing
   static absl::StatusOr<std::unique_ptr<Core>> Open(const CoreOptions& options,
                                                     KvStore& kv,
                                                     Liveness& liveness,
@@ -131,6 +140,8 @@ class Core {
   // Answers everybody who still waits with UNAVAILABLE. The last call.
   void Close(absl::Duration now);
 
+  uint64_t cluster_id() const;
+
   // Threads: any.
   bool has_applied_waits() const {
     return has_applied_waits_.load(std::memory_order_relaxed);
@@ -158,8 +169,13 @@ class Core {
   Core(const CoreOptions& options, KvStore& kv, Liveness& liveness,
        Publish publish);
   absl::Status Load(absl::Duration now);
+  absl::Status MakeCluster();
+  std::array<IdCounter*, 3> counters();
   absl::Status LoadCluster(const std::map<std::string, std::string>& entries);
   absl::Status LoadEntry(const std::string& key, const std::string& value);
+  absl::Status CheckComplete(const std::map<std::string, std::string>& entries);
+  // Notes in the store that every shard has its entry, once that is so.
+  void NoteShards();
 
   void Reply(Done done, absl::Status status);
   void ReplyWhenApplied(Answer answer);
@@ -174,6 +190,7 @@ class Core {
   const Publish publish_;
   StateStore store_;
   Changes changes_;
+  std::unique_ptr<v1::StoredCluster> cluster_;
   std::unique_ptr<Membership> membership_;  // made once the cluster is known
   std::unique_ptr<Catalogue> catalogue_;
   Jobs jobs_;

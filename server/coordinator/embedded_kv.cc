@@ -5,8 +5,6 @@
 // transaction is bound by the disk's sync, so finer locks would buy nothing.
 #include "server/coordinator/embedded_kv.h"
 
-#include <set>
-
 #include "absl/strings/match.h"
 #include "common/base/status.h"
 #include "common/rocks/logger.h"
@@ -22,33 +20,6 @@ absl::Status FromRocks(const rocksdb::Status& status, absl::string_view what) {
   std::string text = absl::StrCat(what, ": ", status.ToString());
   if (status.IsCorruption()) return absl::DataLossError(text);
   return absl::UnavailableError(text);
-}
-
-absl::Status CheckTxn(const KvTxn& txn) {
-  size_t operations = txn.puts.size() + txn.deletes.size();
-  if (operations > kKvTxnOperationsMax ||
-      txn.compares.size() > kKvTxnOperationsMax) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a transaction holds at most ", kKvTxnOperationsMax,
-                     " operations and as many compares"));
-  }
-  std::set<absl::string_view> keys;
-  size_t bytes = 0;
-  for (const KvPut& put : txn.puts) {
-    keys.insert(put.key);
-    bytes += put.key.size() + put.value.size();
-  }
-  for (const std::string& key : txn.deletes) keys.insert(key);
-  if (keys.size() != operations || keys.count("") > 0) {
-    return absl::InvalidArgumentError(
-        "a transaction names each key once, and no empty key");
-  }
-  if (bytes > kKvTxnBytesMax) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a transaction holds at most ", kKvTxnBytesMax,
-                     " bytes, this one ", bytes));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -186,7 +157,7 @@ bool EmbeddedKv::Holds(const KvCompare& compare) const {
 }
 
 absl::StatusOr<KvTxnResult> EmbeddedKv::Txn(const KvTxn& txn) {
-  PARAMO_RETURN_IF_ERROR(CheckTxn(txn));
+  PARAMO_RETURN_IF_ERROR(CheckKvTxn(txn));
   MutexLock lock(mu_);
   PARAMO_RETURN_IF_ERROR(ExpireLeases());
   for (const KvCompare& compare : txn.compares) {
@@ -251,6 +222,10 @@ absl::StatusOr<std::unique_ptr<KvWatch>> EmbeddedKv::Watch(
   PARAMO_RETURN_IF_ERROR(history_.CheckHas(from_revision));
   return std::make_unique<EmbeddedWatch>(
       *this, std::string(prefix.data(), prefix.size()), from_revision);
+}
+
+absl::Status EmbeddedKv::Compact(int64_t revision) {
+  return history_.Compact(revision);
 }
 
 absl::StatusOr<std::unique_ptr<KvStore>> OpenEmbeddedKv(

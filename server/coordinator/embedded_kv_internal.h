@@ -31,6 +31,7 @@ class EmbeddedKv final : public KvStore {
   absl::StatusOr<int64_t> GrantLease(absl::Duration ttl) override;
   absl::StatusOr<absl::Duration> KeepLeaseAlive(int64_t lease) override;
   absl::Status RevokeLease(int64_t lease) override;
+  absl::Status Compact(int64_t revision) override;
 
  private:
   friend class EmbeddedWatch;

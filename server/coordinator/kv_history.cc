@@ -29,6 +29,20 @@ void KvHistory::Append(std::vector<KvEvent> events, int64_t revision) {
   grown_.NotifyAll();
 }
 
+absl::Status KvHistory::Compact(int64_t revision) {
+  MutexLock lock(mu_);
+  if (revision > newest_) {
+    return absl::OutOfRangeError(
+        absl::StrCat("revision ", revision, " is not there yet"));
+  }
+  while (!events_.empty() && events_.front().entry.mod_revision <= revision) {
+    events_.pop_front();
+  }
+  dropped_ = std::max(dropped_, revision);
+  grown_.NotifyAll();  // a reader that needed them must learn of it
+  return absl::OkStatus();
+}
+
 absl::Status KvHistory::CheckHas(int64_t revision) const {
   MutexLock lock(mu_);
   return CheckHasLocked(revision);

@@ -24,6 +24,9 @@ class KvHistory {
   // `events` all happened at `revision`, which is the newest.
   void Append(std::vector<KvEvent> events, int64_t revision);
 
+  // Drops everything up to `revision`. OUT_OF_RANGE when it is not there yet.
+  absl::Status Compact(int64_t revision);
+
   // OUT_OF_RANGE when events at or after `revision` have been dropped.
   absl::Status CheckHas(int64_t revision) const;
 

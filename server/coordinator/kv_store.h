@@ -20,9 +20,11 @@
 namespace paramo {
 
 // What one transaction may hold; etcd's limits, so that code written against
-// the embedded store also runs against etcd.
+// the embedded store also runs against etcd. etcd counts the whole message
+// against 1.5 MiB, we count keys and values: 64 KiB are left for 128 puts and
+// 128 compares of 250 bytes beside their keys and values.
 inline constexpr size_t kKvTxnOperationsMax = 128;
-inline constexpr size_t kKvTxnBytesMax = size_t{3} << 19;  // 1.5 MiB
+inline constexpr size_t kKvTxnBytesMax = (size_t{3} << 19) - (size_t{64} << 10);
 
 struct KvEntry {
   std::string key;
@@ -59,6 +61,9 @@ struct KvTxn {
   std::vector<std::string> deletes;
 };
 
+// INVALID_ARGUMENT when a key is named twice or empty, or a limit exceeded.
+absl::Status CheckKvTxn(const KvTxn& txn);
+
 struct KvTxnResult {
   bool succeeded = false;  // whether the compares held
   int64_t revision = 0;    // of the store afterwards
@@ -81,6 +86,8 @@ class KvWatch {
   // Errors: OUT_OF_RANGE  the history it needs is gone (compacted, or the
   //                       reader fell behind): range again and watch from
   //                       that revision + 1
+  //         UNAVAILABLE   the store did not answer within `timeout`; nothing
+  //                       is lost, call again
   virtual absl::StatusOr<std::vector<KvEvent>> Next(absl::Duration timeout) = 0;
 };
 
@@ -93,12 +100,14 @@ class KvStore {
   virtual absl::StatusOr<KvRange> Range(absl::string_view prefix) = 0;
 
   // Durable once it has returned OK.
-  // Errors: INVALID_ARGUMENT  a key twice, an empty key, or above the limits
-  //         NOT_FOUND         a put names a lease that has ended
-  //         any other         outcome unknown: read again before going on
+  // Errors: INVALID_ARGUMENT    a key twice, an empty key, or above the limits
+  //         NOT_FOUND           a put names a lease that has ended
+  //         RESOURCE_EXHAUSTED  the store is full; nothing happened
+  //         any other           outcome unknown: read again before going on
   virtual absl::StatusOr<KvTxnResult> Txn(const KvTxn& txn) = 0;
 
-  // Changes from `from_revision` (included) on.
+  // Changes from `from_revision` (included) on. The store may notice only in
+  // KvWatch::Next that it no longer has them.
   // Errors: OUT_OF_RANGE  as in KvWatch::Next
   virtual absl::StatusOr<std::unique_ptr<KvWatch>> Watch(
       absl::string_view prefix, int64_t from_revision) = 0;
@@ -112,6 +121,11 @@ class KvStore {
 
   // Ends it now. Ending a dead lease is OK.
   virtual absl::Status RevokeLease(int64_t lease) = 0;
+
+  // Forgets the history before `revision`, perhaps its own too, which watches
+  // might still have started from; no newest entry. Again, or lower, is OK.
+  // Errors: OUT_OF_RANGE  `revision` is not there yet
+  virtual absl::Status Compact(int64_t revision) = 0;
 };
 
 }  // namespace paramo

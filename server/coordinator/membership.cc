@@ -257,6 +257,10 @@ const v1::Server* Membership::Find(uint32_t server) const {
   return it == servers_.end() ? nullptr : it->second.get();
 }
 
+uint32_t Membership::primary(uint32_t shard) const {
+  return shards_[shard]->primary();
+}
+
 void Membership::ForEachUp(
     const std::function<void(const v1::Server&)>& visit) const {
   for (const auto& [id, server] : servers_) {

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/limits.h"
 #include "common/base/log.h"
+#include "common/transport/not_leading.h"
 #include "paramo/v1/control.grpc.pb.h"
 
 namespace paramo {
@@ -50,31 +51,36 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
   Reactor* Heartbeat(Context* context, const v1::HeartbeatRequest* request,
                      v1::HeartbeatReply* reply) override {
     Reactor* reactor = context->DefaultReactor();
+    absl::StatusOr<std::shared_ptr<Term>> found = parts_.leadership.Current();
+    if (!found.ok())
+      return Refuse("Heartbeat", context, reactor, found.status());
+    Term& term = **found;
     std::map<uint32_t, uint64_t> open_rounds;
     for (const v1::JobClock& job : request->jobs()) {
       open_rounds[job.job()] = job.open_round();
     }
-    absl::StatusOr<bool> advanced = parts_.liveness.Hear(
+    absl::StatusOr<bool> advanced = term.liveness.Hear(
         request->server_id(), request->incarnation(),
         request->applied_version(), parts_.time.Now(), open_rounds);
     if (advanced.ok() && !request->replicas().empty()) {
       // Dropped when the inbox is full: replicas say it again.
-      (void)parts_.loop.Post([beat = *request](Core& core, absl::Duration now) {
+      (void)term.loop->Post([beat = *request](Core& core, absl::Duration now) {
         core.OnReports(beat, now);
       });
     }
-    reply->set_version(parts_.watch.state()->version());
+    auto state = parts_.watch.state();
+    if (state != nullptr) reply->set_version(state->version());
     absl::Status status = advanced.status();
     if (status.ok() && request->leaving()) {
-      status = parts_.loop.Post(
+      status = term.loop->Post(
           [server = request->server_id(), incarnation = request->incarnation()](
               Core& core, absl::Duration now) {
             core.ServerGone(server, incarnation, "it said goodbye", now);
           });
-    } else if (status.ok() && *advanced && parts_.core.has_applied_waits()) {
+    } else if (status.ok() && *advanced && term.core->has_applied_waits()) {
       // Somebody may wait for just this; when the inbox is full, the next tick
       // finds it.
-      (void)parts_.loop.Post(
+      (void)term.loop->Post(
           [](Core& core, absl::Duration now) { core.Tick(now); });
     }
     Finish("Heartbeat", reactor, status);
@@ -122,7 +128,9 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
   template <typename Call>
   Reactor* Run(const char* method, Context* context, Call call) {
     Reactor* reactor = context->DefaultReactor();
-    absl::Status posted = parts_.loop.Post(
+    absl::StatusOr<std::shared_ptr<Term>> term = parts_.leadership.Current();
+    if (!term.ok()) return Refuse(method, context, reactor, term.status());
+    absl::Status posted = (*term)->loop->Post(
         [this, method, context, reactor, call](Core& core, absl::Duration now) {
           // The caller gave up while this waited: do nothing for nobody.
           if (context->IsCancelled()) {
@@ -133,6 +141,13 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
           });
         });
     if (!posted.ok()) Finish(method, reactor, posted);
+    return reactor;
+  }
+
+  Reactor* Refuse(const char* method, Context* context, Reactor* reactor,
+                  const absl::Status& why) {
+    context->AddTrailingMetadata(kNotLeadingKey, "1");
+    Finish(method, reactor, why);
     return reactor;
   }
 

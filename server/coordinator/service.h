@@ -10,8 +10,7 @@
 #include "common/metrics/metrics.h"
 #include "common/transport/state_watch.h"
 #include "server/coordinator/awake_time.h"
-#include "server/coordinator/liveness.h"
-#include "server/coordinator/loop.h"
+#include "server/coordinator/leadership.h"
 
 namespace grpc {
 class Service;
@@ -21,15 +20,15 @@ namespace paramo {
 
 // All outlive the services.
 struct ServiceParts {
-  Loop& loop;
-  const Core& core;  // only what any thread may read
-  Liveness& liveness;
+  const Leadership& leadership;
   AwakeTime& time;
   const StateWatch& watch;
   MetricsRegistry& metrics;
 };
 
-// To register with the gRPC server, which they outlive.
+// To register with the gRPC server, which they outlive. Without a term, every
+// call is answered UNAVAILABLE, with kNotLeadingKey in its trailing metadata:
+// whoever may not repeat a call learns from it that nothing has happened.
 std::unique_ptr<grpc::Service> MakeCoordinatorService(
     const ServiceParts& parts);
 // Admin.Stats; the other methods are for servers and answer UNIMPLEMENTED.

@@ -24,6 +24,12 @@ void SetDeadline(grpc::ClientContext& context, absl::Duration timeout) {
   context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
 }
 
+// A heartbeat without an answer for so long is given up, and the next
+// coordinator asked. A frozen leader must not take longer to be left than the
+// 600 ms that its successor gives servers to come.
+constexpr absl::Duration kBeatTime = absl::Seconds(1);
+constexpr absl::Duration kBeatTimeOfSeveral = absl::Milliseconds(250);
+
 // Whether registering again may help.
 bool IsPassing(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
@@ -46,9 +52,13 @@ struct CoordinatorLink::Rpc {
 
   Mutex mu;
   grpc::ClientContext* watch ABSL_GUARDED_BY(mu) = nullptr;  // under way
+  size_t watched ABSL_GUARDED_BY(mu) = 0;  // the coordinator it is to
 
-  Stubs& stub() {
-    return stubs[current.load(std::memory_order_relaxed) % stubs.size()];
+  // Ends a watch of another coordinator than the one that leads now: a paused
+  // or cut-off one says nothing, and says so to nobody.
+  void EndWatchUnlessOf(size_t coordinator) {
+    MutexLock lock(mu);
+    if (watch != nullptr && watched != coordinator) watch->TryCancel();
   }
 };
 
@@ -67,8 +77,14 @@ CoordinatorLink::CoordinatorLink(Options options)
 
 CoordinatorLink::~CoordinatorLink() { Stop(/*leaving=*/false); }
 
-void CoordinatorLink::NextCoordinator() {
-  rpc_->current.fetch_add(1, std::memory_order_relaxed);
+size_t CoordinatorLink::ThisCoordinator() const {
+  return rpc_->current.load(std::memory_order_relaxed);
+}
+
+void CoordinatorLink::NextCoordinator(size_t coordinator) {
+  const size_t next = (coordinator + 1) % rpc_->stubs.size();
+  rpc_->current.compare_exchange_strong(coordinator, next,
+                                        std::memory_order_relaxed);
 }
 
 absl::StatusOr<CoordinatorLink::Registration> CoordinatorLink::Register(
@@ -85,8 +101,10 @@ absl::StatusOr<CoordinatorLink::Registration> CoordinatorLink::Register(
     v1::RegisterServerReply reply;
     grpc::ClientContext context;
     SetDeadline(context, absl::Seconds(2));
-    absl::Status status = FromGrpc(
-        rpc_->stub().coordinator->RegisterServer(&context, request, &reply));
+    const size_t coordinator = ThisCoordinator();
+    absl::Status status =
+        FromGrpc(rpc_->stubs[coordinator].coordinator->RegisterServer(
+            &context, request, &reply));
     if (status.ok()) {
       registration_ = {reply.cluster_id(), reply.cluster_incarnation(),
                        reply.server_id()};
@@ -101,7 +119,7 @@ absl::StatusOr<CoordinatorLink::Registration> CoordinatorLink::Register(
           "registering with the coordinator: ", ToString(status),
           " (is paramo-coordinator running, and is --coordinator right?)"));
     }
-    NextCoordinator();
+    NextCoordinator(coordinator);
     if (!WaitUnlessStopping(absl::Milliseconds(100))) {
       return absl::CancelledError("stopping");
     }
@@ -135,7 +153,7 @@ void CoordinatorLink::Stop(bool leaving) {
   if (beating_.joinable()) {
     beating_.join();
     if (leaving) {
-      absl::Status goodbye = SendHeartbeat(/*leaving=*/true);
+      absl::Status goodbye = SendHeartbeat(ThisCoordinator(), /*leaving=*/true);
       if (!goodbye.ok()) {
         LogInfo("the coordinator did not hear our goodbye: %s",
                 ToString(goodbye));
@@ -152,7 +170,7 @@ bool CoordinatorLink::WaitUnlessStopping(absl::Duration time) {
   return !stopping_;
 }
 
-absl::Status CoordinatorLink::SendHeartbeat(bool leaving) {
+absl::Status CoordinatorLink::SendHeartbeat(size_t coordinator, bool leaving) {
   v1::HeartbeatRequest request;
   request.set_server_id(registration_.server_id);
   request.set_incarnation(options_.incarnation);
@@ -160,18 +178,21 @@ absl::Status CoordinatorLink::SendHeartbeat(bool leaving) {
   fill_beat_(request);
   v1::HeartbeatReply reply;
   grpc::ClientContext context;
-  SetDeadline(context, absl::Seconds(1));
-  return FromGrpc(
-      rpc_->stub().coordinator->Heartbeat(&context, request, &reply));
+  SetDeadline(context,
+              rpc_->stubs.size() == 1 ? kBeatTime : kBeatTimeOfSeveral);
+  return FromGrpc(rpc_->stubs[coordinator].coordinator->Heartbeat(
+      &context, request, &reply));
 }
 
 void CoordinatorLink::Beat() {
   bool lost = false;
   while (WaitUnlessStopping(heartbeat_)) {
-    absl::Status status = SendHeartbeat(/*leaving=*/false);
+    const size_t coordinator = ThisCoordinator();
+    absl::Status status = SendHeartbeat(coordinator, /*leaving=*/false);
     if (status.ok()) {
       if (lost) LogInfo("the coordinator answers again");
       lost = false;
+      rpc_->EndWatchUnlessOf(coordinator);
     } else if (absl::IsNotFound(status)) {
       LogWarning("the coordinator does not know this server; registering");
       auto registered = Register(absl::Seconds(5));
@@ -181,31 +202,33 @@ void CoordinatorLink::Beat() {
     } else {
       if (!lost) LogWarning("heartbeat: %s", ToString(status));
       lost = true;
-      NextCoordinator();
+      NextCoordinator(coordinator);
     }
   }
 }
 
 void CoordinatorLink::Watch() {
   for (;;) {
-    absl::Status status = WatchOnce();
+    const size_t coordinator = ThisCoordinator();
+    absl::Status status = WatchOnce(coordinator);
     {
       MutexLock lock(mu_);
       if (stopping_) return;
     }
     LogDebug("watch of the cluster state ended: %s", ToString(status));
-    NextCoordinator();
+    NextCoordinator(coordinator);
     MutexLock lock(mu_);
     if (!stopping_) wake_.WaitFor(mu_, absl::Milliseconds(100));
     if (stopping_) return;
   }
 }
 
-absl::Status CoordinatorLink::WatchOnce() {
+absl::Status CoordinatorLink::WatchOnce(size_t coordinator) {
   grpc::ClientContext context;
   {
     MutexLock lock(rpc_->mu);
     rpc_->watch = &context;
+    rpc_->watched = coordinator;
   }
   {  // Stop may have come before the context was there to cancel.
     MutexLock lock(mu_);
@@ -214,7 +237,7 @@ absl::Status CoordinatorLink::WatchOnce() {
   v1::WatchRequest request;
   request.set_cluster_id(registration_.cluster_id);
   request.set_after_version(applied_version_.load(std::memory_order_relaxed));
-  auto reader = rpc_->stub().cluster->Watch(&context, request);
+  auto reader = rpc_->stubs[coordinator].cluster->Watch(&context, request);
   v1::ClusterState state;
   while (reader->Read(&state)) {
     if (state.version() <= applied_version_.load(std::memory_order_relaxed)) {

@@ -73,10 +73,13 @@ class CoordinatorLink {
 
   void Beat();
   void Watch();
-  absl::Status WatchOnce();
-  absl::Status SendHeartbeat(bool leaving);
+  absl::Status WatchOnce(size_t coordinator);
+  absl::Status SendHeartbeat(size_t coordinator, bool leaving);
   bool WaitUnlessStopping(absl::Duration time);
-  void NextCoordinator();
+  // The one to ask; and that it was the wrong one. Both threads ask, so the
+  // second complaint about the same one changes nothing.
+  size_t ThisCoordinator() const;
+  void NextCoordinator(size_t coordinator);
 
   const Options options_;
   Registration registration_;

@@ -16,7 +16,8 @@ INSTALLED = "client/include/paramo"
 
 # Libraries that no header shows, except *_internal.h: each costs every file
 # that includes it seconds to compile, and ties it to one version.
-HEAVY = ("grpc", "google/protobuf/", "paramo/v1/", "rocksdb/")
+HEAVY = ("grpc", "google/protobuf/", "paramo/v1/", "rocksdb/",
+         "etcd/")
 
 
 def read_layers(path):
@@ -43,7 +44,7 @@ def covers(directory, target):
 
 def owner_of(included):
     """The directory of ours that an include path names; None if not ours."""
-    if included.startswith("paramo/v1/"):
+    if included.startswith(("paramo/v1/", "etcd/")):
         return "proto"
     if included.startswith("paramo/"):
         return INSTALLED

@@ -20,6 +20,9 @@ class EmbeddedFixture final : public KvStoreFixture {
     Open();
   }
   void Pass(absl::Duration time) override { clock_.Advance(time); }
+  bool Await(const std::function<bool()>& condition) override {
+    return condition();
+  }
 
   EmbeddedKvOptions options() const {
     EmbeddedKvOptions options;

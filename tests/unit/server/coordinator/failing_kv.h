@@ -27,6 +27,11 @@ class FailingKv final : public KvStore {
 
   bool fail = false;
   int txns = 0;
+  // Of the next transactions: so many happen and are not answered, or do not
+  // happen and are not answered either.
+  int answers_lost = 0;
+  int txns_lost = 0;
+  FakeClock& clock() { return clock_; }
 
   absl::StatusOr<KvRange> Range(absl::string_view prefix) override {
     return kv_->Range(prefix);
@@ -34,7 +39,11 @@ class FailingKv final : public KvStore {
   absl::StatusOr<KvTxnResult> Txn(const KvTxn& txn) override {
     if (fail) return absl::DeadlineExceededError("disk gone");
     ++txns;
-    return kv_->Txn(txn);
+    const absl::Status unknown = absl::UnavailableError("no answer");
+    if (txns_lost > 0) return --txns_lost, unknown;
+    auto result = kv_->Txn(txn);
+    if (answers_lost > 0) return --answers_lost, unknown;
+    return result;
   }
   absl::StatusOr<std::unique_ptr<KvWatch>> Watch(absl::string_view prefix,
                                                  int64_t from) override {
@@ -48,6 +57,9 @@ class FailingKv final : public KvStore {
   }
   absl::Status RevokeLease(int64_t lease) override {
     return kv_->RevokeLease(lease);
+  }
+  absl::Status Compact(int64_t revision) override {
+    return kv_->Compact(revision);
   }
 
  private:

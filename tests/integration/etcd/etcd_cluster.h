@@ -1,0 +1,70 @@
+// A real etcd cluster for tests: members on loopback ports that the kernel
+// chose, data in a directory under /tmp. Nothing is left behind, also when the
+// test is killed: members die with this process, and a janitor removes the
+// directory.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/cli/process.h"
+
+namespace paramo::test {
+
+// Returns from construction when the members have a leader; ends the test with
+// logs when they do not. Threads: one.
+class EtcdCluster {
+ public:
+  explicit EtcdCluster(int members = 3);
+  ~EtcdCluster();
+  EtcdCluster(const EtcdCluster&) = delete;
+
+  int members() const { return static_cast<int>(members_.size()); }
+  const std::string& endpoint(int member) const {
+    return members_[member].client;
+  }
+  std::vector<std::string> endpoints() const;
+  std::string url() const;  // etcd://HOST:PORT,...
+
+  // The member that leads, as they see it; -1 when there is none.
+  int leader() const;
+  void WaitForLeader() const;
+
+  void Kill(int member);  // SIGKILL, and waits for its end
+  // Over the data of before; returns at once.
+  void Start(int member);
+  void Signal(int member, int signal);
+  // All down, all up again: nothing but what is on disk remains.
+  void Restart();
+
+  // The alarm that etcd raises when its quota is used up.
+  void SetNoSpace(bool on) const;
+
+ private:
+  struct Member {
+    std::string name;
+    std::string client;  // host:port
+    std::string peer;
+    std::unique_ptr<cli::Process> process;
+  };
+  void TakePorts();
+  bool StartAll();
+
+  std::string dir_;
+  cli::Pipe janitor_input_;
+  std::unique_ptr<cli::Process> janitor_;
+  std::vector<Member> members_;
+  int tries_ = 0;
+};
+
+// The one cluster that the tests of a program share: made when first asked
+// for, ended with the last test. Whoever breaks it mends it.
+EtcdCluster& SharedEtcd();
+
+// A name that no other test of this program uses.
+std::string UniqueName();
+
+}  // namespace paramo::test
