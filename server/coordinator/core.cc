@@ -177,9 +177,9 @@ absl::Status Core::CheckComplete(
   for (uint32_t id = 0; id < cluster_->shard_count(); ++id) {
     PARAMO_RETURN_IF_ERROR(
         check(cluster_->has_shards(), absl::StrCat("shards/", id)));
-    const uint32_t server = membership_->primary(id);
-    PARAMO_RETURN_IF_ERROR(
-        check(server != 0, absl::StrCat("servers/", server)));
+    for (const uint32_t server : membership_->ServersOf(id)) {
+      PARAMO_RETURN_IF_ERROR(check(true, absl::StrCat("servers/", server)));
+    }
   }
   return absl::OkStatus();
 }
@@ -187,7 +187,7 @@ absl::Status Core::CheckComplete(
 void Core::NoteShards() {
   if (cluster_->has_shards()) return;
   for (uint32_t id = 0; id < cluster_->shard_count(); ++id) {
-    if (membership_->primary(id) == 0) return;
+    if (!membership_->placed(id)) return;
   }
   cluster_->set_has_shards(true);
   changes_.Put(kClusterKey, cluster_->SerializeAsString());

@@ -257,8 +257,12 @@ const v1::Server* Membership::Find(uint32_t server) const {
   return it == servers_.end() ? nullptr : it->second.get();
 }
 
-uint32_t Membership::primary(uint32_t shard) const {
-  return shards_[shard]->primary();
+std::vector<uint32_t> Membership::ServersOf(uint32_t shard) const {
+  std::vector<uint32_t> servers;
+  const ReplicaSet& set = sets_.sets()[shard];
+  for (const ServerLife& life : set.in_sync) servers.push_back(life.server);
+  for (const ServerLife& life : set.learners) servers.push_back(life.server);
+  return servers;
 }
 
 void Membership::ForEachUp(

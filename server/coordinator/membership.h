@@ -72,8 +72,10 @@ class Membership {
 
   // Null when there is no such server.
   const v1::Server* Find(uint32_t server) const;
-  // The server of a shard below shard_count; 0 when it has not been placed.
-  uint32_t primary(uint32_t shard) const;
+  // Whether a shard below shard_count has been placed, and the servers that its
+  // entry names.
+  bool placed(uint32_t shard) const { return sets_.sets()[shard].epoch != 0; }
+  std::vector<uint32_t> ServersOf(uint32_t shard) const;
   // Calls `visit` for every server that is up.
   void ForEachUp(const std::function<void(const v1::Server&)>& visit) const;
   // Whether every shard that is placed has its server up.
