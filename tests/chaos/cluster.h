@@ -1,0 +1,126 @@
+// The cluster under test: real processes, every link between them through a
+// proxy.
+//
+//   clients --- data proxy i ------> server i     127.0.2.i -> 127.0.1.i
+//   servers ---'
+//   server i -- control proxy i ---> coordinator  127.0.3.i -> 127.0.1.100
+//   clients --- control proxy 100 -> coordinator
+//
+// What leaves the machine of server i is sent on from 127.0.4.i, so that a
+// packet filter sees whose it is. Addresses of proxies never change: a server
+// that starts again elsewhere is found at the same place.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "client/cli/janitor.h"
+#include "client/cli/process.h"
+#include "client/core/control.h"
+#include "common/base/mutex.h"
+#include "tests/chaos/isolation.h"
+#include "tests/chaos/proxy.h"
+
+namespace paramo::chaos {
+
+struct ClusterOptions {
+  int servers = 3;
+  int replicas = 1;
+  int shards = 16;
+  uint64_t seed = 1;
+  uint64_t disk_bytes = 0;  // of each server's own file system; 0: none
+  std::string store = "embedded";
+};
+
+// What the cluster says about itself.
+struct ClusterShape {
+  bool whole = false;                // all servers up, all shards served
+  std::vector<int> server_of_shard;  // index of the primary; -1 none
+};
+
+// Threads: one.
+class ChaosCluster {
+ public:
+  // Returns when every shard is served.
+  // Errors: UNIMPLEMENTED  the binaries beside ours do not know an option
+  //         others         a process that does not start, with its log's tail
+  static absl::StatusOr<std::unique_ptr<ChaosCluster>> Start(
+      const ClusterOptions& options, cli::Workplace& workplace,
+      Isolation& isolation);
+  ~ChaosCluster();
+
+  int servers() const { return options_.servers; }
+  uint32_t shards() const { return static_cast<uint32_t>(options_.shards); }
+  // Where clients find the cluster.
+  std::string address() const { return client_control_->address(); }
+
+  // Of the coordinator, or of server i.
+  static constexpr int kCoordinator = -1;
+  cli::Process& process(int node) { return *At(node).process; }
+  // Starts an ended one again, on the data it had. Returns when it serves.
+  absl::Status Restart(int node);
+
+  Proxy& data_proxy(int server) { return *servers_[server].data; }
+  // Holds every link of a server, in the proxies.
+  void HoldAll(int server);
+  void ReleaseAll(int server);
+  // The addresses of everything that server `server` sends and receives; and
+  // those where it is asked.
+  std::vector<std::string> AllIps(int server) const;
+  std::vector<std::string> DataIps(int server) const;
+  std::string data_dir(int node) const;
+
+  ClusterShape Shape();
+  absl::Status WaitUntilWhole(absl::Duration timeout);
+  // FAILED_PRECONDITION with a log's tail when a process has ended.
+  absl::Status CheckAlive();
+  // Pairs of replicas of a shard at the same lsn whose rows differ.
+  absl::StatusOr<uint64_t> CountDivergent();
+
+ private:
+  struct Node {
+    std::string name;
+    std::string binary;
+    std::string ip;
+    std::string address;  // listens here
+    std::string ready_file;
+    std::vector<std::string> args;
+    std::unique_ptr<cli::Process> process;
+    std::unique_ptr<Proxy> data;     // in front of it; servers only
+    std::unique_ptr<Proxy> control;  // before the coordinator; servers only
+  };
+
+  ChaosCluster(const ClusterOptions& options, cli::Workplace& workplace)
+      : options_(options), workplace_(workplace) {}
+  Node& At(int node) {
+    return node == kCoordinator ? coordinator_ : servers_[node];
+  }
+  absl::Status PrepareCoordinator();
+  absl::Status PrepareServer(int server, Isolation& isolation);
+  absl::Status Launch(Node& node);
+  absl::Status Await(Node& node);
+  void PointAt(Node& node, const std::string& address);
+  std::string SourceOf(uint16_t from, uint16_t to);
+
+  const ClusterOptions options_;
+  cli::Workplace& workplace_;
+  Node coordinator_;
+  std::vector<Node> servers_;
+  Mutex mu_;
+  std::vector<pid_t> pids_ ABSL_GUARDED_BY(mu_);  // of servers
+  std::unique_ptr<Proxy> client_control_;
+  std::unique_ptr<client::Control> control_;  // not through any proxy
+};
+
+// Whether a binary beside ours has a flag, by its --help.
+bool HasFlag(const std::string& binary, const std::string& flag,
+             const std::string& scratch_file);
+
+}  // namespace paramo::chaos
