@@ -85,7 +85,8 @@ class BackupSim {
   }
   void Restart() {
     auto restored = MakeSyncPolicy(Bsp(actual_));
-    restored->Restore(policy_->members(), policy_->open_round());
+    restored->Restore(policy_->members(), policy_->open_round(),
+                      policy_->finished());
     policy_ = std::move(restored);
   }
 
