@@ -60,12 +60,18 @@ TEST(DataDir, NewDirectoryTakesAnIdentityLater) {
   EXPECT_TRUE(dir->same_boot());
 }
 
-TEST(DataDir, StopWithoutMarkIsUncleanAndEndsTheIncarnation) {
+// Whether the incarnation survives is for the log to prove.
+TEST(DataDir, StopWithoutMarkIsUncleanAndKeepsTheIncarnationUntilItIsEnded) {
   TempDir temp;
-  uint64_t incarnation = MustOpenDir(At(temp.path()))->incarnation();
+  const uint64_t incarnation = MustOpenDir(At(temp.path()))->incarnation();
   auto dir = MustOpenDir(At(temp.path()));
   EXPECT_FALSE(dir->last_stop_was_clean());
-  EXPECT_NE(dir->incarnation(), incarnation);
+  EXPECT_EQ(dir->incarnation(), incarnation);
+  ASSERT_TRUE(dir->EndIncarnation().ok());
+  const uint64_t next = dir->incarnation();
+  EXPECT_NE(next, incarnation);
+  dir.reset();
+  EXPECT_EQ(MustOpenDir(At(temp.path()))->incarnation(), next);
 }
 
 TEST(DataDir, OpeningTakesTheCleanMarkAway) {

@@ -67,9 +67,13 @@ struct Setting {
 class Federation {
  public:
   explicit Federation(const Setting& setting) : h_(setting.sync) {
-    auto config = std::make_shared<TableConfig>(*h_.view().tables[kTable]);
-    config->rule = *MakeRule(setting.rule, setting.parameters);
-    h_.view().tables[kTable] = config;
+    h_.SetTable([&](v1::TableSpec& table) {
+      table.mutable_rule()->set_name(setting.rule);
+      table.mutable_rule()->clear_params();
+      for (const auto& [name, value] : setting.parameters) {
+        (*table.mutable_rule()->mutable_params())[name] = value;
+      }
+    });
     if (setting.sync == SyncKind::kRound) h_.view().jobs[0].sync.quorum = 2;
     h_.Join(0, 100);
     h_.Join(1, 101);
