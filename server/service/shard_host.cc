@@ -57,6 +57,13 @@ absl::Status ShardHost::Apply(const ClusterView& view, uint32_t server_id) {
   if (shards().empty()) {
     PARAMO_RETURN_IF_ERROR(MakeShards(view, server_id));
   }
+  if (view.shards.size() != shards().size()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the cluster state has ", view.shards.size(),
+                     " shards, this server ", shards().size(),
+                     ": their number never changes; is this another "
+                     "cluster?"));
+  }
   for (Shard* shard : shards()) {
     RunOn(*shard, [&] { shard->ApplyView(view); });
   }
