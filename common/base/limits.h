@@ -57,6 +57,10 @@ inline constexpr size_t kReplyBytesDefault = size_t{1} << 30;
 
 inline constexpr size_t kParkedPullsMax = 65536;
 
+// Steps that a worker may be ahead of its job's open round. When it is the
+// last to end a step, all rounds up to it close at once: a millisecond.
+inline constexpr uint64_t kRoundsAheadMax = 1024;
+
 // What a refused client is told to wait before it tries again.
 inline constexpr uint32_t kRetryAfterMs = 50;
 

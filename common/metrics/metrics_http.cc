@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/metrics/metrics_internal.h"
 
 namespace paramo {
 namespace {
@@ -134,7 +135,7 @@ void MetricsHttp::Answer(int connection) {
     if (n <= 0) return;
     head.append(bytes, n);
   }
-  const std::string response = Respond(head);
+  const std::string response = AnswerHttp(options_, head);
   const absl::Time write_by = absl::Now() + options_.timeout;
   for (size_t sent = 0; sent < response.size();) {
     if (!WaitReady(connection, POLLOUT, stop_event_, write_by)) return;
@@ -146,7 +147,8 @@ void MetricsHttp::Answer(int connection) {
   }
 }
 
-std::string MetricsHttp::Respond(const std::string& head) const {
+std::string AnswerHttp(const MetricsHttp::Options& options,
+                       const std::string& head) {
   if (head.size() > kRequestHeadBytesMax)
     return PlainResponse("431 Request Header Fields Too Large",
                          "the request head is limited to 8 KiB\n");
@@ -162,10 +164,10 @@ std::string MetricsHttp::Respond(const std::string& head) const {
     return PlainResponse("405 Method Not Allowed", "only GET works here\n");
   if (path == "/metrics")
     return HttpResponse("200 OK", "text/plain; version=0.0.4; charset=utf-8",
-                        options_.registry->PrometheusText());
+                        options.registry->PrometheusText());
   if (path == "/healthz") {
     const absl::Status health =
-        options_.health ? options_.health() : absl::OkStatus();
+        options.health ? options.health() : absl::OkStatus();
     return health.ok() ? PlainResponse("200 OK", "ok\n")
                        : PlainResponse("503 Service Unavailable",
                                        ToString(health) + "\n");

@@ -46,7 +46,6 @@ class MetricsHttp {
   MetricsHttp(Options options, int listener, int stop_event, int port);
   void Serve();
   void Answer(int connection);
-  std::string Respond(const std::string& head) const;
 
   const Options options_;
   const int listener_;

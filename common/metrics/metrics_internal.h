@@ -1,4 +1,4 @@
-// What the registry and its two readers (samples, text) share.
+// What the registry and its readers (samples, text, HTTP) share.
 #pragma once
 
 #include <functional>
@@ -8,6 +8,7 @@
 
 #include "common/base/mutex.h"
 #include "common/metrics/metrics.h"
+#include "common/metrics/metrics_http.h"
 
 namespace paramo {
 
@@ -37,5 +38,9 @@ struct MetricsRegistry::Family {
 // {a="1"} and "quantile", "0.5" give {a="1",quantile="0.5"}.
 std::string WithLabel(const std::string& labels, const char* name,
                       const std::string& value);
+
+// The response to a request whose head is `head`, whatever that holds.
+std::string AnswerHttp(const MetricsHttp::Options& options,
+                       const std::string& head);
 
 }  // namespace paramo

@@ -3,6 +3,7 @@
 option(PARAMO_BUILD_TESTS "Build tests, test tools and benchmarks" ON)
 option(PARAMO_PCH "Use precompiled headers" ON)
 option(PARAMO_WERROR "Treat warnings as errors" OFF)
+option(PARAMO_FUZZ "Build tests/fuzz with libFuzzer (clang only)" OFF)
 set(PARAMO_SANITIZE "" CACHE STRING "Sanitizers to build with: address,undefined or thread")
 
 set(CMAKE_CXX_STANDARD 20)
@@ -38,6 +39,10 @@ endif()
 if(PARAMO_SANITIZE)
   add_compile_options(-fsanitize=${PARAMO_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${PARAMO_SANITIZE})
+endif()
+
+if(PARAMO_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
 find_program(PARAMO_CCACHE ccache)

@@ -207,6 +207,10 @@ absl::StatusOr<std::shared_ptr<const ClusterView>> MakeClusterView(
           absl::StrCat("job ", job.name(), ": unknown kind of sync ",
                        static_cast<int>(job.sync().kind())));
     }
+    if (job.sync().kind() == v1::Sync::ROUND && job.sync().quorum() == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("job ", job.name(), ": a round with a quorum of 0"));
+    }
     view->jobs.push_back(MakeJob(job));
   }
   view->state = std::move(state);

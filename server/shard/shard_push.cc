@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/base/limits.h"
 #include "paramo/v1/log_record.pb.h"
 #include "server/shard/decode.h"
 #include "server/shard/push_record.h"
@@ -35,6 +36,18 @@ std::string EncodeRefusal(const wire::SectionHeader& header,
   proto.set_code(reply.code);
   proto.set_reason(reply.reason);
   return proto.SerializeAsString();
+}
+
+// The last member to end a step closes the rounds before it, one by one.
+absl::Status CheckAhead(const SyncSpec& sync, const SyncPolicy& policy,
+                        WorkerClock clock) {
+  const bool rounds =
+      sync.kind == SyncKind::kBsp || sync.kind == SyncKind::kRound;
+  const WorkerClock open = policy.open_round();
+  if (!rounds || clock < open || clock - open < kRoundsAheadMax) return {};
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "step ", clock, " is ", kRoundsAheadMax, " or more ahead of round ", open,
+      ", which is open: wait for the slower workers"));
 }
 
 }  // namespace
@@ -172,9 +185,15 @@ void Shard::TakeHeld(SessionId session) {
   }
 }
 
-// Shape, dimensions, values. Fills task.keys and task.rows.
+// Clock, shape, dimensions, values. Fills task.keys and task.rows.
 Shard::Refusal Shard::Validate(SectionTask& task) const {
   const wire::SectionHeader& header = task.header();
+  auto member = memberships_.find(header.session);
+  if (member != memberships_.end()) {
+    const Job& job = *member->second.job;
+    absl::Status ahead = CheckAhead(job.sync, *job.policy, header.clock);
+    if (!ahead.ok()) return {ahead, wire::Reason::kOverloaded};
+  }
   if (task.keys.empty() && task.section.keys.size == 0) {
     if (header.end_of_clock() && task.section.values.size == 0) return {};
     return {absl::InvalidArgumentError(

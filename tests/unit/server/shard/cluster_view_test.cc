@@ -65,5 +65,16 @@ TEST(ClusterViewTest, RefusesAKindOfSyncThatItDoesNotKnow) {
   EXPECT_THAT(std::string(view.status().message()), HasSubstr("next-year"));
 }
 
+// Every round would be complete: the shard would close them for ever.
+TEST(ClusterViewTest, RefusesARoundThatNobodyIsNeededFor) {
+  auto state = State(1, 1);
+  v1::Sync* sync = state->add_jobs()->mutable_sync();
+  sync->set_kind(v1::Sync::ROUND);
+  EXPECT_EQ(MakeClusterView(state).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  sync->set_quorum(1);
+  EXPECT_TRUE(MakeClusterView(state).ok());
+}
+
 }  // namespace
 }  // namespace paramo

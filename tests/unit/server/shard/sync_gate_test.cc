@@ -1,6 +1,7 @@
 // A bsp job on one shard: rounds, parked pulls, joins and deaths.
 #include <gmock/gmock.h>
 
+#include "common/base/limits.h"
 #include "tests/unit/server/shard/shard_harness.h"
 
 namespace paramo {
@@ -40,6 +41,19 @@ class SyncGateTest : public ::testing::Test {
   ShardHarness h_{SyncKind::kBsp};
   Key key_ = KeysOf(2, 1)[0];
 };
+
+// Ending a step closes the rounds before it one by one: a clock out of the
+// blue must not keep the shard at that for ever.
+TEST_F(SyncGateTest, AStepFarAheadOfTheOpenRoundIsRefused) {
+  h_.Leave(1);
+  auto far = h_.Push(Step(100, kRoundsAheadMax, 1), {}, {});
+  EXPECT_EQ(far->code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(far->reason(), Reason::kOverloaded);
+  // The number is still free, and the furthest step that is taken is near.
+  auto near = h_.Push(Step(100, kRoundsAheadMax - 1, 1), {}, {});
+  EXPECT_EQ(near->outcome(), Outcome::kAccumulated);
+  EXPECT_EQ(near->reply.header.code, 0u);
+}
 
 TEST_F(SyncGateTest, RoundIsAppliedWhenAllHaveEndedIt) {
   auto first = h_.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
