@@ -247,7 +247,6 @@ int RunDemo(const Args& args) {
         "is back; give --replicas 2");
   });
   config.Example("paramo demo");
-  config.Example("paramo demo fashion --local-steps 4 --outer nesterov");
   config.Example("paramo demo --replicas 2 --kill-one");
   config.Example("paramo demo debgraph --neighbours python3,git,gimp");
   config.Example("paramo demo --epochs 2 --json - | tail -1");

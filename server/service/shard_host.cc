@@ -75,9 +75,9 @@ absl::Status ShardHost::Apply(std::shared_ptr<const ClusterView> view,
   if (shards().empty()) {
     PARAMO_RETURN_IF_ERROR(MakeShards(*view, self));
   }
-  if (view.shards.size() != shards().size()) {
+  if (view->shards.size() != shards().size()) {
     return absl::FailedPreconditionError(
-        absl::StrCat("the cluster state has ", view.shards.size(),
+        absl::StrCat("the cluster state has ", view->shards.size(),
                      " shards, this server ", shards().size(),
                      ": their number never changes; is this another "
                      "cluster?"));

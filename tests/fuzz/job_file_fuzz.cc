@@ -5,7 +5,7 @@
 #include "absl/strings/match.h"
 #include "common/base/limits.h"
 #include "tests/fuzz/fuzz_input.h"
-#include "worker/model/reference_rule.h"
+#include "worker/model/rule_schema.h"
 
 namespace paramo {
 namespace {
