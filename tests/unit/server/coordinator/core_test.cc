@@ -167,12 +167,17 @@ TEST_F(CoreTest, ClosingAnswersWhoStillWaits) {
 TEST_F(CoreTest, DamagedEntriesAreDataLoss) {
   for (const char* key : {"servers/1", "tables/x", "jobs/1/state", "jobs/x",
                           "next/table", "from-the-future"}) {
+    const KvRange before = *kv_.Range(key);
     KvTxn txn;
     txn.puts.push_back({key, "\xff\xff", 0});
     ASSERT_TRUE(kv_.Txn(txn).ok());
     EXPECT_CODE(kDataLoss, Open()) << key;
     txn = KvTxn();
-    txn.deletes.push_back(key);
+    if (before.entries.empty()) {
+      txn.deletes.push_back(key);
+    } else {
+      txn.puts.push_back({key, before.entries[0].value, 0});
+    }
     ASSERT_TRUE(kv_.Txn(txn).ok());
   }
   EXPECT_TRUE(Open().ok());

@@ -42,7 +42,8 @@ class FencedStoreTest : public testing::Test {
     return store_->Commit(changes).status();
   }
   std::string Value(const std::string& key) {
-    for (const KvEntry& entry : kv_.Range(key)->entries) {
+    const KvRange range = *kv_.Range(key);
+    for (const KvEntry& entry : range.entries) {
       if (entry.key == key) return entry.value;
     }
     return "(none)";
@@ -223,7 +224,8 @@ TEST_F(TouchedStoreTest, WhatCannotBeReadIsRefused) {
 }
 
 TEST_F(TouchedStoreTest, AnEmptiedStoreIsNotANewCluster) {
-  for (const KvEntry& entry : kv_.Range("")->entries) {
+  const KvRange range = *kv_.Range("");
+  for (const KvEntry& entry : range.entries) {
     if (entry.key != "leader") Put(entry.key, "", /*remove=*/true);
   }
   EXPECT_CODE(kDataLoss, Open(id_));
