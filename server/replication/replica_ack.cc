@@ -81,6 +81,7 @@ void Replica::OnLogRead(const ReplicaId& id, std::vector<Record> records,
   // term; committed records are the same in all.
   std::vector<SentRecord> sent;
   for (Record& record : records) {
+    if (sent.size() == kPeerRecordsMax) break;  // the rest is read again
     if (record.lsn() != peer->next + sent.size()) break;
     if (record.lsn() > committed_) break;
     sent.push_back({std::move(record), Durability::kSynced});

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -133,14 +134,19 @@ absl::Status Run::WaitForAnswers(int64_t from_ns, const Concerns& target) {
 }
 
 // The pushes that meet a fault: those with a row on the server, or those of the
-// client that dies. Without the coordinator, none may be hurt.
+// client that dies. Without the coordinator, none may be hurt. A server that
+// was deposed before may be nobody's primary: its fault concerns every push, of
+// whose shards it may be a backup.
 Concerns Run::On(const Fault& fault) const {
   if (fault.victim() != 0) {
     return [victim = fault.victim()](uint32_t client, uint64_t) {
       return client == victim;
     };
   }
-  if (fault.server() < 0) return [](uint32_t, uint64_t) { return true; };
+  if (fault.server() < 0 ||
+      !absl::c_linear_search(server_of_shard_, fault.server())) {
+    return [](uint32_t, uint64_t) { return true; };
+  }
   return [this, server = fault.server()](uint32_t client, uint64_t number) {
     for (ShardId shard : layout_.ShardsOfPush(client, number)) {
       if (server_of_shard_[shard] == server) return true;

@@ -56,6 +56,22 @@ TEST_F(ReplicaMembershipTest, Rule3_1_LearnerCatchesUpAndJoins) {
   EXPECT_EQ(a().reports.back().epoch, 2u);
 }
 
+// A log's answer is bounded in bytes; small records would make it more of them
+// than one message may hold.
+TEST_F(ReplicaMembershipTest, Rule3_1_LearnerFarBehindIsSentWholeMessages) {
+  for (uint32_t i = 0; i < kPeerRecordsMax; ++i) Push(a(), "small");
+  wiring_.Settle();
+  MakeLearner();
+  AnswerRead();
+  wiring_.Settle();
+  EXPECT_EQ(b().AppliedPayloads().size(), kPeerRecordsMax);
+  EXPECT_EQ(a().reads.back().second, kPeerRecordsMax + 1u);
+  AnswerRead();
+  wiring_.Settle();
+  EXPECT_EQ(b().AppliedPayloads().size(), kPeerRecordsMax + 3u);
+  EXPECT_GE(a().Reports(Kind::kJoin), 1u);
+}
+
 // From before the question until the answer is known, both sets are needed.
 TEST_F(ReplicaMembershipTest, Rule3_1_JoinerIsNeededBeforeItIsInSync) {
   MakeLearner();
