@@ -10,6 +10,12 @@
 #include "common/wire/reply.h"
 
 namespace paramo {
+namespace {
+
+// A request that was given less time to be answered says nothing of its stream.
+constexpr absl::Duration kSilence = absl::Seconds(1);
+
+}  // namespace
 
 ChannelCore::ChannelCore(ClientLoop& loop, DataChannel::Options options)
     : loop_(loop),
@@ -37,6 +43,7 @@ void ChannelCore::Send(uint64_t id, Message message, absl::Duration timeout,
       request.message = std::move(message);
       request.bytes = bytes;
       request.done = std::move(done);
+      request.timeout = timeout;
       request.deadline = now + timeout;
       queue_.push_back(id);
       queue_bytes_ += bytes;
@@ -94,6 +101,7 @@ ChannelCore::Write ChannelCore::NextWrite() {
     if (found == requests_.end()) continue;  // gave up while waiting
     Request& request = found->second;
     request.sent = true;
+    request.heard_before = heard_;
     ++sent_;
     queue_bytes_ -= request.bytes;
     write.message = std::move(request.message);
@@ -120,6 +128,7 @@ void ChannelCore::OnReply(ClientStream* stream, Rope reply) {
     MutexLock lock(mu_);
     if (stream != stream_.get()) return;
     hello = state_ == State::kConnecting;
+    ++heard_;
     if (!hello) done = Take(id);  // none: an answer that came too late
   }
   if (hello) return OnHello(stream, reply);
@@ -183,6 +192,9 @@ void ChannelCore::WakeBy(absl::Duration at) {
   loop_.WakeAt(at, weak_from_this());
 }
 
+// A length that was damaged on the way leaves a stream on which one side waits
+// for ever for the rest of a message. So a stream that said nothing at all from
+// a request's writing to its deadline is given up; the next Send makes another.
 void ChannelCore::OnTimer(absl::Duration now) {
   std::vector<Outcome> late;
   std::shared_ptr<ClientStream> cancelled;
@@ -192,7 +204,12 @@ void ChannelCore::OnTimer(absl::Duration now) {
       const uint64_t id = deadlines_.begin()->second;
       absl::Status status = absl::DeadlineExceededError(
           absl::StrCat("no answer from ", options_.address, " in time"));
-      if (!requests_.find(id)->second.sent) status = MarkNeverSent(status);
+      const Request& request = requests_.find(id)->second;
+      if (!request.sent) status = MarkNeverSent(status);
+      if (request.sent && request.heard_before == heard_ &&
+          request.timeout >= kSilence && state_ == State::kReady) {
+        cancelled = stream_;
+      }
       late.emplace_back(Take(id), std::move(status));
     }
     if (state_ == State::kConnecting && connect_by_ <= now && refusal_.ok()) {

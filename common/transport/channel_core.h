@@ -60,7 +60,9 @@ class ChannelCore final : public ClientStreamEvents,
     size_t bytes = 0;
     DataChannel::Done done;
     absl::Duration deadline;  // on the loop's clock
+    absl::Duration timeout;
     bool sent = false;
+    uint64_t heard_before = 0;  // heard_ when it was sent
   };
 
   // A done and what to call it with, once mu_ is released.
@@ -108,6 +110,7 @@ class ChannelCore final : public ClientStreamEvents,
   std::deque<uint64_t> queue_ ABSL_GUARDED_BY(mu_);
   size_t queue_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   size_t sent_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t heard_ ABSL_GUARDED_BY(mu_) = 0;  // replies, over all streams
   absl::btree_set<std::pair<absl::Duration, uint64_t>> deadlines_
       ABSL_GUARDED_BY(mu_);
   absl::Duration wakes_at_ ABSL_GUARDED_BY(mu_) = absl::InfiniteDuration();

@@ -35,6 +35,9 @@ constexpr absl::Duration kBeatTimeOfSeveral = absl::Milliseconds(250);
 // servers only 600 ms to be heard.
 constexpr int kBeatsPerReconnect = 4;
 
+// So many beats with a newer state than the watch brought end the watch.
+constexpr int kBeatsBehind = 10;
+
 // Whether registering again may help.
 bool IsPassing(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
@@ -63,6 +66,12 @@ struct CoordinatorLink::Rpc {
     for (const Stubs& one : stubs) {
       grpc::experimental::ChannelResetConnectionBackoff(one.channel.get());
     }
+  }
+
+  // Ends the watch under way; another follows.
+  void EndWatch() {
+    MutexLock lock(mu);
+    if (watch != nullptr) watch->TryCancel();
   }
 
   // Ends a watch of another coordinator than the one that leads now: a paused
@@ -164,7 +173,8 @@ void CoordinatorLink::Stop(bool leaving) {
   if (beating_.joinable()) {
     beating_.join();
     if (leaving) {
-      absl::Status goodbye = SendHeartbeat(ThisCoordinator(), /*leaving=*/true);
+      absl::Status goodbye =
+          SendHeartbeat(ThisCoordinator(), /*leaving=*/true).status();
       if (!goodbye.ok()) {
         LogInfo("the coordinator did not hear our goodbye: %s",
                 ToString(goodbye));
@@ -181,7 +191,8 @@ bool CoordinatorLink::WaitUnlessStopping(absl::Duration time) {
   return !stopping_;
 }
 
-absl::Status CoordinatorLink::SendHeartbeat(size_t coordinator, bool leaving) {
+absl::StatusOr<uint64_t> CoordinatorLink::SendHeartbeat(size_t coordinator,
+                                                        bool leaving) {
   v1::HeartbeatRequest request;
   request.set_server_id(registration_.server_id);
   request.set_incarnation(options_.incarnation);
@@ -191,17 +202,32 @@ absl::Status CoordinatorLink::SendHeartbeat(size_t coordinator, bool leaving) {
   grpc::ClientContext context;
   SetDeadline(context,
               rpc_->stubs.size() == 1 ? kBeatTime : kBeatTimeOfSeveral);
-  return FromGrpc(rpc_->stubs[coordinator].coordinator->Heartbeat(
-      &context, request, &reply));
+  PARAMO_RETURN_IF_ERROR(
+      FromGrpc(rpc_->stubs[coordinator].coordinator->Heartbeat(
+          &context, request, &reply)));
+  return reply.version();
 }
 
 void CoordinatorLink::Beat() {
   bool lost = false;
   int failures = 0;
+  int behind = 0;  // beats in a row that told of a state not seen yet
+  uint64_t seen_before = 0;
   while (WaitUnlessStopping(heartbeat_)) {
     const size_t coordinator = ThisCoordinator();
-    absl::Status status = SendHeartbeat(coordinator, /*leaving=*/false);
+    const absl::StatusOr<uint64_t> newest =
+        SendHeartbeat(coordinator, /*leaving=*/false);
+    const absl::Status& status = newest.status();
     if (status.ok()) {
+      // A watch damaged on the way may wait for ever for the rest of a message.
+      const uint64_t seen = applied_version_.load(std::memory_order_relaxed);
+      behind = seen < *newest && seen == seen_before ? behind + 1 : 0;
+      seen_before = seen;
+      if (behind >= kBeatsBehind) {
+        LogWarning("the watch of the cluster state says nothing; again");
+        rpc_->EndWatch();
+        behind = 0;
+      }
       if (lost) LogInfo("the coordinator answers again");
       lost = false;
       rpc_->EndWatchUnlessOf(coordinator);

@@ -74,7 +74,8 @@ class CoordinatorLink {
   void Beat();
   void Watch();
   absl::Status WatchOnce(size_t coordinator);
-  absl::Status SendHeartbeat(size_t coordinator, bool leaving);
+  // The newest version of the cluster's state.
+  absl::StatusOr<uint64_t> SendHeartbeat(size_t coordinator, bool leaving);
   bool WaitUnlessStopping(absl::Duration time);
   // The one to ask; and that it was the wrong one. Both threads ask, so the
   // second complaint about the same one changes nothing.

@@ -68,6 +68,7 @@ void PeerLinks::SetAddresses(const std::map<uint32_t, std::string>& addresses) {
 
 // A server that came back, elsewhere or in another life, gets a new link.
 std::shared_ptr<PeerLinks::Link> PeerLinks::LinkTo(const ReplicaId& to) {
+  std::shared_ptr<Link> old;  // closed without mu_, which its answers take
   MutexLock lock(mu_);
   auto address = addresses_.find(to.server);
   if (stopped_ || address == addresses_.end()) return nullptr;
@@ -76,6 +77,7 @@ std::shared_ptr<PeerLinks::Link> PeerLinks::LinkTo(const ReplicaId& to) {
       link->channel->address() == address->second) {
     return link;
   }
+  old = std::move(link);
   link = std::make_shared<Link>();
   link->to = to;
   DataChannel::Options options;

@@ -280,10 +280,15 @@ absl::Status ChaosCluster::CheckAlive() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<uint64_t> ChaosCluster::CountDivergent() {
-  if (options_.replicas == 1) return 0;
-  return absl::UnimplementedError(
-      "servers do not tell the checksum of each replica yet");
+uint64_t ChaosCluster::CountDivergent() {
+  uint64_t divergent = 0;
+  for (const Node& node : servers_) {
+    std::ifstream log(node.process->log_file());
+    for (std::string line; std::getline(log, line);) {
+      divergent += absl::StrContains(line, "differs from its primary") ? 1 : 0;
+    }
+  }
+  return divergent;
 }
 
 }  // namespace paramo::chaos
