@@ -89,11 +89,11 @@ Durability DurabilityOf(v1::Durability proto) {
   }
 }
 
-JobView MakeJob(const v1::JobState& state) {
+absl::StatusOr<JobView> MakeJob(const v1::JobState& state) {
   JobView job;
   job.id = state.id();
   job.name = state.name();
-  job.sync = SyncSpecOf(state.sync());
+  PARAMO_ASSIGN_OR_RETURN(job.sync, SyncSpecOf(state.sync()));
   job.over = state.phase() != v1::JOB_PHASE_WAITING &&
              state.phase() != v1::JOB_PHASE_RUNNING;
   for (const v1::Member& member : state.members()) {
@@ -141,7 +141,14 @@ absl::StatusOr<std::shared_ptr<const TableConfig>> MakeTableConfig(
   return std::shared_ptr<const TableConfig>(std::move(config));
 }
 
-SyncSpec SyncSpecOf(const v1::Sync& proto) {
+absl::StatusOr<SyncSpec> SyncSpecOf(const v1::Sync& proto) {
+  if (!v1::Sync::Kind_IsValid(proto.kind())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "unknown kind of sync ", static_cast<int>(proto.kind())));
+  }
+  if (proto.kind() == v1::Sync::ROUND && proto.quorum() == 0) {
+    return absl::InvalidArgumentError("a round with a quorum of 0");
+  }
   SyncSpec spec;
   spec.kind = static_cast<SyncKind>(proto.kind());
   spec.staleness = proto.staleness();
@@ -202,16 +209,11 @@ absl::StatusOr<std::shared_ptr<const ClusterView>> MakeClusterView(
     view->tables[table.id()] = *std::move(config);
   }
   for (const v1::JobState& job : state->jobs()) {
-    if (!v1::Sync::Kind_IsValid(job.sync().kind())) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("job ", job.name(), ": unknown kind of sync ",
-                       static_cast<int>(job.sync().kind())));
+    absl::StatusOr<JobView> made = MakeJob(job);
+    if (!made.ok()) {
+      return Annotate(made.status(), absl::StrCat("job ", job.name()));
     }
-    if (job.sync().kind() == v1::Sync::ROUND && job.sync().quorum() == 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("job ", job.name(), ": a round with a quorum of 0"));
-    }
-    view->jobs.push_back(MakeJob(job));
+    view->jobs.push_back(*std::move(made));
   }
   view->state = std::move(state);
   return std::shared_ptr<const ClusterView>(std::move(view));

@@ -71,7 +71,8 @@ struct ClusterView {
   }
 };
 
-SyncSpec SyncSpecOf(const v1::Sync& proto);
+// Errors: INVALID_ARGUMENT  a policy that this build cannot keep
+absl::StatusOr<SyncSpec> SyncSpecOf(const v1::Sync& proto);
 void ToProto(const SyncSpec& spec, v1::Sync& proto);
 MemberView MemberViewOf(const v1::Member& proto);
 void ToProto(const MemberView& member, v1::Member& proto);

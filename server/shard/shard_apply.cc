@@ -269,7 +269,8 @@ void Shard::NoteDurability() {
 absl::Status Shard::ApplyMembership(const Record& record) {
   v1::MembershipRecord proto;
   PARAMO_RETURN_IF_ERROR(Parse(record, proto));
-  Job& job = JobOf(proto.job(), proto.job_name(), SyncSpecOf(proto.sync()));
+  PARAMO_ASSIGN_OR_RETURN(const SyncSpec sync, SyncSpecOf(proto.sync()));
+  Job& job = JobOf(proto.job(), proto.job_name(), sync);
   job.frozen = false;
   for (const v1::Member& member : proto.members()) {
     const MemberView view = MemberViewOf(member);

@@ -235,7 +235,8 @@ absl::Status Shard::RestoreState(const v1::ShardState& state) {
 }
 
 absl::Status Shard::RestoreJob(const v1::JobSyncState& proto) {
-  Job& job = JobOf(proto.job(), proto.name(), SyncSpecOf(proto.sync()));
+  PARAMO_ASSIGN_OR_RETURN(const SyncSpec sync, SyncSpecOf(proto.sync()));
+  Job& job = JobOf(proto.job(), proto.name(), sync);
   std::map<WorkerId, SyncPolicy::Member> live;
   for (const v1::MemberState& saved : proto.members()) {
     MemberView& member = job.members[saved.session()];

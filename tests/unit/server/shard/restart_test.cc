@@ -135,16 +135,37 @@ TEST_F(RestartTest, OneFlushCopiesNoMoreThanItsShare) {
   EXPECT_EQ(flush.rows.size() + Flush().rows.size(), keys.size());
 }
 
-TEST_F(RestartTest, StateOfAnotherShardIsRefused) {
-  v1::ShardState state;
-  state.set_format(1);
-  state.set_shard(3);
+absl::StatusCode CodeOfRestoring(const v1::ShardState& state) {
   ShardHarness fresh;
-  EXPECT_EQ(
-      fresh.shard()
-          .Restore({.state = &state, .tables = {}, .promise = {}, .log = {}})
-          .code(),
-      absl::StatusCode::kDataLoss);
+  return fresh.shard()
+      .Restore({.state = &state, .tables = {}, .promise = {}, .log = {}})
+      .code();
+}
+
+v1::ShardState EmptyState() {
+  v1::ShardState state;
+  state.set_format(2);
+  state.set_shard(2);
+  return state;
+}
+
+TEST_F(RestartTest, StateOfAnotherShardIsRefused) {
+  v1::ShardState state = EmptyState();
+  EXPECT_EQ(CodeOfRestoring(state), absl::StatusCode::kOk);
+  state.set_shard(3);
+  EXPECT_EQ(CodeOfRestoring(state), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(RestartTest, StateOfAnotherFormatIsRefused) {
+  v1::ShardState state = EmptyState();
+  state.set_format(1);
+  EXPECT_EQ(CodeOfRestoring(state), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(RestartTest, JobWithAnUnknownKindOfSyncIsRefused) {
+  v1::ShardState state = EmptyState();
+  state.add_jobs()->mutable_sync()->set_kind(static_cast<v1::Sync::Kind>(99));
+  EXPECT_EQ(CodeOfRestoring(state), absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace
