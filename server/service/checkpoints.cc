@@ -1,6 +1,5 @@
 #include "server/service/checkpoints.h"
 
-#include <future>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -8,24 +7,10 @@
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "paramo/v1/shard_state.pb.h"
+#include "server/service/run_on.h"
 #include "server/shard/shard.h"
 
 namespace paramo {
-namespace {
-
-// Runs `work` on the shard's strand and waits for it.
-template <typename F>
-void RunOn(Shard& shard, F work) {
-  std::promise<void> finished;
-  shard.Post([&] {
-    work();
-    finished.set_value();
-  });
-  finished.get_future().wait();
-}
-
-}  // namespace
-
 // ---- Sending ----------------------------------------------------------------
 
 struct CheckpointSender::Progress {

@@ -1,7 +1,6 @@
 #include "server/service/shard_host.h"
 
 #include <algorithm>
-#include <future>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +8,7 @@
 #include "common/base/status.h"
 #include "paramo/v1/cluster.pb.h"
 #include "paramo/v1/shard_state.pb.h"
+#include "server/service/run_on.h"
 
 namespace paramo {
 namespace {
@@ -28,18 +28,6 @@ absl::StatusOr<v1::ClusterState> LastClusterState(const MetaStore& meta) {
     return absl::DataLossError("the last cluster state cannot be read");
   }
   return state;
-}
-
-// Runs `work` on the shard's strand and waits for it. Never call this on a
-// strand.
-template <typename F>
-void RunOn(Shard& shard, F work) {
-  std::promise<void> finished;
-  shard.Post([&] {
-    work();
-    finished.set_value();
-  });
-  finished.get_future().wait();
 }
 
 }  // namespace
