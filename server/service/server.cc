@@ -65,6 +65,10 @@ struct Server::Parts {
   void TakeCheckpoint(std::unique_ptr<IncomingCall> call,
                       PeerRequestView request);
   void ExportGauges();
+  ServerIdentity Identity() {
+    MutexLock lock(mu);
+    return identity;
+  }
 
   const ServerOptions options;
   const std::function<void(absl::Status)> on_fatal;
@@ -92,10 +96,11 @@ struct Server::Parts {
   std::unique_ptr<CoordinatorLink> link;
   std::vector<MetricsRegistry::Token> gauges;
   std::string address;
-  ServerIdentity identity;
 
   Mutex mu;
   CondVar changed;
+  // Set when the coordinator has taken this server; a peer may speak first.
+  ServerIdentity identity ABSL_GUARDED_BY(mu);
   bool ready ABSL_GUARDED_BY(mu) = false;
 };
 
@@ -239,10 +244,14 @@ absl::Status Server::Parts::Join() {
                           link->Register(options.register_timeout));
   PARAMO_RETURN_IF_ERROR(data_dir->Adopt(me.cluster_id, me.server_id));
   if (log == nullptr) PARAMO_RETURN_IF_ERROR(OpenLog());
-  identity = {me.cluster_id, me.cluster_incarnation, me.server_id,
-              data_dir->incarnation()};
-  data_service->SetIdentity(identity);
-  links.SetIdentity(identity);
+  const ServerIdentity self = {me.cluster_id, me.cluster_incarnation,
+                               me.server_id, data_dir->incarnation()};
+  data_service->SetIdentity(self);
+  links.SetIdentity(self);
+  {
+    MutexLock lock(mu);
+    identity = self;
+  }
   link->Start(
       [this](std::shared_ptr<const v1::ClusterState> state) {
         OnState(std::move(state));
@@ -256,11 +265,12 @@ absl::Status Server::Parts::Join() {
 void Server::Parts::HandlePeer(std::unique_ptr<IncomingCall> call) {
   absl::StatusOr<PeerRequestView> request = ParsePeerRequest(call->request());
   if (!request.ok()) return call->Fail(request.status());
-  if (request->cluster != identity.cluster_id) {
+  const ServerIdentity self = Identity();
+  if (request->cluster != self.cluster_id) {
     return call->Fail(
         absl::FailedPreconditionError("this server is of another cluster"));
   }
-  if (request->to_incarnation == identity.incarnation) {
+  if (request->to_incarnation == self.incarnation) {
     const std::vector<Shard*> all = shards->shards();
     if (!request->checkpoint.empty() && !all.empty()) {
       return TakeCheckpoint(std::move(call), *std::move(request));
@@ -321,7 +331,8 @@ void Server::Parts::OnState(std::shared_ptr<const v1::ClusterState> state) {
   absl::Status applied = view.status();
   if (view.ok()) {
     links.SetAddresses(AddressesOf(*state));
-    applied = shards->Apply(*view, {identity.server_id, identity.incarnation});
+    const ServerIdentity self = Identity();
+    applied = shards->Apply(*view, {self.server_id, self.incarnation});
   }
   if (!applied.ok()) {
     on_fatal(Annotate(applied, "applying the cluster state"));
