@@ -45,15 +45,11 @@ void DeclareRun(Config& config, Options& options) {
       .Text("kinds", options.kinds,
             "faults to choose from, or all: kill9, stop, partition, "
             "blackhole, delay, reorder, duplicate, corrupt, half_open, "
-            "disk_full, coordinator_kill, etcd_kill, worker_kill")
+            "disk_full, coordinator_kill, worker_kill")
       .Unit("A,B");
   config.Int("seed", run.seed, {0, INT64_MAX}, "of every random choice");
-  config.Choice("rule", run.rule, {"sgd", "adagrad", "adam"},
-                "update rule of the tables");
   config.Choice("durability", run.durability,
                 {"replicated", "logged", "synced"}, "of the tables");
-  config.Choice("store", run.store, {"embedded", "etcd"},
-                "where the coordinator keeps its state");
   config.Text("json", options.json, "JSON Lines go here; - = stdout")
       .Unit("FILE");
   config.Example("paramo-chaos --faults 20 --kinds kill9,stop --seed 7");
@@ -69,31 +65,6 @@ void DeclareClient(Config& config, Options& options) {
   config.Int("parent-fd", load.parent_fd, {-1, 1 << 20}, "stop with this pipe")
       .FlagOnly()
       .Hidden();
-}
-
-// What the binaries of this build cannot do cannot be tested.
-absl::Status CheckSupported(const RunOptions& run,
-                            const std::string& scratch_file) {
-  const auto lacks = [&](const char* binary, const char* flag) {
-    return !HasFlag(binary, flag, scratch_file);
-  };
-  if (run.rule != "sgd") {
-    return absl::UnimplementedError(
-        "--rule: rows of a rule with state are not judged yet; use sgd");
-  }
-  if (run.replicas > 1 && lacks("paramo-coordinator", "--replicas")) {
-    return absl::UnimplementedError(
-        "--replicas: this build keeps one replica; use --replicas 1");
-  }
-  if (run.durability != RunOptions().durability) {
-    return absl::UnimplementedError(
-        "--durability: tables of this build have no such setting");
-  }
-  if (run.store != "embedded" && lacks("paramo-coordinator", "--store")) {
-    return absl::UnimplementedError(
-        "--store: the coordinator of this build has its embedded store only");
-  }
-  return absl::OkStatus();
 }
 
 void Explain(const Summary& summary, Report& report) {
@@ -119,8 +90,6 @@ void Explain(const Summary& summary, Report& report) {
 absl::StatusOr<Summary> RunAll(Options& options, Report& report) {
   cli::Interrupt interrupt;
   PARAMO_ASSIGN_OR_RETURN(auto workplace, cli::Workplace::Make());
-  PARAMO_RETURN_IF_ERROR(
-      CheckSupported(options.run, workplace->directory() + "/help"));
   Isolation isolation = Isolation::Enter();
   report.Text(
       absl::StrCat("seed ", options.run.seed, ", in ", workplace->directory(),

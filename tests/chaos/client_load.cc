@@ -181,12 +181,14 @@ absl::Status Load::Run() {
 
 }  // namespace
 
-TableSpec ChaosTable(const std::string& name, const std::string& rule) {
+TableSpec ChaosTable(const std::string& name, const std::string& durability) {
   TableSpec spec;
   spec.name = name;
   spec.dim = 1;
-  spec.rule.name = rule;
+  spec.rule.name = "sgd";
   spec.rule.params = {{"lr", 1.0}};
+  if (durability == "replicated") spec.durability = Durability::kReplicated;
+  if (durability == "synced") spec.durability = Durability::kSynced;
   return spec;
 }
 

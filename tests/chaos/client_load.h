@@ -27,8 +27,8 @@ struct LoadOptions {
   int parent_fd = -1;
 };
 
-// What a table of the run is made from; all clients open the same.
-TableSpec ChaosTable(const std::string& name, const std::string& rule);
+// What a table of the run is made from: rows that count pushes.
+TableSpec ChaosTable(const std::string& name, const std::string& durability);
 
 // The client process. Returns after SIGTERM, when every push has ended; or
 // with why it cannot work at all.

@@ -4,7 +4,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -22,25 +21,12 @@ constexpr absl::Duration kReadyWithin = absl::Seconds(60);
 constexpr absl::Duration kAskWithin = absl::Seconds(2);
 constexpr absl::Duration kPollEvery = absl::Milliseconds(10);
 constexpr absl::Duration kStopGrace = absl::Seconds(15);
-constexpr absl::Duration kHelpWithin = absl::Seconds(10);
 constexpr int kCoordinatorHost = 100;
 
 std::string Ip(int network, int host) {
   return absl::StrCat("127.0.", network, ".", host);
 }
 int HostOf(int server) { return server + 1; }
-
-// What a replicated cluster is started with.
-std::vector<std::string> ReplicationArgs(const ClusterOptions& options) {
-  if (options.replicas == 1) return {};
-  return {"--replicas", absl::StrCat(options.replicas)};
-}
-
-// What the coordinator keeps its state in.
-std::vector<std::string> StoreArgs(const ClusterOptions& options) {
-  if (options.store == "embedded") return {};
-  return {"--store", options.store};
-}
 
 // ip:port that nobody listens on. A server tells the address of its proxy, so
 // it cannot be asked which port the kernel gave it.
@@ -54,21 +40,6 @@ void Append(std::vector<std::string>& to, std::vector<std::string> more) {
 }
 
 }  // namespace
-
-bool HasFlag(const std::string& binary, const std::string& flag,
-             const std::string& scratch_file) {
-  auto path = cli::SiblingBinary(binary);
-  if (!path.ok()) return false;
-  cli::ProcessOptions options;
-  options.name = binary;
-  options.argv = {*path, "--help"};
-  options.log_file = scratch_file;
-  auto process = cli::Process::Start(options);
-  if (!process.ok() || !(*process)->WaitFor(kHelpWithin)) return false;
-  std::ostringstream help;
-  help << std::ifstream(scratch_file).rdbuf();
-  return absl::StrContains(help.str(), absl::StrCat(flag, " "));
-}
 
 absl::StatusOr<std::unique_ptr<ChaosCluster>> ChaosCluster::Start(
     const ClusterOptions& options, cli::Workplace& workplace,
@@ -112,8 +83,7 @@ absl::Status ChaosCluster::PrepareCoordinator() {
   coordinator_.ip = Ip(1, kCoordinatorHost);
   coordinator_.args = {"--servers", absl::StrCat(options_.servers), "--shards",
                        absl::StrCat(options_.shards)};
-  Append(coordinator_.args, ReplicationArgs(options_));
-  Append(coordinator_.args, StoreArgs(options_));
+  Append(coordinator_.args, {"--replicas", absl::StrCat(options_.replicas)});
   PARAMO_ASSIGN_OR_RETURN(
       client_control_, Proxy::Start({Ip(3, kCoordinatorHost),
                                      Ip(4, kCoordinatorHost), options_.seed}));

@@ -36,7 +36,6 @@ struct ClusterOptions {
   int shards = 16;
   uint64_t seed = 1;
   uint64_t disk_bytes = 0;  // of each server's own file system; 0: none
-  std::string store = "embedded";
 };
 
 // What the cluster says about itself.
@@ -49,8 +48,7 @@ struct ClusterShape {
 class ChaosCluster {
  public:
   // Returns when every shard is served.
-  // Errors: UNIMPLEMENTED  the binaries beside ours do not know an option
-  //         others         a process that does not start, with its log's tail
+  // Errors: of a process that does not start, with its log's tail
   static absl::StatusOr<std::unique_ptr<ChaosCluster>> Start(
       const ClusterOptions& options, cli::Workplace& workplace,
       Isolation& isolation);
@@ -120,9 +118,5 @@ class ChaosCluster {
   std::unique_ptr<Proxy> client_control_;
   std::unique_ptr<client::Control> control_;  // not through any proxy
 };
-
-// Whether a binary beside ours has a flag, by its --help.
-bool HasFlag(const std::string& binary, const std::string& flag,
-             const std::string& scratch_file);
 
 }  // namespace paramo::chaos

@@ -40,7 +40,6 @@ constexpr Entry kKinds[] = {
     {FaultKind::kHalfOpen, "half_open"},
     {FaultKind::kDiskFull, "disk_full"},
     {FaultKind::kCoordinatorKill, "coordinator_kill"},
-    {FaultKind::kEtcdKill, "etcd_kill"},
     {FaultKind::kWorkerKill, "worker_kill"},
 };
 
@@ -118,15 +117,8 @@ absl::StatusOr<std::vector<FaultKind>> ParseKinds(const std::string& list) {
   return absl::InvalidArgumentError("--kinds: write at least one, e.g. kill9");
 }
 
-absl::Status CanHave(FaultKind kind, const Isolation& isolation,
-                     const std::string& store) {
-  if (kind == FaultKind::kDiskFull) return isolation.mounts();
-  if (kind == FaultKind::kEtcdKill) {
-    return absl::FailedPreconditionError(
-        store == "etcd" ? "the tool starts no etcd yet"
-                        : absl::StrCat("the store is ", store));
-  }
-  return absl::OkStatus();
+absl::Status CanHave(FaultKind kind, const Isolation& isolation) {
+  return kind == FaultKind::kDiskFull ? isolation.mounts() : absl::OkStatus();
 }
 
 uint64_t DiskBytesFor(const std::vector<FaultKind>& kinds) {
@@ -143,8 +135,7 @@ Fault::Fault(FaultKind kind, const Scene& scene, BitGen& random)
       random.Below(static_cast<uint64_t>(scene.cluster.servers())));
   switch (kind) {
     case FaultKind::kCoordinatorKill:
-    case FaultKind::kEtcdKill:
-      target_ = kind == FaultKind::kEtcdKill ? "etcd" : "coordinator";
+      target_ = "coordinator";
       return;
     case FaultKind::kWorkerKill:
       client_ = random.Below(scene.clients.live());
@@ -158,7 +149,7 @@ Fault::Fault(FaultKind kind, const Scene& scene, BitGen& random)
 
 bool Fault::sudden() const {
   return kind_ == FaultKind::kKill9 || kind_ == FaultKind::kCoordinatorKill ||
-         kind_ == FaultKind::kEtcdKill || kind_ == FaultKind::kWorkerKill;
+         kind_ == FaultKind::kWorkerKill;
 }
 
 std::string Fault::WhyNoEffect(Scene& scene) const {
@@ -196,8 +187,6 @@ absl::Status Fault::Inject(Scene& scene) {
     }
     case FaultKind::kDiskFull:
       return FillDisk(scene.cluster.data_dir(server_));
-    case FaultKind::kEtcdKill:
-      return absl::UnimplementedError("etcd_kill");
     case FaultKind::kPartition:
     case FaultKind::kBlackhole:
       return InjectInNetwork(scene);
@@ -222,8 +211,6 @@ absl::Status Fault::Heal(Scene& scene) {
       // A server may end rather than go on without its disk.
       if (scene.cluster.process(server_).Running()) return absl::OkStatus();
       return scene.cluster.Restart(server_);
-    case FaultKind::kEtcdKill:
-      return absl::UnimplementedError("etcd_kill");
     case FaultKind::kPartition:
     case FaultKind::kBlackhole:
       return HealInNetwork(scene);

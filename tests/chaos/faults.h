@@ -27,7 +27,6 @@ enum class FaultKind {
   kHalfOpen,
   kDiskFull,         // a server's file system is filled
   kCoordinatorKill,  // SIGKILL, started again
-  kEtcdKill,
   kWorkerKill,  // a client gets SIGKILL; another takes its place
 };
 
@@ -41,12 +40,10 @@ struct Scene {
   ChaosCluster& cluster;
   Clients& clients;
   Isolation& isolation;
-  std::string store;
 };
 
 // Why a kind cannot be had here; OK when it can.
-absl::Status CanHave(FaultKind kind, const Isolation& isolation,
-                     const std::string& store);
+absl::Status CanHave(FaultKind kind, const Isolation& isolation);
 
 // Bytes of each server's disk when it is to be filled; 0 otherwise.
 uint64_t DiskBytesFor(const std::vector<FaultKind>& kinds);

@@ -50,7 +50,7 @@ std::array<ShardId, 4> Layout::ShardsOfPush(uint32_t client,
 }
 
 absl::StatusOr<Layout> MakeTables(const std::string& addresses,
-                                  const std::string& rule) {
+                                  const std::string& durability) {
   ConnectOptions options;
   options.addresses = addresses;
   auto cluster = Cluster::Connect(options);
@@ -60,7 +60,7 @@ absl::StatusOr<Layout> MakeTables(const std::string& addresses,
   for (auto [name, id] : {std::pair(kOwnTable, &layout.own),
                           std::pair(kCounterTable, &layout.counter),
                           std::pair(kPairTable, &layout.pairs)}) {
-    auto table = (*cluster)->CreateTable(ChaosTable(name, rule));
+    auto table = (*cluster)->CreateTable(ChaosTable(name, durability));
     PARAMO_RETURN_IF_ERROR(cli::FromClient(table.status()));
     *id = table->info().id;
   }

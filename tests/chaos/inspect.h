@@ -27,7 +27,7 @@ struct Layout {
 
 // Errors: UNAVAILABLE  and what else creating a table can say
 absl::StatusOr<Layout> MakeTables(const std::string& addresses,
-                                  const std::string& rule);
+                                  const std::string& durability);
 
 // Every row there is.
 struct Contents {

@@ -77,7 +77,7 @@ class Run {
 std::vector<FaultKind> Run::Usable(Summary& summary) const {
   std::vector<FaultKind> usable;
   for (FaultKind kind : options_.kinds) {
-    const absl::Status can = CanHave(kind, isolation_, options_.store);
+    const absl::Status can = CanHave(kind, isolation_);
     if (can.ok()) {
       usable.push_back(kind);
     } else {
@@ -95,11 +95,10 @@ absl::Status Run::Start(Summary& summary) {
   cluster.shards = options_.shards;
   cluster.seed = random_.Next();
   cluster.disk_bytes = DiskBytesFor(kinds_);
-  cluster.store = options_.store;
   PARAMO_ASSIGN_OR_RETURN(cluster_,
                           ChaosCluster::Start(cluster, workplace_, isolation_));
   PARAMO_ASSIGN_OR_RETURN(layout_,
-                          MakeTables(cluster_->address(), options_.rule));
+                          MakeTables(cluster_->address(), options_.durability));
   clients_ = std::make_unique<Clients>(workplace_, cluster_->address(),
                                        random_.Next());
   for (int i = 0; i < options_.clients; ++i) {
@@ -162,7 +161,7 @@ absl::StatusOr<FaultRecord> Run::OneFault(FaultKind kind) {
   PARAMO_RETURN_IF_ERROR(WaitFor(
       absl::Milliseconds(static_cast<int64_t>(random_.Below(kPauseRangeMs)))));
   server_of_shard_ = cluster_->Shape().server_of_shard;
-  Scene scene{*cluster_, *clients_, isolation_, options_.store};
+  Scene scene{*cluster_, *clients_, isolation_};
   Fault fault(kind, scene, random_);
 
   const int64_t begin_ns = MonotonicNanos();

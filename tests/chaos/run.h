@@ -28,9 +28,7 @@ struct RunOptions {
   uint64_t faults = 10;  // landed
   std::vector<FaultKind> kinds;
   uint64_t seed = 1;
-  std::string rule = "sgd";
   std::string durability = "logged";
-  std::string store = "embedded";
 };
 
 // Blocks until the run is over; its findings are in the summary, and so is what
