@@ -173,6 +173,11 @@ std::unique_ptr<DataChannel> Core::MakeChannel(const std::string& address,
   options.check_hello = [cluster_id = hello.cluster_id](const Rope& reply) {
     return CheckHello(reply, cluster_id);
   };
+  options.probe = [cluster_id = hello.cluster_id](uint64_t id) {
+    wire::RequestWriter nothing(id, cluster_id, kDeadlineMaxMs);
+    nothing.Allocate();
+    return nothing.Take();
+  };
   return std::make_unique<DataChannel>(*executor_, std::move(options));
 }
 

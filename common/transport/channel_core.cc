@@ -102,7 +102,10 @@ ChannelCore::Write ChannelCore::NextWrite() {
     Request& request = found->second;
     request.sent = true;
     request.heard_before = heard_;
-    ++sent_;
+    if (sent_++ == 0) {
+      silent_since_ = loop_.Now();
+      WakeBy(ProbeAt());
+    }
     queue_bytes_ -= request.bytes;
     write.message = std::move(request.message);
     write.stream = stream_;
@@ -129,7 +132,9 @@ void ChannelCore::OnReply(ClientStream* stream, Rope reply) {
     if (stream != stream_.get()) return;
     hello = state_ == State::kConnecting;
     ++heard_;
+    silent_since_ = loop_.Now();
     if (!hello) done = Take(id);  // none: an answer that came too late
+    WakeBy(ProbeAt());
   }
   if (hello) return OnHello(stream, reply);
   SendNext();  // before the done, which may take its time
@@ -192,12 +197,25 @@ void ChannelCore::WakeBy(absl::Duration at) {
   loop_.WakeAt(at, weak_from_this());
 }
 
+absl::Duration ChannelCore::ProbeAt() const {
+  return sent_ > 0 && state_ == State::kReady && options_.probe
+             ? silent_since_ + options_.probe_after
+             : absl::InfiniteDuration();
+}
+
+// An ordinary request: OnTimer draws the conclusion when it gets no answer.
+void ChannelCore::SendProbe(uint64_t id) {
+  Send(id, options_.probe(id), options_.probe_timeout,
+       [](absl::StatusOr<Rope>) {});
+}
+
 // A length that was damaged on the way leaves a stream on which one side waits
 // for ever for the rest of a message. So a stream that said nothing at all from
 // a request's writing to its deadline is given up; the next Send makes another.
 void ChannelCore::OnTimer(absl::Duration now) {
   std::vector<Outcome> late;
   std::shared_ptr<ClientStream> cancelled;
+  uint64_t probe = 0;
   {
     MutexLock lock(mu_);
     while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
@@ -220,11 +238,17 @@ void ChannelCore::OnTimer(absl::Duration now) {
       cancelled = stream_;
     }
     wakes_at_ = absl::InfiniteDuration();
+    if (ProbeAt() <= now) {
+      probe = NextId();
+      silent_since_ = now + options_.probe_timeout;  // one at a time
+    }
+    WakeBy(ProbeAt());
     if (!deadlines_.empty()) WakeBy(deadlines_.begin()->first);
     if (state_ == State::kConnecting && connect_by_ > now) WakeBy(connect_by_);
   }
   if (cancelled != nullptr) cancelled->Cancel();
   Call(std::move(late));
+  if (probe != 0) SendProbe(probe);
   SendNext();
 }
 

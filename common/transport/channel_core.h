@@ -82,6 +82,7 @@ class ChannelCore final : public ClientStreamEvents,
 
   void OnHello(ClientStream* stream, const Rope& reply);
   void SendNext();  // writes the next request, when one can go
+  void SendProbe(uint64_t id);
 
   absl::Status Admit(size_t bytes, absl::Duration timeout, absl::Duration now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -93,6 +94,8 @@ class ChannelCore final : public ClientStreamEvents,
                                const absl::Status& unsent)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void WakeBy(absl::Duration at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // When to ask a silent stream whether it works; never, when it owes nothing.
+  absl::Duration ProbeAt() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Duration Backoff() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   static void Call(std::vector<Outcome> outcomes);
 
@@ -111,6 +114,8 @@ class ChannelCore final : public ClientStreamEvents,
   size_t queue_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   size_t sent_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t heard_ ABSL_GUARDED_BY(mu_) = 0;  // replies, over all streams
+  // Since when the stream owes answers and has given none; of sent_ > 0.
+  absl::Duration silent_since_ ABSL_GUARDED_BY(mu_);
   absl::btree_set<std::pair<absl::Duration, uint64_t>> deadlines_
       ABSL_GUARDED_BY(mu_);
   absl::Duration wakes_at_ ABSL_GUARDED_BY(mu_) = absl::InfiniteDuration();

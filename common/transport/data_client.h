@@ -60,6 +60,13 @@ class DataChannel {
     // Reads the server's answer to it. Not OK: the stream is dropped, and
     // Sends fail with that status until the next attempt.
     std::function<absl::Status(const Rope&)> check_hello;
+    // Makes a request of this id that the server answers at once. A stream
+    // that owes answers and says nothing is asked with it whether it still
+    // works, and given up when it does not answer that either. None: it is
+    // given up when a request has waited in vain for its whole deadline.
+    std::function<Message(uint64_t id)> probe;
+    absl::Duration probe_after = absl::Seconds(1);
+    absl::Duration probe_timeout = absl::Seconds(3);
     size_t in_flight_max = kStreamInFlightMax;
     size_t queue_bytes_max = kClientQueueBytesMax;
     absl::Duration connect_timeout = absl::Milliseconds(kHandshakeTimeoutMs);

@@ -258,6 +258,51 @@ TEST(Failure, UnansweredCallEndsTheStreamInsteadOfHanging) {
   EXPECT_EQ(EchoOnce(channel, 10).code(), absl::StatusCode::kUnavailable);
 }
 
+// As after a damaged length: the server waits for the rest of a message.
+TEST(Failure, AStreamThatAnswersNoProbeIsGivenUpLongBeforeTheDeadline) {
+  Holder holder;
+  auto server = StartServer(holder.Handler());
+  ClientExecutor executor(1);
+  DataChannel::Options options = ChannelTo(server->port());
+  options.probe = [](uint64_t id) { return ToMessage(MessageText(id, 1)); };
+  options.probe_after = absl::Milliseconds(20);
+  options.probe_timeout = absl::Milliseconds(1100);
+  DataChannel channel(executor, std::move(options));
+  const Outcome outcome;
+  SendOne(channel, outcome, absl::InfiniteDuration());
+  const absl::Status status = outcome.Wait().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  EXPECT_FALSE(NeverSent(status));
+}
+
+TEST(Failure, AStreamThatAnswersProbesMayBeSlowWithTheRest) {
+  Holder holder;
+  constexpr size_t kProbeBytes = 3;
+  std::atomic<int> probes{0};
+  auto server = StartServer([&](std::unique_ptr<IncomingCall> call) {
+    if (call->request().size() != MessageText(2, kProbeBytes).size()) {
+      return holder.Handler()(std::move(call));
+    }
+    ++probes;
+    Echo(std::move(call));
+  });
+  ClientExecutor executor(1);
+  DataChannel::Options options = ChannelTo(server->port());
+  options.probe = [](uint64_t id) {
+    return ToMessage(MessageText(id, kProbeBytes));
+  };
+  options.probe_after = absl::Milliseconds(20);
+  options.probe_timeout = absl::Seconds(20);
+  DataChannel channel(executor, std::move(options));
+  const Outcome slow;
+  SendOne(channel, slow, absl::InfiniteDuration());
+  ASSERT_TRUE(WaitUntil([&] { return holder.size() == 1; }));
+  EXPECT_TRUE(WaitUntil([&] { return probes >= 3; }));
+  EXPECT_EQ(slow.count(), 0);
+  for (auto& call : holder.TakeAll()) Echo(std::move(call));
+  EXPECT_TRUE(slow.Wait().ok());
+}
+
 TEST(Failure, FullClientQueueIsAStatus) {
   Holder holder;
   auto server = StartServer(holder.Handler());
