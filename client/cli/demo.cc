@@ -33,6 +33,10 @@ struct DemoOptions {
   std::vector<std::string> neighbours;  // of which packages; debgraph
   std::string json;                     // file, "-" for stdout, or empty
   bool kill_one = false;
+  bool no_kill = false;
+
+  // A server can be spared when another has all it has.
+  bool kills() const { return !no_kill && cluster.Replicas() > 1; }
 };
 
 // Where the JSON Lines go. Opened before anything starts, so that a bad name
@@ -63,8 +67,10 @@ std::string ResultJson(const DemoOptions& options, const DemoResult& result) {
   return JsonObject({{"job", options.job.name},
                      {"sync", options.job.sync},
                      {"servers", options.cluster.servers},
-                     {"replicas", options.cluster.replicas},
+                     {"replicas", options.cluster.Replicas()},
                      {"recovery_ms", result.recovery_ms},
+                     {"acked_lost", result.witness.acked_lost},
+                     {"applied_twice", result.witness.applied_twice},
                      {"workers", options.job.workers},
                      {"epochs", options.job.epochs},
                      {"local_steps", options.job.local_steps},
@@ -90,6 +96,19 @@ std::string Manner(const DemoJob& job) {
              : absl::StrCat(job.sync, ", ", job.local_steps, " local steps");
 }
 
+// What became of the server that was killed, and of the pushes beside the job.
+std::string Witnessed(const DemoResult& result) {
+  const Testimony& told = result.witness;
+  return absl::StrFormat(
+      "%-20s %s\n%-20s %s acknowledged, %d lost, %d applied twice\n", "killed",
+      result.killed.empty()
+          ? std::string("nobody")
+          : absl::StrFormat("%s; others led its shards after %.0f ms",
+                            result.killed, result.recovery_ms),
+      "pushes beside it", Thousands(told.acked), told.acked_lost,
+      told.applied_twice);
+}
+
 std::string Verdict(const DemoOptions& options, const DemoResult& result) {
   std::string shards;
   for (const auto& server : result.shards_per_server) {
@@ -102,7 +121,7 @@ std::string Verdict(const DemoOptions& options, const DemoResult& result) {
       "%-20s %+.4f  (allowed %.4f)\n"
       "%-20s %s\n"
       "%-20s %.1f s, %s examples/s, %s pushed, %s pulled\n"
-      "%s\n",
+      "%s%s\n",
       result.metric_name, result.metric, Manner(options.job),
       options.cluster.servers, options.job.workers,
       result.deaths == 0 ? std::string("no deaths")
@@ -112,7 +131,7 @@ std::string Verdict(const DemoOptions& options, const DemoResult& result) {
       shards, "training", result.seconds,
       Thousands(static_cast<uint64_t>(result.examples_per_second)),
       HumanBytes(static_cast<double>(result.push_bytes)),
-      HumanBytes(static_cast<double>(result.pull_bytes)),
+      HumanBytes(static_cast<double>(result.pull_bytes)), Witnessed(result),
       result.pass ? "PASS" : "FAIL");
 }
 
@@ -143,10 +162,12 @@ absl::Status Demo(const DemoOptions& options, ProgressPrinter& printer,
   printer.Note(cluster->Processes().Table());
   DemoRun run(job, *workplace, *cluster, interrupt, printer,
               [&](const std::string& line) { json.Write(line); });
-  if (options.kill_one) run.KillOne();
+  if (options.kills()) run.KillOne();
   PARAMO_RETURN_IF_ERROR(run.Train(job_file, result));
   PARAMO_RETURN_IF_ERROR(run.Reference(result));
-  result.pass = Passes(job, result.metric, result.reference_metric);
+  result.pass = Passes(job, result.metric, result.reference_metric) &&
+                result.witness.acked_lost == 0 &&
+                result.witness.applied_twice == 0;
   if (graph) {
     PARAMO_ASSIGN_OR_RETURN(
         result.neighbours,
@@ -198,10 +219,12 @@ int RunDemo(const Args& args) {
                             "fashion (images, the default) or debgraph "
                             "(which Debian package needs which)");
   config.Int("servers", options.cluster.servers, {1, 64}, "server processes");
-  config.Int("replicas", options.cluster.replicas, {1, 7},
-             "replicas of every shard, on different servers");
+  config.Int("replicas", options.cluster.replicas, {0, 7},
+             "replicas of every shard, on different servers; 0: two, or one "
+             "on one server");
   config.Switch("kill-one", options.kill_one,
-                "kill -9 a server in mid-run; needs --replicas 2");
+                "kill -9 a server in mid-run; done unless --no-kill");
+  config.Switch("no-kill", options.no_kill, "let every server live");
   config.Int("workers", options.job.workers, {1, 64}, "worker processes");
   config
       .Text("sync", flags.sync,
@@ -239,15 +262,15 @@ int RunDemo(const Args& args) {
   config.Check([&] { return options.cluster.Check(); });
   config.Check([&] { return Complete(flags, options); });
   config.Check([&]() -> absl::Status {
-    if (!options.kill_one || options.cluster.replicas > 1) {
-      return absl::OkStatus();
-    }
+    if (!options.kill_one || options.kills()) return absl::OkStatus();
     return absl::InvalidArgumentError(
-        "--kill-one with one replica would stop the training until the server "
-        "is back; give --replicas 2");
+        options.no_kill
+            ? "--kill-one and --no-kill: give one of them"
+            : "--kill-one with one replica would stop the training until the "
+              "server is back; give --replicas 2 and --servers 2 or more");
   });
   config.Example("paramo demo");
-  config.Example("paramo demo --replicas 2 --kill-one");
+  config.Example("paramo demo --replicas 3 --sync async");
   config.Example("paramo demo debgraph --neighbours python3,git,gimp");
   config.Example("paramo demo --epochs 2 --json - | tail -1");
   if (auto status = config.ParseMain(args)) return *status;

@@ -126,6 +126,7 @@ absl::Status DemoRun::CheckSomeWorkerFinished() {
 }
 
 absl::Status DemoRun::Train(const std::string& job_file, DemoResult& result) {
+  PARAMO_ASSIGN_OR_RETURN(auto witness, Witness::Start(cluster_.address()));
   const absl::Time start = absl::Now();
   PARAMO_RETURN_IF_ERROR(StartWorkers(job_file));
   double last_json = -kJsonLinesEvery;
@@ -160,13 +161,15 @@ absl::Status DemoRun::Train(const std::string& job_file, DemoResult& result) {
   }
   PARAMO_RETURN_IF_ERROR(cluster_.CheckAlive());
   PARAMO_RETURN_IF_ERROR(CheckSomeWorkerFinished());
-  return Finish(absl::Now() - start, result);
+  const absl::Duration took = absl::Now() - start;
+  PARAMO_ASSIGN_OR_RETURN(result.witness, witness->Finish());
+  return Finish(took, result);
 }
 
 absl::Status DemoRun::KillServer(DemoResult& result) {
-  const std::string victim = cluster_.KillServer();
+  result.killed = cluster_.KillServer();
   const absl::Time killed = absl::Now();
-  printer_.Note(absl::StrCat("killed ", victim, " with signal 9"));
+  printer_.Note(absl::StrCat("killed ", result.killed, " with signal 9"));
   while (absl::Now() - killed < kRecoverWithin) {
     if (interrupt_.Wait(kRecoverPoll)) return Interrupted();
     auto state = control_->State(kAskWithin);
@@ -188,7 +191,7 @@ absl::Status DemoRun::KillServer(DemoResult& result) {
     return absl::OkStatus();
   }
   return absl::DeadlineExceededError(
-      absl::StrCat("the shards of ", victim, " have no primary ",
+      absl::StrCat("the shards of ", result.killed, " have no primary ",
                    absl::FormatDuration(kRecoverWithin), " after its death"));
 }
 

@@ -16,6 +16,7 @@
 #include "client/cli/local_cluster.h"
 #include "client/cli/process.h"
 #include "client/cli/progress.h"
+#include "client/cli/witness.h"
 #include "client/core/control.h"
 
 namespace paramo::cli {
@@ -32,7 +33,9 @@ struct DemoResult {
   uint64_t push_bytes = 0;
   uint64_t pull_bytes = 0;
   uint32_t deaths = 0;
-  double recovery_ms = -1;  // from a server's death until others lead; -1: none
+  std::string killed;       // the server that was, and its pid
+  double recovery_ms = -1;  // from its death until others lead; -1: none
+  Testimony witness;
   std::map<uint32_t, uint32_t> shards_per_server;  // by server id
   std::string neighbours;                          // debgraph: text for people
   bool pass = false;
@@ -54,7 +57,7 @@ class DemoRun {
   //         FAILED_PRECONDITION  a server died, or every worker did, with logs
   absl::Status Train(const std::string& job_file, DemoResult& result);
 
-  // Train will kill a server in mid-run.
+  // Train will kill -9 a server in mid-run, a primary of many shards.
   void KillOne() { kill_one_ = true; }
 
   // Trains the reference and reads its metric.

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <utility>
@@ -56,9 +57,20 @@ absl::Status MakeDirectory(const std::string& dir) {
 }  // namespace
 
 absl::Status LocalClusterOptions::Check() const {
-  if ((shards & (shards - 1)) == 0) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "--shards: ", shards, " is not a power of two; write e.g. 64"));
+  if ((shards & (shards - 1)) != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--shards: ", shards, " is not a power of two; write e.g. 64"));
+  }
+  if (replicas > servers) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--replicas: ", replicas, " need as many servers; give --servers ",
+        replicas, " or more"));
+  }
+  return absl::OkStatus();
+}
+
+uint32_t LocalClusterOptions::Replicas() const {
+  return replicas > 0 ? replicas : std::min(servers, 2u);
 }
 
 std::map<std::string, std::string> ReadReadyFile(const std::string& path) {
@@ -96,8 +108,8 @@ absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::Start(
   PARAMO_RETURN_IF_ERROR(cluster->StartMember(
       "coordinator", "paramo-coordinator",
       {"--servers", absl::StrCat(options.servers), "--replicas",
-       absl::StrCat(options.replicas), "--shards", absl::StrCat(options.shards),
-       "--log-level", options.log_level}));
+       absl::StrCat(options.Replicas()), "--shards",
+       absl::StrCat(options.shards), "--log-level", options.log_level}));
   PARAMO_RETURN_IF_ERROR(cluster->WaitUntilReady());
   for (uint32_t i = 1; i <= options.servers; ++i) {
     PARAMO_RETURN_IF_ERROR(

@@ -18,14 +18,16 @@ namespace paramo::cli {
 
 struct LocalClusterOptions {
   uint32_t servers = 3;
-  uint32_t replicas = 1;
+  uint32_t replicas = 0;  // 0: two, or one on one server
   uint32_t shards = 64;
   // Keeps data and logs here; empty: in the workplace, gone at the end.
   std::string dir;
   std::string log_level = "info";
 
-  // INVALID_ARGUMENT unless `shards` is a power of two.
+  // INVALID_ARGUMENT unless `shards` is a power of two and there is a server
+  // for each replica.
   absl::Status Check() const;
+  uint32_t Replicas() const;  // of every shard
 };
 
 // Threads: one.

@@ -4,6 +4,7 @@
 
 #include <grpcpp/impl/service_type.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 #include <vector>
@@ -142,7 +143,9 @@ absl::Status Coordinator::Parts::BeginTerm(
   CoreOptions core_options;
   core_options.shards = options.shards;
   core_options.servers_expected = options.servers_expected;
-  core_options.replicas = options.replicas;
+  core_options.replicas = options.replicas > 0
+                              ? options.replicas
+                              : std::min(options.servers_expected, 2u);
   core_options.rule_check = options.rule_check;
   core_options.fence = fence;
   core_options.cluster_id = cluster_id;

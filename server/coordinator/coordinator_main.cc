@@ -61,8 +61,9 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags& flags) {
              {1, static_cast<int64_t>(kServersMax)},
              "place the shards once so many servers are up; later ones get "
              "none");
-  config.Int("replicas", options.replicas, {1, 7},
-             "replicas of every shard, on servers of their own");
+  config.Int("replicas", options.replicas, {0, 7},
+             "replicas of every shard, on servers of their own; 0 = 2, or 1 "
+             "with --servers 1");
   config.Int("shards", options.shards, {0, kShardsMax},
              "of a new cluster, a power of two; 0 = 64, or as stored");
   config

@@ -67,17 +67,34 @@ class Demo {
 };
 
 void ExpectFlatResult(const nlohmann::json& result) {
-  for (const char* key :
-       {"job", "sync", "servers", "workers", "epochs", "seconds",
-        "examples_per_second", "metric_name", "metric", "reference_metric",
-        "tolerance", "pushes", "pulls", "push_bytes", "pull_bytes", "pass",
-        "error"}) {
+  for (const char* key : {"job",
+                          "sync",
+                          "servers",
+                          "workers",
+                          "epochs",
+                          "seconds",
+                          "examples_per_second",
+                          "metric_name",
+                          "metric",
+                          "reference_metric",
+                          "tolerance",
+                          "pushes",
+                          "pulls",
+                          "push_bytes",
+                          "pull_bytes",
+                          "pass",
+                          "error",
+                          "replicas",
+                          "recovery_ms",
+                          "acked_lost",
+                          "applied_twice"}) {
     ASSERT_TRUE(result.contains(key)) << key;
     EXPECT_TRUE(result[key].is_primitive()) << key;
   }
 }
 
-TEST(Demo, BspTrainsLikeOneProcess) {
+// A server dies in mid-run, and nothing comes out differently.
+TEST(Demo, BspTrainsLikeOneProcessThoughAServerIsKilled) {
   Demo demo({"--epochs", "2"});
   EXPECT_EQ(demo.Finish(), "exit status 0") << demo.output();
   const auto lines = JsonLines(demo.json());
@@ -97,6 +114,12 @@ TEST(Demo, BspTrainsLikeOneProcess) {
   EXPECT_NEAR(result["pushes"].get<double>(), 2 * 938, 20);
   EXPECT_GT(result["push_bytes"].get<double>(),
             result["pushes"].get<double>() * 4 * 235146);
+  EXPECT_EQ(result["replicas"], 2);
+  EXPECT_GT(result["recovery_ms"], 0);
+  EXPECT_EQ(result["acked_lost"], 0);
+  EXPECT_EQ(result["applied_twice"], 0);
+  EXPECT_THAT(demo.output(), HasSubstr("with signal 9"));
+  EXPECT_THAT(demo.output(), HasSubstr("acknowledged, 0 lost"));
   EXPECT_THAT(demo.output(), HasSubstr("PASS"));
 }
 
@@ -114,13 +137,13 @@ void ExpectFinishedInSpiteOfADeath(Demo& demo) {
 }
 
 TEST(Demo, AsyncSurvivesAWorkerKilledInMidRun) {
-  Demo demo({"--epochs", "2", "--sync", "async"});
+  Demo demo({"--epochs", "2", "--sync", "async", "--no-kill"});
   demo.KillWorker("worker-2", 0.3);
   ExpectFinishedInSpiteOfADeath(demo);
 }
 
 TEST(Demo, BspSurvivesAWorkerKilledInMidRun) {
-  Demo demo({"--epochs", "1"});
+  Demo demo({"--epochs", "1", "--no-kill"});
   demo.KillWorker("worker-1", 0.2);
   ExpectFinishedInSpiteOfADeath(demo);
 }
@@ -136,7 +159,7 @@ TEST(Demo, AFailureIsInTheJsonToo) {
 
 // A quarter of the rounds of BspTrainsLikeOneProcess, of four steps each.
 TEST(Demo, AveragedModelsTrainLikeOneProcess) {
-  Demo demo({"--epochs", "2", "--local-steps", "4"});
+  Demo demo({"--epochs", "2", "--local-steps", "4", "--no-kill"});
   EXPECT_EQ(demo.Finish(), "exit status 0") << demo.output();
   const auto result = demo.last();
   ExpectFlatResult(result);

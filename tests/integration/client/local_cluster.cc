@@ -114,7 +114,7 @@ LocalCluster::LocalCluster(int servers) : servers_(servers) {
   coordinator_ = Process(
       {Binary("paramo-coordinator"), "--listen", "127.0.0.1:0", "--data-dir",
        dir_ + "/coordinator", "--servers", std::to_string(servers),
-       "--ready-file", dir_ + "/coordinator.ready"},
+       "--replicas", "1", "--ready-file", dir_ + "/coordinator.ready"},
       {}, dir_ + "/coordinator.log");
   address_ =
       WaitForAddress(dir_ + "/coordinator.ready", dir_ + "/coordinator.log");
