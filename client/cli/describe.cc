@@ -136,7 +136,7 @@ Records JobRecords(const v1::ListJobsReply& jobs) {
 Records WorkerRecords(const v1::JobReport& job) {
   Records records({"worker", "host", "pid", "state", "clock", "examples",
                    "loss", "step_ms_p50", "step_ms_p99", "input_ms", "pull_ms",
-                   "compute_ms", "push_ms", "silent_ms"});
+                   "compute_ms", "push_ms", "wait_ms", "silent_ms"});
   for (const v1::WorkerReport& worker : job.workers()) {
     const v1::WorkerProgress& progress = worker.progress();
     records.Add({worker.worker(), worker.host(), worker.pid(),
@@ -144,14 +144,14 @@ Records WorkerRecords(const v1::JobReport& job) {
                  progress.clock(), progress.examples(), progress.loss(),
                  progress.step_ms_p50(), progress.step_ms_p99(),
                  progress.input_ms(), progress.pull_ms(), progress.compute_ms(),
-                 progress.push_ms(), worker.silent_ms()});
+                 progress.push_ms(), progress.wait_ms(), worker.silent_ms()});
   }
   return records;
 }
 
 namespace {
 
-// What a worker spends its own time on; waiting for others is in its pulls.
+// What a worker spends its own time on.
 double OwnMs(const v1::WorkerProgress& progress) {
   return progress.input_ms() + progress.compute_ms();
 }
@@ -161,7 +161,8 @@ std::string LargestPart(const v1::WorkerProgress& progress) {
       {progress.input_ms(), "reading its data"},
       {progress.pull_ms(), "waiting for parameters"},
       {progress.compute_ms(), "computing"},
-      {progress.push_ms(), "waiting for pushes to be answered"}};
+      {progress.push_ms(), "waiting for pushes to be answered"},
+      {progress.wait_ms(), "waiting for other workers"}};
   return std::max_element(std::begin(parts), std::end(parts))->second;
 }
 

@@ -42,16 +42,18 @@ std::string Metric(const ProgressView& view) {
 std::string SplitText(const WorkerSplit& worker) {
   if (worker.step_ms == 0) return "no step yet";
   return absl::StrFormat(
-      "%5.1f ms: input %.1f pull %.1f compute %.1f push %.1f", worker.step_ms,
-      worker.input_ms, worker.pull_ms, worker.compute_ms, worker.push_ms);
+      "%5.1f ms: input %.1f pull %.1f compute %.1f push %.1f wait %.1f",
+      worker.step_ms, worker.input_ms, worker.pull_ms, worker.compute_ms,
+      worker.push_ms, worker.wait_ms);
 }
 
 std::string SplitsJson(const ProgressView& view) {
   Records records({"worker", "pid", "step_ms_p50", "input_ms", "pull_ms",
-                   "compute_ms", "push_ms"});
+                   "compute_ms", "push_ms", "wait_ms"});
   for (const WorkerSplit& worker : view.workers) {
     records.Add({worker.rank, worker.pid, worker.step_ms, worker.input_ms,
-                 worker.pull_ms, worker.compute_ms, worker.push_ms});
+                 worker.pull_ms, worker.compute_ms, worker.push_ms,
+                 worker.wait_ms});
   }
   return records.Json();
 }
@@ -97,7 +99,7 @@ ProgressView ProgressMeter::Observe(const v1::JobReport& report,
     view.workers.push_back({worker.worker(), worker.pid(),
                             progress.step_ms_p50(), progress.input_ms(),
                             progress.pull_ms(), progress.compute_ms(),
-                            progress.push_ms()});
+                            progress.push_ms(), progress.wait_ms()});
     if (progress.clock() == 0) continue;
     ++stepping;
     view.loss += progress.loss();

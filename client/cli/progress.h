@@ -25,6 +25,7 @@ struct WorkerSplit {
   double pull_ms = 0;
   double compute_ms = 0;
   double push_ms = 0;
+  double wait_ms = 0;
 };
 
 // What can be said about a job at one moment, with rates since an earlier one.

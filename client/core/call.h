@@ -105,6 +105,7 @@ struct Call {
   std::vector<Progress> progress;  // [parcels]
   size_t open = 0;                 // parcels not settled
   int busy = 0;                    // threads in the caller's memory
+  absl::Duration parked;           // the longest that a server made it wait
   absl::Duration wake;             // next time Delivery looks at it unasked
   absl::Duration next_log;
 };

@@ -20,6 +20,7 @@ WorkerProgress FromProto(const v1::WorkerProgress& in) {
   out.pull_ms = in.pull_ms();
   out.compute_ms = in.compute_ms();
   out.push_ms = in.push_ms();
+  out.wait_ms = in.wait_ms();
   out.metric_name = in.metric_name();
   out.metric = in.metric();
   out.metric_epoch = in.metric_epoch();
@@ -122,6 +123,7 @@ void ToProto(const WorkerProgress& progress, v1::WorkerProgress& out) {
   out.set_pull_ms(progress.pull_ms);
   out.set_compute_ms(progress.compute_ms);
   out.set_push_ms(progress.push_ms);
+  out.set_wait_ms(progress.wait_ms);
   out.set_metric_name(progress.metric_name);
   out.set_metric(progress.metric);
   out.set_metric_epoch(progress.metric_epoch);
@@ -159,8 +161,7 @@ TableInfo FromProto(const v1::Table& table) {
   spec.schedule.floor = in.schedule().floor();
   spec.staleness_scaling = in.staleness_scaling();
   spec.delay_compensation = in.delay_compensation();
-  spec.durability =
-      static_cast<Durability>(static_cast<int>(in.durability()));
+  spec.durability = static_cast<Durability>(static_cast<int>(in.durability()));
   return info;
 }
 

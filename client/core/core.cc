@@ -221,6 +221,8 @@ ClusterStats Core::stats() {
   stats.pulls = pulls_.load(std::memory_order_relaxed);
   stats.bytes_sent = bytes_sent_.load(std::memory_order_relaxed);
   stats.bytes_received = bytes_received_.load(std::memory_order_relaxed);
+  stats.parked =
+      std::chrono::microseconds(parked_us_.load(std::memory_order_relaxed));
   MutexLock lock(mu_);
   stats.requests = delivery_.counters().requests;
   stats.retries = delivery_.counters().retries;
@@ -258,7 +260,11 @@ void Core::Perform(Effects effects) {
     });
   }
   if (effects.done.empty()) return;
-  for (const std::shared_ptr<Call>& call : effects.done) call->done(*call);
+  for (const std::shared_ptr<Call>& call : effects.done) {
+    parked_us_.fetch_add(absl::ToInt64Microseconds(call->parked),
+                         std::memory_order_relaxed);
+    call->done(*call);
+  }
   MutexLock lock(mu_);
   for (const std::shared_ptr<Call>& call : effects.done) {
     reporting_.erase(call->number);
@@ -297,6 +303,8 @@ void Core::OnDone(uint64_t flight, absl::StatusOr<Rope> reply) {
   const std::vector<SectionResult> results = ReadReply(*view, claimed);
   Step([&](absl::Duration now, Effects& effects) {
     mu_.AssertHeld();
+    claimed.call->parked =
+        std::max(claimed.call->parked, absl::Microseconds(view->parked_us));
     delivery_.OnReply(claimed, results, now, effects);
   });
 }

@@ -141,6 +141,7 @@ class Core {
   // Relaxed counters.
   std::atomic<uint64_t> pushes_{0};
   std::atomic<uint64_t> pulls_{0};
+  std::atomic<int64_t> parked_us_{0};
   std::atomic<uint64_t> bytes_sent_{0};
   std::atomic<uint64_t> bytes_received_{0};
 };

@@ -207,6 +207,7 @@ absl::Status ParseGenerated(const Rope& rope, ReplyView& view) {
   view.reason = proto.reason();
   view.state_version = proto.state_version();
   view.message = proto.message();
+  view.parked_us = proto.parked_us();
   if (proto.has_hello()) view.hello = FromProto(proto.hello());
   BlockCollector blocks;
   for (const v1::SectionReply& section : proto.push()) {

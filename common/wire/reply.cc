@@ -16,6 +16,7 @@
 namespace paramo::wire {
 namespace {
 
+constexpr int kParkedField = 9;  // of Reply
 constexpr int kMessageField = 17;
 constexpr int kValuesField = 18;
 constexpr int kRedirectsField = 19;
@@ -40,6 +41,9 @@ bool ParseCanonical(const Rope& rope, ReplyView& view) {
       rope,
       [&view](uint64_t tag, Cursor& cursor) {
         if (tag == FixedTag<uint64_t>(1)) return cursor.Take(8, &view.id);
+        if (tag == FixedTag<uint32_t>(kParkedField)) {
+          return cursor.Take(4, &view.parked_us);
+        }
         return tag == FixedTag<uint64_t>(4) &&
                cursor.Take(8, &view.state_version);
       },
@@ -167,7 +171,7 @@ ReplyWriter::ReplyWriter(uint64_t id, uint64_t state_version, size_t push_count,
 }
 
 Message ReplyWriter::Take(absl::Span<SectionReply> push,
-                          absl::Span<SectionReply> pull) {
+                          absl::Span<SectionReply> pull, uint32_t parked_us) {
   PARAMO_CHECK(pull.size() == values_.size());
   size_t total = PrefixBytes(id_, state_version_);
   for (const SectionReply& reply : push) {
@@ -213,6 +217,11 @@ Message ReplyWriter::Take(absl::Span<SectionReply> push,
   }
   Message message;
   message.push_back(as_planned ? std::move(block_) : std::move(fresh));
+  if (parked_us != 0) {
+    Buffer tail(1 + sizeof(parked_us));
+    PutFixedUnlessZero(tail.data(), kParkedField, parked_us);
+    message.push_back(std::move(tail));
+  }
   return message;
 }
 

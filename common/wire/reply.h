@@ -38,6 +38,7 @@ struct ReplyView {
   std::vector<SectionReplyView> push;
   std::vector<SectionReplyView> pull;
   std::string message;
+  uint32_t parked_us = 0;  // the longest wait of a pull for its sync policy
 };
 
 // Errors: INVALID_ARGUMENT  not a Reply
@@ -72,8 +73,9 @@ class ReplyWriter {
   uint8_t* values(size_t pull) { return block_.data() + values_[pull].offset; }
 
   // Computes the checksums and writes all headers. In the common case (no
-  // messages, every pull answered) the result is the one block.
-  Message Take(absl::Span<SectionReply> push, absl::Span<SectionReply> pull);
+  // messages, every pull answered, none parked) the result is the one block.
+  Message Take(absl::Span<SectionReply> push, absl::Span<SectionReply> pull,
+               uint32_t parked_us = 0);
 
  private:
   uint64_t id_;

@@ -1,6 +1,7 @@
 #include "server/service/request.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "server/shard/shard.h"
@@ -57,6 +58,16 @@ wire::SectionReply ServedRequest::Answer(SectionSlot& slot) {
   return answer;
 }
 
+uint32_t ServedRequest::ParkedMicros() const {
+  absl::Duration longest;
+  for (const ServedSection& task : tasks) {
+    longest = std::max(longest, task.parked);
+  }
+  return static_cast<uint32_t>(
+      std::min<int64_t>(absl::ToInt64Microseconds(longest),
+                        std::numeric_limits<uint32_t>::max()));
+}
+
 void ServedRequest::Send() {
   std::vector<wire::SectionReply> pushed;
   pushed.reserve(push.size());
@@ -64,8 +75,8 @@ void ServedRequest::Send() {
   std::vector<wire::SectionReply> pulled;
   pulled.reserve(pull.size());
   for (SectionSlot& slot : pull) pulled.push_back(Answer(slot));
-  Message message =
-      writer->Take(absl::MakeSpan(pushed), absl::MakeSpan(pulled));
+  Message message = writer->Take(absl::MakeSpan(pushed), absl::MakeSpan(pulled),
+                                 ParkedMicros());
   size_t bytes = MessageBytes(message);
   call_->Reply(std::move(message));
   if (on_done) on_done(*this, bytes);

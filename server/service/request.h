@@ -61,6 +61,7 @@ class ServedRequest {
  private:
   void Send();
   wire::SectionReply Answer(SectionSlot& slot);
+  uint32_t ParkedMicros() const;  // the longest wait of a pull
 
   std::unique_ptr<IncomingCall> call_;
   const uint64_t id_;

@@ -57,6 +57,8 @@ struct SectionTask : StrandTask {
   // Rows that straddle two pieces of the message, copied to lie in one.
   std::shared_ptr<float[]> seams;
   std::vector<Key> own_keys;  // of a parked pull
+  absl::Duration parked_at;   // steady time
+  absl::Duration parked;      // how long it was
 
   const wire::SectionHeader& header() const { return section.header; }
 };

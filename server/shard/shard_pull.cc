@@ -101,6 +101,7 @@ void Shard::Park(SectionTask* task, Job& job) {
   task->own_keys.assign(task->keys.begin(), task->keys.end());
   task->keys = absl::MakeSpan(task->own_keys);
   task->data.reset();
+  task->parked_at = options_.clock->Now();
   job.parked.push_back(task);
 }
 
@@ -124,6 +125,7 @@ void Shard::AnswerParked(Job& job) {
                    job.parked.end());
   for (SectionTask* task : ready) {
     Unpark();
+    task->parked = options_.clock->Now() - task->parked_at;
     Membership* member = FindMembership(task->header().session);
     if (member == nullptr || member->left) {
       Refuse(task, {absl::FailedPreconditionError(

@@ -39,6 +39,7 @@ StepMeter::Summary StepMeter::Summarize(absl::Duration now) {
     sum.pull += step.times.pull;
     sum.compute += step.times.compute;
     sum.push += step.times.push;
+    sum.wait += step.times.wait;
   }
   const auto count = static_cast<double>(steps_.size());
   summary.loss /= count;
@@ -46,6 +47,7 @@ StepMeter::Summary StepMeter::Summarize(absl::Duration now) {
   summary.pull_ms = absl::ToDoubleMilliseconds(sum.pull) / count;
   summary.compute_ms = absl::ToDoubleMilliseconds(sum.compute) / count;
   summary.push_ms = absl::ToDoubleMilliseconds(sum.push) / count;
+  summary.wait_ms = absl::ToDoubleMilliseconds(sum.wait) / count;
   std::sort(ms.begin(), ms.end());
   summary.step_ms_p50 = Percentile(ms, 0.50);
   summary.step_ms_p99 = Percentile(ms, 0.99);

@@ -13,9 +13,10 @@ namespace paramo {
 // the parts need not add up to the step.
 struct StepTimes {
   absl::Duration input;  // waiting for the batch
-  absl::Duration pull;   // waiting for parameters
+  absl::Duration pull;   // waiting for parameters, but for `wait`
   absl::Duration compute;
   absl::Duration push;  // waiting for the answer to the last push
+  absl::Duration wait;  // waiting for other workers
 };
 
 // Pure: time is an argument. Threads: one.
@@ -27,6 +28,7 @@ class StepMeter {
     double pull_ms = 0;
     double compute_ms = 0;
     double push_ms = 0;
+    double wait_ms = 0;
     double step_ms_p50 = 0;
     double step_ms_p99 = 0;
   };

@@ -191,7 +191,7 @@ absl::Status Trainer::AwaitPull() {
     while (!pull_.wait_for(kSlice)) {
       if (stopping()) return absl::CancelledError("asked to stop");
     }
-    times_.pull += time_.Now() - waiting;
+    CountPull(time_.Now() - waiting);
     const absl::Status status = FromClient(pull_.get());
     if (status.ok()) return absl::OkStatus();
     const bool may_pass =
@@ -201,6 +201,17 @@ absl::Status Trainer::AwaitPull() {
                ToString(status));
     StartPull(pull_clock_, pull_kind_);
   }
+}
+
+// Of the time that we stood here, what the sync policy made the pull wait is
+// not the pull's. (It may have waited while we were computing: that costs
+// nothing.)
+void Trainer::CountPull(absl::Duration stood) {
+  const absl::Duration parked = absl::FromChrono(job_.stats().parked);
+  const absl::Duration wait =
+      std::min(stood, parked - std::exchange(parked_before_, parked));
+  times_.wait += wait;
+  times_.pull += stood - wait;
 }
 
 // Sends step clock_ and goes on to the next.

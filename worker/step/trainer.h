@@ -67,6 +67,7 @@ class Trainer {
   enum class PullKind { kAll, kProbe };
   void StartPull(uint64_t clock, PullKind kind);
   absl::Status AwaitPull();
+  void CountPull(absl::Duration stood);
   void StartPush(const std::vector<PushPart>& parts, uint32_t examples,
                  uint64_t data_position);
   absl::Status SettlePush();
@@ -99,6 +100,7 @@ class Trainer {
 
   std::optional<uint64_t> epoch_;  // of the batch before
   StepTimes times_;                // of the step under way
+  absl::Duration parked_before_;   // ClusterStats::parked, last time
   StepMeter meter_;
   WorkerProgress progress_;
   absl::Duration last_step_at_;

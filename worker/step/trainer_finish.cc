@@ -124,6 +124,7 @@ void Trainer::ReportProgress() {
   progress_.pull_ms = steps.pull_ms;
   progress_.compute_ms = steps.compute_ms;
   progress_.push_ms = steps.push_ms;
+  progress_.wait_ms = steps.wait_ms;
   // Pushes are most of what is sent and pulls of what is received: the other
   // half of each is headers.
   const ClusterStats stats = job_.stats();

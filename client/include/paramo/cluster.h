@@ -50,6 +50,9 @@ struct ClusterStats {
   uint64_t retries = 0;  // sections sent again
   uint64_t bytes_sent = 0;
   uint64_t bytes_received = 0;
+  // Of pulls that the job's sync policy made wait for other workers, summed
+  // over calls; of a call the longest, over its servers.
+  std::chrono::microseconds parked{0};
 };
 
 // Owns the connections and threads. Destroy it after every future is ready

@@ -100,12 +100,13 @@ struct WorkerProgress {
   double metric = 0;        // on held-out data, after `metric_epoch` epochs
   double metric_epoch = 0;
   // Where a step's time goes, means of the last second: waiting for the batch,
-  // for parameters (under bsp, for the slowest worker), computing, waiting for
-  // the answer to the last push.
+  // for parameters to be read and sent, computing, waiting for the answer to
+  // the last push, waiting for other workers as the sync policy wants it.
   double input_ms = 0;
   double pull_ms = 0;
   double compute_ms = 0;
   double push_ms = 0;
+  double wait_ms = 0;
 };
 
 // A lease on data shard g of the job: epoch g / shards_per_epoch, batches

@@ -122,10 +122,13 @@ TEST_F(ClientJobTest, NobodyWaitsForAMemberThatLeft) {
   ASSERT_TRUE(stays->Push(push, options).ok());
   Future<Status> next = stays->PullAsync(pull, options.clock + 1);
   EXPECT_FALSE(next.wait_for(std::chrono::milliseconds(100)));
+  EXPECT_EQ(clusters_[0]->stats().parked.count(), 0);
   ASSERT_TRUE(goes->Leave().ok());
   const Status pulled = next.get();
   ASSERT_TRUE(pulled.ok()) << pulled.ToString();
   EXPECT_EQ(values[0], -1);
+  EXPECT_GT(clusters_[0]->stats().parked.count(), 0);  // once, though on many shards
+  EXPECT_LT(clusters_[0]->stats().parked, std::chrono::seconds(60));
 }
 
 TEST_F(ClientJobTest, DataIsLeasedOnceAndWholly) {

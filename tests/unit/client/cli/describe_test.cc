@@ -19,25 +19,26 @@ v1::JobReport Job(v1::Sync::Kind kind) {
 }
 
 void AddWorker(v1::JobReport& job, uint32_t rank, double input, double pull,
-               double compute, double push) {
+               double compute, double push, double wait = 0) {
   v1::WorkerReport& worker = *job.add_workers();
   worker.set_worker(rank);
   worker.set_live(true);
   v1::WorkerProgress& progress = *worker.mutable_progress();
-  progress.set_step_ms_p50(input + pull + compute + push);
+  progress.set_step_ms_p50(input + pull + compute + push + wait);
   progress.set_input_ms(input);
   progress.set_pull_ms(pull);
   progress.set_compute_ms(compute);
   progress.set_push_ms(push);
+  progress.set_wait_ms(wait);
 }
 
 TEST(StepVerdictTest, NamesTheSlowOneAndWhoWaits) {
   v1::JobReport job = Job(v1::Sync::BSP);
-  AddWorker(job, 0, 0, 20, 10, 1);
-  AddWorker(job, 1, 0, 20, 10, 1);
-  AddWorker(job, 2, 1, 0, 30, 1);
+  AddWorker(job, 0, 0, 2, 10, 1, 18);
+  AddWorker(job, 1, 0, 2, 10, 1, 18);
+  AddWorker(job, 2, 1, 2, 30, 1);
   EXPECT_THAT(StepVerdict(job),
-              AllOf(HasSubstr("most of it waiting for parameters"),
+              AllOf(HasSubstr("most of it waiting for other workers"),
                     HasSubstr("worker 2 is slow"),
                     HasSubstr("31.0 ms of its own per step against 10.0"),
                     HasSubstr("the others wait")));

@@ -114,7 +114,7 @@ TEST(Progress, BlockFitsItsTerminal) {
               HasSubstr("[############............]   50 %"));
   EXPECT_THAT(ProgressBlock(view, 79),
               HasSubstr("\nworkers 0 (pid 100)    2.0 ms: input 0.0 pull 0.5 "
-                        "compute 1.5 push 0.0\n"
+                        "compute 1.5 push 0.0 wait 0.0\n"
                         "        1 (pid 101)    3.0 ms: input 0.0 pull 1.5"));
   for (absl::string_view line : absl::StrSplit(ProgressBlock(view, 20), '\n')) {
     EXPECT_LE(line.size(), 20u);

@@ -66,6 +66,21 @@ TEST(ReplyTest, AnsweredPullsLieInOneBlockAndAreCanonical) {
   EXPECT_TRUE(CheckCrc(view->rope, view->pull[1]).ok());
 }
 
+TEST(ReplyTest, HowLongAPullWaitedComesLast) {
+  ReplyWriter writer(9, 4, 0, std::vector<size_t>{8});
+  memset(writer.values(0), 'a', 8);
+  std::vector<SectionReply> pull = {Answered(2, 6)};
+  const std::string bytes =
+      Bytes(writer.Take({}, absl::MakeSpan(pull), /*parked_us=*/70'000));
+  v1::Reply proto;
+  ASSERT_TRUE(proto.ParseFromString(bytes));
+  EXPECT_EQ(proto.SerializeAsString(), bytes);
+  auto view = ParseReply(Rope::FromString(bytes));
+  ASSERT_TRUE(view.ok());
+  EXPECT_EQ(view->parked_us, 70'000u);
+  EXPECT_EQ(Values(*view, 0), std::string(8, 'a'));
+}
+
 TEST(ReplyTest, FailedPullsLeaveTheirSpaceOut) {
   ReplyWriter writer(9, 0, 1, std::vector<size_t>{1000, 4});
   memset(writer.values(0), 'x', 1000);

@@ -40,6 +40,7 @@ TEST(StepMeter, TellsWhereTheTimeGoes) {
   times.pull = absl::Milliseconds(2);
   times.compute = absl::Milliseconds(10);
   times.push = absl::Milliseconds(4);
+  times.wait = absl::Milliseconds(6);
   meter.Add(absl::Seconds(1), 0, absl::Milliseconds(17), times);
   times.compute = absl::Milliseconds(20);
   meter.Add(absl::Seconds(1), 0, absl::Milliseconds(27), times);
@@ -48,6 +49,7 @@ TEST(StepMeter, TellsWhereTheTimeGoes) {
   EXPECT_DOUBLE_EQ(summary.pull_ms, 2);
   EXPECT_DOUBLE_EQ(summary.compute_ms, 15);
   EXPECT_DOUBLE_EQ(summary.push_ms, 4);
+  EXPECT_DOUBLE_EQ(summary.wait_ms, 6);
 }
 
 TEST(StepMeter, KeepsTheNewestStepHoweverOld) {
