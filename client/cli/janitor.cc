@@ -143,11 +143,9 @@ absl::StatusOr<std::unique_ptr<Process>> Workplace::Start(
   options.argv = {path, "--parent-fd", absl::StrCat(kInheritedFd)};
   options.argv.insert(options.argv.end(), args.begin(), args.end());
   PARAMO_ASSIGN_OR_RETURN(auto process, Process::Start(options));
-  Tell('+', process->pid());
+  Adopt(*process);
   return process;
 }
-
-void Workplace::Forget(const Process& process) { Tell('-', process.pid()); }
 
 void Workplace::Tell(char what, pid_t pid) {
   const std::string line = absl::StrCat(absl::string_view(&what, 1), pid, "\n");

@@ -41,8 +41,10 @@ class Workplace {
                                                  const std::string& binary,
                                                  std::vector<std::string> args,
                                                  const std::string& log_file);
+  // A child that was started otherwise is ended as ours are.
+  void Adopt(const Process& process) { Tell('+', process.pid()); }
   // To be told once a child has ended.
-  void Forget(const Process& process);
+  void Forget(const Process& process) { Tell('-', process.pid()); }
 
  private:
   Workplace(std::string directory, Pipe lifeline, OwnedFd janitor_input);

@@ -45,11 +45,14 @@ void DeclareRun(Config& config, Options& options) {
       .Text("kinds", options.kinds,
             "faults to choose from, or all: kill9, stop, partition, "
             "blackhole, delay, reorder, duplicate, corrupt, half_open, "
-            "disk_full, coordinator_kill, worker_kill")
+            "disk_full, coordinator_kill, etcd_kill, worker_kill")
       .Unit("A,B");
   config.Int("seed", run.seed, {0, INT64_MAX}, "of every random choice");
   config.Choice("durability", run.durability,
                 {"replicated", "logged", "synced"}, "of the tables");
+  config.Choice("store", run.store, {"embedded", "etcd"},
+                "of the coordinator; etcd: three members of it are started, "
+                "and two coordinators");
   config.Text("json", options.json, "JSON Lines go here; - = stdout")
       .Unit("FILE");
   config.Example("paramo-chaos --faults 20 --kinds kill9,stop --seed 7");

@@ -159,6 +159,19 @@ uint64_t Clients::LeastAcked(int64_t from_ns, int64_t to_ns) const {
   return least;
 }
 
+uint64_t Clients::Hurt(int64_t from_ns, int64_t to_ns) const {
+  uint64_t count = 0;
+  for (const auto& [number, client] : clients_) {
+    const History& history = client.ledger->history();
+    for (size_t n = FirstFrom(history, from_ns); n < history.size(); ++n) {
+      const Outcome outcome = history[n].outcome;
+      count += history[n].end_ns <= to_ns &&
+               (outcome == Outcome::kFailed || outcome == Outcome::kUnknown);
+    }
+  }
+  return count;
+}
+
 absl::Duration Clients::LongestGap(int64_t from_ns, int64_t to_ns,
                                    const Concerns& concerns) const {
   std::vector<int64_t> ends = {from_ns, to_ns};

@@ -5,6 +5,10 @@
 //   servers ---'
 //   server i -- control proxy i ---> coordinator  127.0.3.i -> 127.0.1.100
 //   clients --- control proxy 100 -> coordinator
+//   coordinators ------------------> etcd         127.0.0.1
+//
+// Of several coordinators each has its own control proxies, on other ports, and
+// the next address.
 //
 // What leaves the machine of server i is sent on from 127.0.4.i, so that a
 // packet filter sees whose it is. Addresses of proxies never change: a server
@@ -27,6 +31,11 @@
 #include "common/base/mutex.h"
 #include "tests/chaos/isolation.h"
 #include "tests/chaos/proxy.h"
+#include "tests/etcd/etcd_members.h"
+
+namespace paramo::v1 {
+class ClusterState;
+}
 
 namespace paramo::chaos {
 
@@ -36,11 +45,15 @@ struct ClusterOptions {
   int shards = 16;
   uint64_t seed = 1;
   uint64_t disk_bytes = 0;  // of each server's own file system; 0: none
+  // Two coordinators over three members of etcd; else one over its own store.
+  bool etcd = false;
 };
 
 // What the cluster says about itself.
 struct ClusterShape {
-  bool whole = false;                // all servers up, all shards served
+  // All servers up, all shards served by all their replicas, a coordinator
+  // leads and so does a member of etcd, if there is any; and none is missing.
+  bool whole = false;
   std::vector<int> server_of_shard;  // index of the primary; -1 none
 };
 
@@ -57,15 +70,21 @@ class ChaosCluster {
   int servers() const { return options_.servers; }
   uint32_t shards() const { return static_cast<uint32_t>(options_.shards); }
   // Where clients find the cluster.
-  std::string address() const { return client_control_->address(); }
+  std::string address() const;
 
-  // Of the coordinator, or of server i.
-  static constexpr int kCoordinator = -1;
+  // Servers are nodes 0, 1, ..., coordinators -1, -2, ...
+  static constexpr bool IsCoordinator(int node) { return node < 0; }
+  // The node of the coordinator that leads, once one does.
+  absl::StatusOr<int> LeadingCoordinator();
   cli::Process& process(int node) { return *At(node).process; }
   // Starts an ended one again, on the data it had. Returns when it serves.
   absl::Status Restart(int node);
 
-  Proxy& data_proxy(int server) { return *servers_[server].data; }
+  int etcd_members() const { return etcd_ == nullptr ? 0 : etcd_->size(); }
+  void KillEtcd(int member);  // SIGKILL
+  absl::Status RestartEtcd(int member);
+
+  Proxy& data_proxy(int server) { return *servers_[server].front; }
   // Holds every link of a server, in the proxies.
   void HoldAll(int server);
   void ReleaseAll(int server);
@@ -93,30 +112,41 @@ class ChaosCluster {
     std::string ready_file;
     std::vector<std::string> args;
     std::unique_ptr<cli::Process> process;
-    std::unique_ptr<Proxy> data;     // in front of it; servers only
-    std::unique_ptr<Proxy> control;  // before the coordinator; servers only
+    std::unique_ptr<Proxy> front;  // others reach it here
+    // Servers only: before each coordinator, in their order.
+    std::vector<std::unique_ptr<Proxy>> control;
+    // Coordinators only: past all proxies.
+    std::unique_ptr<client::Control> ask;
   };
 
   ChaosCluster(const ClusterOptions& options, cli::Workplace& workplace)
       : options_(options), workplace_(workplace) {}
   Node& At(int node) {
-    return node == kCoordinator ? coordinator_ : servers_[node];
+    return IsCoordinator(node) ? coordinators_[-1 - node] : servers_[node];
   }
-  absl::Status PrepareCoordinator();
+  const Node& At(int node) const {
+    return const_cast<ChaosCluster*>(this)->At(node);
+  }
+  void StopAll(std::vector<Node>& nodes);
+  absl::Status StartEtcd();
+  absl::Status StartCoordinators();
+  absl::Status PrepareCoordinator(int node);
   absl::Status PrepareServer(int server, Isolation& isolation);
-  absl::Status Launch(Node& node);
+  absl::Status Launch(int node);
   absl::Status Await(Node& node);
-  void PointAt(Node& node, const std::string& address);
+  void PointAt(int node, const std::string& address);
   std::string SourceOf(uint16_t from, uint16_t to);
+  // As the leader tells it, who is leader_ then; null when none leads.
+  std::unique_ptr<v1::ClusterState> AskLeader();
 
   const ClusterOptions options_;
   cli::Workplace& workplace_;
-  Node coordinator_;
-  std::vector<Node> servers_;
-  Mutex mu_;
+  Mutex mu_;  // outlives the proxies, which ask whose a connection is
   std::vector<pid_t> pids_ ABSL_GUARDED_BY(mu_);  // of servers
-  std::unique_ptr<Proxy> client_control_;
-  std::unique_ptr<client::Control> control_;  // not through any proxy
+  std::unique_ptr<test::EtcdMembers> etcd_;       // null: none
+  std::vector<Node> coordinators_;
+  size_t leader_ = 0;  // the one that led when last asked: asked first
+  std::vector<Node> servers_;
 };
 
 }  // namespace paramo::chaos

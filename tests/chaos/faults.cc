@@ -40,6 +40,7 @@ constexpr Entry kKinds[] = {
     {FaultKind::kHalfOpen, "half_open"},
     {FaultKind::kDiskFull, "disk_full"},
     {FaultKind::kCoordinatorKill, "coordinator_kill"},
+    {FaultKind::kEtcdKill, "etcd_kill"},
     {FaultKind::kWorkerKill, "worker_kill"},
 };
 
@@ -117,7 +118,10 @@ absl::StatusOr<std::vector<FaultKind>> ParseKinds(const std::string& list) {
   return absl::InvalidArgumentError("--kinds: write at least one, e.g. kill9");
 }
 
-absl::Status CanHave(FaultKind kind, const Isolation& isolation) {
+absl::Status CanHave(FaultKind kind, const Isolation& isolation, bool etcd) {
+  if (kind == FaultKind::kEtcdKill && !etcd) {
+    return absl::FailedPreconditionError("the store is embedded, not etcd");
+  }
   return kind == FaultKind::kDiskFull ? isolation.mounts() : absl::OkStatus();
 }
 
@@ -137,24 +141,33 @@ Fault::Fault(FaultKind kind, const Scene& scene, BitGen& random)
     case FaultKind::kCoordinatorKill:
       target_ = "coordinator";
       return;
+    case FaultKind::kEtcdKill:
+      member_ = static_cast<int>(
+          random.Below(static_cast<uint64_t>(scene.cluster.etcd_members())));
+      target_ = absl::StrCat("etcd-", member_ + 1);
+      return;
     case FaultKind::kWorkerKill:
       client_ = random.Below(scene.clients.live());
       target_ = "client";
       return;
     default:
-      server_ = server;
+      node_ = server;
       target_ = scene.cluster.process(server).name();
   }
 }
 
 bool Fault::sudden() const {
-  return kind_ == FaultKind::kKill9 || kind_ == FaultKind::kCoordinatorKill ||
-         kind_ == FaultKind::kWorkerKill;
+  return kind_ == FaultKind::kKill9 || kind_ == FaultKind::kWorkerKill ||
+         harmless();
+}
+
+bool Fault::harmless() const {
+  return kind_ == FaultKind::kCoordinatorKill || kind_ == FaultKind::kEtcdKill;
 }
 
 std::string Fault::WhyNoEffect(Scene& scene) const {
-  if (server_ < 0) return "";
-  const ProxyCounters now = scene.cluster.data_proxy(server_).counters();
+  if (node_ < 0) return "";
+  const ProxyCounters now = scene.cluster.data_proxy(node_).counters();
   switch (kind_) {
     case FaultKind::kDelay:
       return now.delayed_pieces > before_.delayed_pieces ? "" : "no delay";
@@ -171,14 +184,21 @@ std::string Fault::WhyNoEffect(Scene& scene) const {
 }
 
 absl::Status Fault::Inject(Scene& scene) {
-  if (server_ >= 0) before_ = scene.cluster.data_proxy(server_).counters();
+  if (node_ >= 0) before_ = scene.cluster.data_proxy(node_).counters();
   switch (kind_) {
+    case FaultKind::kCoordinatorKill: {
+      PARAMO_ASSIGN_OR_RETURN(node_, scene.cluster.LeadingCoordinator());
+      target_ = scene.cluster.process(node_).name();
+      [[fallthrough]];
+    }
     case FaultKind::kKill9:
-    case FaultKind::kCoordinatorKill:
-      scene.cluster.process(server_).Stop(absl::ZeroDuration());
+      scene.cluster.process(node_).Stop(absl::ZeroDuration());
+      return absl::OkStatus();
+    case FaultKind::kEtcdKill:
+      scene.cluster.KillEtcd(member_);
       return absl::OkStatus();
     case FaultKind::kStop:
-      scene.cluster.process(server_).Signal(SIGSTOP);
+      scene.cluster.process(node_).Signal(SIGSTOP);
       return absl::OkStatus();
     case FaultKind::kWorkerKill: {
       PARAMO_ASSIGN_OR_RETURN(victim_, scene.clients.Kill(client_));
@@ -186,12 +206,12 @@ absl::Status Fault::Inject(Scene& scene) {
       return absl::OkStatus();
     }
     case FaultKind::kDiskFull:
-      return FillDisk(scene.cluster.data_dir(server_));
+      return FillDisk(scene.cluster.data_dir(node_));
     case FaultKind::kPartition:
     case FaultKind::kBlackhole:
       return InjectInNetwork(scene);
     default:
-      scene.cluster.data_proxy(server_).Inject(ProxyFaultOf(kind_));
+      scene.cluster.data_proxy(node_).Inject(ProxyFaultOf(kind_));
       return absl::OkStatus();
   }
 }
@@ -200,22 +220,24 @@ absl::Status Fault::Heal(Scene& scene) {
   switch (kind_) {
     case FaultKind::kKill9:
     case FaultKind::kCoordinatorKill:
-      return scene.cluster.Restart(server_);
+      return scene.cluster.Restart(node_);
+    case FaultKind::kEtcdKill:
+      return scene.cluster.RestartEtcd(member_);
     case FaultKind::kStop:
-      scene.cluster.process(server_).Signal(SIGCONT);
+      scene.cluster.process(node_).Signal(SIGCONT);
       return absl::OkStatus();
     case FaultKind::kWorkerKill:
       return scene.clients.Start();
     case FaultKind::kDiskFull:
-      PARAMO_RETURN_IF_ERROR(EmptyDisk(scene.cluster.data_dir(server_)));
+      PARAMO_RETURN_IF_ERROR(EmptyDisk(scene.cluster.data_dir(node_)));
       // A server may end rather than go on without its disk.
-      if (scene.cluster.process(server_).Running()) return absl::OkStatus();
-      return scene.cluster.Restart(server_);
+      if (scene.cluster.process(node_).Running()) return absl::OkStatus();
+      return scene.cluster.Restart(node_);
     case FaultKind::kPartition:
     case FaultKind::kBlackhole:
       return HealInNetwork(scene);
     default:
-      scene.cluster.data_proxy(server_).Heal();
+      scene.cluster.data_proxy(node_).Heal();
       return absl::OkStatus();
   }
 }
@@ -225,13 +247,13 @@ absl::Status Fault::Heal(Scene& scene) {
 absl::Status Fault::InjectInNetwork(Scene& scene) {
   const bool all = kind_ == FaultKind::kPartition;
   if (scene.isolation.network().ok()) {
-    return scene.isolation.Cut(all ? scene.cluster.AllIps(server_)
-                                   : scene.cluster.DataIps(server_));
+    return scene.isolation.Cut(all ? scene.cluster.AllIps(node_)
+                                   : scene.cluster.DataIps(node_));
   }
   if (all) {
-    scene.cluster.HoldAll(server_);
+    scene.cluster.HoldAll(node_);
   } else {
-    scene.cluster.data_proxy(server_).Inject(ProxyFault::kHold);
+    scene.cluster.data_proxy(node_).Inject(ProxyFault::kHold);
   }
   return absl::OkStatus();
 }
@@ -239,10 +261,10 @@ absl::Status Fault::InjectInNetwork(Scene& scene) {
 absl::Status Fault::HealInNetwork(Scene& scene) {
   const bool all = kind_ == FaultKind::kPartition;
   if (scene.isolation.network().ok()) {
-    return scene.isolation.Mend(all ? scene.cluster.AllIps(server_)
-                                    : scene.cluster.DataIps(server_));
+    return scene.isolation.Mend(all ? scene.cluster.AllIps(node_)
+                                    : scene.cluster.DataIps(node_));
   }
-  scene.cluster.ReleaseAll(server_);
+  scene.cluster.ReleaseAll(node_);
   return absl::OkStatus();
 }
 

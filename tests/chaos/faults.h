@@ -26,8 +26,9 @@ enum class FaultKind {
   kCorrupt,
   kHalfOpen,
   kDiskFull,         // a server's file system is filled
-  kCoordinatorKill,  // SIGKILL, started again
-  kWorkerKill,  // a client gets SIGKILL; another takes its place
+  kCoordinatorKill,  // the one that leads gets SIGKILL, and is started again
+  kEtcdKill,         // a member of etcd does
+  kWorkerKill,       // a client gets SIGKILL; another takes its place
 };
 
 const char* Name(FaultKind kind);
@@ -43,7 +44,7 @@ struct Scene {
 };
 
 // Why a kind cannot be had here; OK when it can.
-absl::Status CanHave(FaultKind kind, const Isolation& isolation);
+absl::Status CanHave(FaultKind kind, const Isolation& isolation, bool etcd);
 
 // Bytes of each server's disk when it is to be filled; 0 otherwise.
 uint64_t DiskBytesFor(const std::vector<FaultKind>& kinds);
@@ -55,13 +56,15 @@ class Fault {
 
   FaultKind kind() const { return kind_; }
   const std::string& target() const { return target_; }  // for people
-  // The server it happens to; -1: the coordinator, or a client.
-  int server() const { return server_; }
+  // The server it happens to; negative: none.
+  int server() const { return node_; }
   // The client that was killed; 0: none.
   uint32_t victim() const { return victim_; }
   absl::Duration length() const { return length_; }
   // It is over in an instant; others meet what comes while they last.
   bool sudden() const;
+  // It happens to nobody whom a push needs.
+  bool harmless() const;
   // After Heal: why it did nothing, though it was there; empty: it did.
   std::string WhyNoEffect(Scene& scene) const;
 
@@ -74,7 +77,8 @@ class Fault {
   absl::Status HealInNetwork(Scene& scene);
 
   const FaultKind kind_;
-  int server_ = -1;
+  int node_ = -1;   // of the cluster; negative and no coordinator_kill: none
+  int member_ = 0;  // of etcd
   size_t client_ = 0;
   uint32_t victim_ = 0;
   std::string target_;

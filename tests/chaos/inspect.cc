@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "client/cli/table_rows.h"
 #include "common/base/status.h"
@@ -17,8 +18,9 @@ constexpr absl::Duration kReadWithin = absl::Seconds(30);
 
 absl::StatusOr<absl::flat_hash_map<Key, float>> ReadRows(
     const std::string& addresses, const char* table) {
-  PARAMO_ASSIGN_OR_RETURN(const cli::TableRows rows,
-                          cli::ReadTable({addresses}, table, kReadWithin));
+  PARAMO_ASSIGN_OR_RETURN(
+      const cli::TableRows rows,
+      cli::ReadTable(absl::StrSplit(addresses, ','), table, kReadWithin));
   absl::flat_hash_map<Key, float> values;
   for (size_t i = 0; i < rows.keys.size(); ++i) {
     values[rows.keys[i]] = rows.values[i];

@@ -67,6 +67,7 @@ std::string ToJson(const FaultRecord& fault) {
   object["in_flight"] = fault.in_flight;
   object["length_ms"] = Milliseconds(fault.length);
   object["outage_ms"] = Milliseconds(fault.outage);
+  object["hurt"] = fault.hurt;
   object["recovered_ms"] = Milliseconds(fault.recovered);
   return Line(object);
 }

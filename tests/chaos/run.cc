@@ -77,7 +77,8 @@ class Run {
 std::vector<FaultKind> Run::Usable(Summary& summary) const {
   std::vector<FaultKind> usable;
   for (FaultKind kind : options_.kinds) {
-    const absl::Status can = CanHave(kind, isolation_);
+    const absl::Status can =
+        CanHave(kind, isolation_, options_.store == "etcd");
     if (can.ok()) {
       usable.push_back(kind);
     } else {
@@ -94,6 +95,7 @@ absl::Status Run::Start(Summary& summary) {
   cluster.replicas = options_.replicas;
   cluster.shards = options_.shards;
   cluster.seed = random_.Next();
+  cluster.etcd = options_.store == "etcd";
   cluster.disk_bytes = DiskBytesFor(kinds_);
   PARAMO_ASSIGN_OR_RETURN(cluster_,
                           ChaosCluster::Start(cluster, workplace_, isolation_));
@@ -157,7 +159,8 @@ Concerns Run::On(const Fault& fault) const {
 absl::StatusOr<FaultRecord> Run::OneFault(FaultKind kind) {
   const Concerns anybody = [](uint32_t, uint64_t) { return true; };
   PARAMO_RETURN_IF_ERROR(cluster_->WaitUntilWhole(kRecoverWithin));
-  PARAMO_RETURN_IF_ERROR(WaitForAnswers(MonotonicNanos(), anybody));
+  const int64_t whole_ns = MonotonicNanos();
+  PARAMO_RETURN_IF_ERROR(WaitForAnswers(whole_ns, anybody));
   PARAMO_RETURN_IF_ERROR(WaitFor(
       absl::Milliseconds(static_cast<int64_t>(random_.Below(kPauseRangeMs)))));
   server_of_shard_ = cluster_->Shape().server_of_shard;
@@ -185,6 +188,7 @@ absl::StatusOr<FaultRecord> Run::OneFault(FaultKind kind) {
   record.length = fault.length();
   record.outage = clients_->LongestGap(begin_ns, end_ns, hurt);
   record.recovered = absl::Nanoseconds(end_ns - healed_ns);
+  if (fault.harmless()) record.hurt = clients_->Hurt(whole_ns, end_ns);
   if (clients_->LeastAcked(Before(begin_ns, kSettled), begin_ns) == 0 &&
       fault.victim() == 0) {
     record.not_landed = "a client was not being answered before";
@@ -241,6 +245,10 @@ absl::Status Run::Faults(Summary& summary) {
     summary.Add(fault);
     landed += fault.not_landed.empty() ? 1 : 0;
     Tell(fault);
+    if (fault.hurt > 0) {
+      return absl::UnavailableError(absl::StrCat(
+          fault.kind, " of ", fault.target, " hurt ", fault.hurt, " pushes"));
+    }
   }
   return absl::OkStatus();
 }

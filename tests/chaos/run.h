@@ -29,6 +29,7 @@ struct RunOptions {
   std::vector<FaultKind> kinds;
   uint64_t seed = 1;
   std::string durability = "logged";
+  std::string store = "embedded";
 };
 
 // Blocks until the run is over; its findings are in the summary, and so is what

@@ -1,16 +1,14 @@
-// A real etcd cluster for tests: members on loopback ports that the kernel
-// chose, data in a directory under /tmp. Nothing is left behind, also when the
-// test is killed: members die with this process, and a janitor removes the
-// directory.
+// A real etcd cluster for tests: its data lies in a directory under /tmp.
+// Nothing is left behind, also when the test is killed: members die with this
+// process, and a janitor removes the directory.
 #pragma once
-
-#include <sys/types.h>
 
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "client/cli/process.h"
+#include "tests/etcd/etcd_members.h"
 
 namespace paramo::test {
 
@@ -22,15 +20,14 @@ class EtcdCluster {
   ~EtcdCluster();
   EtcdCluster(const EtcdCluster&) = delete;
 
-  int members() const { return static_cast<int>(members_.size()); }
   const std::string& endpoint(int member) const {
-    return members_[member].client;
+    return members_->endpoint(member);
   }
-  std::vector<std::string> endpoints() const;
-  std::string url() const;  // etcd://HOST:PORT,...
+  std::vector<std::string> endpoints() const { return members_->endpoints(); }
+  std::string url() const { return members_->url(); }
 
-  // The member that leads, as they see it; -1 when there is none.
-  int leader() const;
+  // The member that leads, as it sees it; -1 when there is none.
+  int leader() const { return members_->leader(); }
   void WaitForLeader() const;
 
   void Kill(int member);  // SIGKILL, and waits for its end
@@ -44,20 +41,10 @@ class EtcdCluster {
   void SetNoSpace(bool on) const;
 
  private:
-  struct Member {
-    std::string name;
-    std::string client;  // host:port
-    std::string peer;
-    std::unique_ptr<cli::Process> process;
-  };
-  void TakePorts();
-  bool StartAll();
-
   std::string dir_;
   cli::Pipe janitor_input_;
   std::unique_ptr<cli::Process> janitor_;
-  std::vector<Member> members_;
-  int tries_ = 0;
+  std::unique_ptr<EtcdMembers> members_;
 };
 
 // The one cluster that the tests of a program share: made when first asked
