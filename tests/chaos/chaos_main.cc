@@ -50,6 +50,9 @@ void DeclareRun(Config& config, Options& options) {
   config.Int("seed", run.seed, {0, INT64_MAX}, "of every random choice");
   config.Choice("durability", run.durability,
                 {"replicated", "logged", "synced"}, "of the tables");
+  config.Choice("rule", run.rule, {"sgd", "adagrad", "adam"},
+                "of the tables; rows of others than sgd are held against a "
+                "replay of the logs, which are kept whole");
   config.Choice("store", run.store, {"embedded", "etcd"},
                 "of the coordinator; etcd: three members of it are started, "
                 "and two coordinators");
@@ -112,6 +115,7 @@ int Main(int argc, char** argv) {
   if (options.load.client != 0) {
     SetLog(LogLevel::kInfo, "client");
     options.load.seed = options.run.seed;
+    options.load.rule = options.run.rule;
     const absl::Status status = RunLoad(options.load);
     if (!status.ok()) LogError("%s", ToString(status));
     return status.ok() ? kExitOk : kExitFailure;

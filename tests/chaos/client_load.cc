@@ -57,7 +57,10 @@ bool EndsSession(const Status& status) {
 class Load {
  public:
   Load(const LoadOptions& options, LedgerWriter& ledger)
-      : options_(options), ledger_(ledger), random_(options.seed) {}
+      : options_(options),
+        ledger_(ledger),
+        rule_(options.rule),
+        random_(options.seed) {}
 
   absl::Status Run();
   void Stop() { stopping_ = true; }
@@ -68,7 +71,7 @@ class Load {
     uint64_t number = 0;
     std::array<uint64_t, 1> own, counter;
     std::array<uint64_t, 2> pair;
-    std::array<float, 2> minus_one = {-1, -1};
+    std::array<float, 2> gradient;
   };
 
   bool Connect();
@@ -80,6 +83,7 @@ class Load {
 
   const LoadOptions& options_;
   LedgerWriter& ledger_;
+  const ScalarRule rule_;
   BitGen random_;
   std::unique_ptr<Cluster> cluster_;
   std::optional<Tables> tables_;
@@ -128,11 +132,12 @@ void Load::SendOne() {
       PairKeys(tables_->pairs.info().id, cluster_->shard_count(),
                options_.client, static_cast<uint32_t>(push->number % kPairs));
   push->pair = {a, b};
-  const std::span<const float> one(push->minus_one.data(), 1);
+  push->gradient.fill(rule_.Gradient(push->number));
+  const std::span<const float> one(push->gradient.data(), 1);
   const std::array<PushPart, 3> parts = {
       PushPart(tables_->own, push->own, one),
       PushPart(tables_->counter, push->counter, one),
-      PushPart(tables_->pairs, push->pair, push->minus_one)};
+      PushPart(tables_->pairs, push->pair, push->gradient)};
   PushOptions options;
   options.deadline =
       random_.Below(kImpatientOneIn) == 0 ? kImpatience : kPatience;
@@ -181,12 +186,13 @@ absl::Status Load::Run() {
 
 }  // namespace
 
-TableSpec ChaosTable(const std::string& name, const std::string& durability) {
+TableSpec ChaosTable(const std::string& name, const std::string& durability,
+                     const ScalarRule& rule) {
   TableSpec spec;
   spec.name = name;
   spec.dim = 1;
-  spec.rule.name = "sgd";
-  spec.rule.params = {{"lr", 1.0}};
+  spec.rule.name = rule.name();
+  spec.rule.params = rule.params();
   if (durability == "replicated") spec.durability = Durability::kReplicated;
   if (durability == "synced") spec.durability = Durability::kSynced;
   return spec;

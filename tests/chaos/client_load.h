@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "paramo/cluster.h"
+#include "tests/chaos/scalar_rule.h"
 
 namespace paramo::chaos {
 
@@ -23,12 +24,14 @@ struct LoadOptions {
   uint32_t client = 1;  // 1, 2, ...
   std::string addresses;
   std::string ledger;
+  std::string rule = "sgd";  // of the tables
   uint64_t seed = 1;
   int parent_fd = -1;
 };
 
-// What a table of the run is made from: rows that count pushes.
-TableSpec ChaosTable(const std::string& name, const std::string& durability);
+// What a table of the run is made from.
+TableSpec ChaosTable(const std::string& name, const std::string& durability,
+                     const ScalarRule& rule);
 
 // The client process. Returns after SIGTERM, when every push has ended; or
 // with why it cannot work at all.

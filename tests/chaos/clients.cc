@@ -59,8 +59,8 @@ absl::Status Clients::Start() {
       client.process,
       workplace_.Start(name, "paramo-chaos",
                        {"--client", absl::StrCat(number), "--address",
-                        addresses_, "--ledger", base + ".ledger", "--seed",
-                        absl::StrCat(SeedOf(seed_, number))},
+                        addresses_, "--ledger", base + ".ledger", "--rule",
+                        rule_, "--seed", absl::StrCat(SeedOf(seed_, number))},
                        base + ".log"));
   clients_.emplace(number, std::move(client));
   live_.push_back(number);

@@ -23,8 +23,12 @@ using Concerns = std::function<bool(uint32_t client, uint64_t number)>;
 // Threads: one.
 class Clients {
  public:
-  Clients(cli::Workplace& workplace, std::string addresses, uint64_t seed)
-      : workplace_(workplace), addresses_(std::move(addresses)), seed_(seed) {}
+  Clients(cli::Workplace& workplace, std::string addresses, std::string rule,
+          uint64_t seed)
+      : workplace_(workplace),
+        addresses_(std::move(addresses)),
+        rule_(std::move(rule)),
+        seed_(seed) {}
 
   // Starts one more process, with a ledger of its own.
   absl::Status Start();
@@ -64,6 +68,7 @@ class Clients {
 
   cli::Workplace& workplace_;
   const std::string addresses_;
+  const std::string rule_;
   const uint64_t seed_;
   std::map<uint32_t, Client> clients_;
   std::vector<uint32_t> live_;

@@ -58,7 +58,7 @@ absl::StatusOr<std::unique_ptr<ChaosCluster>> ChaosCluster::Start(
 }
 
 ChaosCluster::~ChaosCluster() {
-  StopAll(servers_);
+  StopServers();
   StopAll(coordinators_);
   for (int i = 0; i < etcd_members(); ++i) KillEtcd(i);
 }
@@ -66,7 +66,7 @@ ChaosCluster::~ChaosCluster() {
 void ChaosCluster::StopAll(std::vector<Node>& nodes) {
   std::vector<cli::Process*> running;
   for (Node& node : nodes) {
-    if (node.process == nullptr) continue;
+    if (node.process == nullptr || !node.process->Running()) continue;
     node.process->Signal(SIGCONT);
     running.push_back(node.process.get());
   }
@@ -83,6 +83,12 @@ std::string ChaosCluster::address() const {
 
 std::string ChaosCluster::data_dir(int node) const {
   return absl::StrCat(workplace_.directory(), "/", At(node).name);
+}
+
+std::vector<std::string> ChaosCluster::log_dirs() const {
+  std::vector<std::string> dirs;
+  for (int i = 0; i < servers(); ++i) dirs.push_back(data_dir(i) + "/log");
+  return dirs;
 }
 
 absl::Status ChaosCluster::StartEtcd() {
@@ -163,6 +169,7 @@ absl::Status ChaosCluster::PrepareServer(int server, Isolation& isolation) {
                "--advertise",      made.front->address(),
                "--metrics-listen", made.ip + ":0",
                "--data-dir",       data_dir(server)};
+  if (options_.keep_log) made.args.push_back("--keep-log");
   if (options_.disk_bytes == 0) return absl::OkStatus();
   std::filesystem::create_directories(data_dir(server));
   return isolation.Mount(data_dir(server), options_.disk_bytes);

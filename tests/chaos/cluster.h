@@ -47,6 +47,7 @@ struct ClusterOptions {
   uint64_t disk_bytes = 0;  // of each server's own file system; 0: none
   // Two coordinators over three members of etcd; else one over its own store.
   bool etcd = false;
+  bool keep_log = false;  // servers cut nothing of theirs
 };
 
 // What the cluster says about itself.
@@ -93,6 +94,10 @@ class ChaosCluster {
   std::vector<std::string> AllIps(int server) const;
   std::vector<std::string> DataIps(int server) const;
   std::string data_dir(int node) const;
+
+  // In order; the logs of all, as a start would find them, lie in log_dirs.
+  void StopServers() { StopAll(servers_); }
+  std::vector<std::string> log_dirs() const;
 
   ClusterShape Shape();
   absl::Status WaitUntilWhole(absl::Duration timeout);

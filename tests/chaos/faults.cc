@@ -22,6 +22,9 @@ constexpr int64_t kLengthMinMs = 100;
 constexpr uint64_t kLengthRangeMs = 1900;
 // Holds what a run writes several times over, and is full within a second.
 constexpr uint64_t kDiskBytes = uint64_t{160} << 20;
+// 3,000 pushes from one fault to the next, four records of 250 bytes each, and
+// as much again.
+constexpr uint64_t kLogBytesPerFault = uint64_t{6} << 20;
 constexpr const char* kFiller = "/filler";
 
 struct Entry {
@@ -125,10 +128,11 @@ absl::Status CanHave(FaultKind kind, const Isolation& isolation, bool etcd) {
   return kind == FaultKind::kDiskFull ? isolation.mounts() : absl::OkStatus();
 }
 
-uint64_t DiskBytesFor(const std::vector<FaultKind>& kinds) {
+uint64_t DiskBytesFor(const std::vector<FaultKind>& kinds,
+                      uint64_t logged_faults) {
   const bool full =
       std::count(kinds.begin(), kinds.end(), FaultKind::kDiskFull) > 0;
-  return full ? kDiskBytes : 0;
+  return full ? kDiskBytes + logged_faults * kLogBytesPerFault : 0;
 }
 
 Fault::Fault(FaultKind kind, const Scene& scene, BitGen& random)

@@ -46,8 +46,10 @@ struct Scene {
 // Why a kind cannot be had here; OK when it can.
 absl::Status CanHave(FaultKind kind, const Isolation& isolation, bool etcd);
 
-// Bytes of each server's disk when it is to be filled; 0 otherwise.
-uint64_t DiskBytesFor(const std::vector<FaultKind>& kinds);
+// Bytes of each server's disk when it is to be filled; 0 otherwise. Its log has
+// to hold what is pushed during `logged_faults`.
+uint64_t DiskBytesFor(const std::vector<FaultKind>& kinds,
+                      uint64_t logged_faults);
 
 // One fault, chosen by the generator: target, length, variant.
 class Fault {

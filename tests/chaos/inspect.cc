@@ -52,7 +52,8 @@ std::array<ShardId, 4> Layout::ShardsOfPush(uint32_t client,
 }
 
 absl::StatusOr<Layout> MakeTables(const std::string& addresses,
-                                  const std::string& durability) {
+                                  const std::string& durability,
+                                  const ScalarRule& rule) {
   ConnectOptions options;
   options.addresses = addresses;
   auto cluster = Cluster::Connect(options);
@@ -62,7 +63,7 @@ absl::StatusOr<Layout> MakeTables(const std::string& addresses,
   for (auto [name, id] : {std::pair(kOwnTable, &layout.own),
                           std::pair(kCounterTable, &layout.counter),
                           std::pair(kPairTable, &layout.pairs)}) {
-    auto table = (*cluster)->CreateTable(ChaosTable(name, durability));
+    auto table = (*cluster)->CreateTable(ChaosTable(name, durability, rule));
     PARAMO_RETURN_IF_ERROR(cli::FromClient(table.status()));
     *id = table->info().id;
   }

@@ -12,6 +12,7 @@
 #include "common/base/ids.h"
 #include "tests/chaos/ledger.h"
 #include "tests/chaos/oracle.h"
+#include "tests/chaos/scalar_rule.h"
 
 namespace paramo::chaos {
 
@@ -27,7 +28,8 @@ struct Layout {
 
 // Errors: UNAVAILABLE  and what else creating a table can say
 absl::StatusOr<Layout> MakeTables(const std::string& addresses,
-                                  const std::string& durability);
+                                  const std::string& durability,
+                                  const ScalarRule& rule);
 
 // Every row there is.
 struct Contents {

@@ -14,6 +14,7 @@
 #include "tests/chaos/clients.h"
 #include "tests/chaos/cluster.h"
 #include "tests/chaos/inspect.h"
+#include "tests/chaos/judge.h"
 #include "tests/chaos/ledger.h"
 
 namespace paramo::chaos {
@@ -45,6 +46,7 @@ class Run {
         isolation_(isolation),
         interrupt_(interrupt),
         report_(report),
+        rule_(options.rule),
         random_(options.seed) {}
 
   absl::Status Start(Summary& summary);
@@ -66,6 +68,7 @@ class Run {
   Isolation& isolation_;
   cli::Interrupt& interrupt_;
   Report& report_;
+  const ScalarRule rule_;
   BitGen random_;
   std::vector<FaultKind> kinds_;
   Layout layout_;
@@ -95,14 +98,16 @@ absl::Status Run::Start(Summary& summary) {
   cluster.replicas = options_.replicas;
   cluster.shards = options_.shards;
   cluster.seed = random_.Next();
+  cluster.keep_log = rule_.has_state();
   cluster.etcd = options_.store == "etcd";
-  cluster.disk_bytes = DiskBytesFor(kinds_);
+  cluster.disk_bytes =
+      DiskBytesFor(kinds_, cluster.keep_log ? options_.faults : 0);
   PARAMO_ASSIGN_OR_RETURN(cluster_,
                           ChaosCluster::Start(cluster, workplace_, isolation_));
-  PARAMO_ASSIGN_OR_RETURN(layout_,
-                          MakeTables(cluster_->address(), options_.durability));
+  PARAMO_ASSIGN_OR_RETURN(
+      layout_, MakeTables(cluster_->address(), options_.durability, rule_));
   clients_ = std::make_unique<Clients>(workplace_, cluster_->address(),
-                                       random_.Next());
+                                       rule_.name(), random_.Next());
   for (int i = 0; i < options_.clients; ++i) {
     PARAMO_RETURN_IF_ERROR(clients_->Start());
   }
@@ -259,18 +264,10 @@ absl::Status Run::Judge(Summary& summary) {
   absl::Status whole = cluster_->WaitUntilWhole(kRecoverWithin);
   if (status.ok()) status = whole;
   // What cannot be read is not there.
-  Contents contents;
-  auto read = ReadContents(cluster_->address());
-  if (read.ok()) contents = *std::move(read);
-  if (status.ok()) status = read.status();
-  const auto histories = clients_->histories();
-  for (const auto& [client, history] : histories) {
-    const Verdict verdict = chaos::Judge(
-        *history, RowsOf(contents, layout_, client, history->size()));
-    summary.verdict += verdict;
-    report_.Json(ToJson(client, verdict));
-  }
-  summary.verdict.unexpected += CountStrangers(contents, layout_, histories);
+  auto evidence = Gather(*cluster_, layout_, rule_);
+  if (status.ok()) status = evidence.status();
+  summary.verdict = JudgeAll(evidence.ok() ? *evidence : Evidence(), layout_,
+                             clients_->histories(), report_);
   summary.divergent_replicas = cluster_->CountDivergent();
   return status;
 }

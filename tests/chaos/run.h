@@ -30,6 +30,7 @@ struct RunOptions {
   uint64_t seed = 1;
   std::string durability = "logged";
   std::string store = "embedded";
+  std::string rule = "sgd";
 };
 
 // Blocks until the run is over; its findings are in the summary, and so is what
