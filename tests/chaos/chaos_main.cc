@@ -140,6 +140,7 @@ int Main(int argc, char** argv) {
     return kExitConfig;
   }
   Explain(*summary, *report);
+  if (!summary->error.empty()) report->Json(ErrorToJson(summary->error));
   report->Json(ToJson(*summary));
   return summary->pass() ? kExitOk : kExitFailure;
 }

@@ -80,6 +80,13 @@ std::string ToJson(uint32_t client, const Verdict& verdict) {
   return Line(object);
 }
 
+std::string ErrorToJson(const std::string& error) {
+  Object object;
+  object["event"] = "error";
+  object["error"] = error;
+  return Line(object);
+}
+
 std::string ToJson(const Summary& summary) {
   Object object;
   object["seed"] = summary.seed;
@@ -102,8 +109,8 @@ std::string ToJson(const Summary& summary) {
     entry["p99"] = Milliseconds(Quantile(outages, 0.99));
     entry["max"] = Milliseconds(Quantile(outages, 1));
   }
-  object["seconds"] = Milliseconds(summary.duration) / 1000;
-  object["error"] = summary.error;
+  object["seconds"] =
+      std::round(absl::ToDoubleMilliseconds(summary.duration)) / 1000;
   object["pass"] = summary.pass();
   return Line(object);
 }

@@ -46,6 +46,7 @@ struct Summary {
 
 std::string ToJson(const FaultRecord& fault);
 std::string ToJson(uint32_t client, const Verdict& verdict);
+std::string ErrorToJson(const std::string& error);
 std::string ToJson(const Summary& summary);
 
 // Where lines go: people read stdout, programs the file. Threads: one.
