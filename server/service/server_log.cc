@@ -61,7 +61,16 @@ void ServerLog::OnLogged(absl::Span<const LogProgress> progress,
 }
 
 void ServerLog::OnLogFailed(const absl::Status& status) {
+  {
+    MutexLock lock(mu_);
+    failure_ = status;
+  }
   on_failed_(Annotate(status, "the log"));
+}
+
+absl::Status ServerLog::failure() const {
+  MutexLock lock(mu_);
+  return failure_;
 }
 
 void ServerLog::Tell() {

@@ -44,6 +44,8 @@ class ServerLog final : public LogListener {
   absl::Status Stop();
 
   LogStats Stats() const { return log_->Stats(); }
+  // Why nothing is logged any more; OK while it is.
+  absl::Status failure() const;
 
   void OnLogged(absl::Span<const LogProgress> progress,
                 Durability level) override;
@@ -66,11 +68,12 @@ class ServerLog final : public LogListener {
   std::vector<Shard*> shards_;  // fixed by Start
   std::vector<std::thread> tellers_;
 
-  Mutex mu_;
+  mutable Mutex mu_;
   CondVar wake_;
   std::vector<News> news_ ABSL_GUARDED_BY(mu_);     // by shard
   std::deque<ShardId> ready_ ABSL_GUARDED_BY(mu_);  // those with news
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+  absl::Status failure_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace paramo
