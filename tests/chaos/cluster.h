@@ -19,6 +19,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -101,8 +102,10 @@ class ChaosCluster {
 
   ClusterShape Shape();
   absl::Status WaitUntilWhole(absl::Duration timeout);
-  // FAILED_PRECONDITION with a log's tail when a process has ended.
+  // FAILED_PRECONDITION with a log's tail when a process has ended, unless it
+  // is the one that may: that is started again, once.
   absl::Status CheckAlive();
+  void MayEnd(std::optional<int> node) { may_end_ = node; }
   // Replicas that found themselves different from their primary: each compares
   // its checksum once a second and stops when they differ, and its server's log
   // says so. What differs in a run's last second may go unseen.
@@ -152,6 +155,7 @@ class ChaosCluster {
   std::vector<Node> coordinators_;
   size_t leader_ = 0;  // the one that led when last asked: asked first
   std::vector<Node> servers_;
+  std::optional<int> may_end_;
 };
 
 }  // namespace paramo::chaos

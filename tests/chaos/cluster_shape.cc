@@ -75,9 +75,11 @@ absl::Status ChaosCluster::WaitUntilWhole(absl::Duration timeout) {
     if (absl::Now() > deadline) {
       std::string why = absl::StrCat("the cluster is not whole after ",
                                      absl::FormatDuration(timeout));
-      for (const Node& node : coordinators_) {
-        absl::StrAppend(&why, "; the end of ", node.name, "'s log:\n",
-                        cli::LogTail(node.process->log_file()));
+      for (const auto* nodes : {&coordinators_, &servers_}) {
+        for (const Node& node : *nodes) {
+          absl::StrAppend(&why, "; the end of ", node.name, "'s log:\n",
+                          cli::LogTail(node.process->log_file()));
+        }
       }
       return absl::DeadlineExceededError(why);
     }
@@ -89,7 +91,10 @@ absl::Status ChaosCluster::WaitUntilWhole(absl::Duration timeout) {
 absl::Status ChaosCluster::CheckAlive() {
   const int coordinators = static_cast<int>(coordinators_.size());
   for (int node = -coordinators; node < servers(); ++node) {
-    if (!process(node).Running()) return cli::EndedError(process(node));
+    if (process(node).Running()) continue;
+    if (may_end_ != node) return cli::EndedError(process(node));
+    may_end_.reset();
+    PARAMO_RETURN_IF_ERROR(Restart(node));
   }
   for (int i = 0; i < etcd_members(); ++i) {
     cli::Process& member = etcd_->process(i);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -189,6 +190,9 @@ std::string Fault::WhyNoEffect(Scene& scene) const {
 
 absl::Status Fault::Inject(Scene& scene) {
   if (node_ >= 0) before_ = scene.cluster.data_proxy(node_).counters();
+  // A server ends rather than go on without its disk.
+  scene.cluster.MayEnd(kind_ == FaultKind::kDiskFull ? std::optional(node_)
+                                                     : std::nullopt);
   switch (kind_) {
     case FaultKind::kCoordinatorKill: {
       PARAMO_ASSIGN_OR_RETURN(node_, scene.cluster.LeadingCoordinator());
@@ -233,10 +237,7 @@ absl::Status Fault::Heal(Scene& scene) {
     case FaultKind::kWorkerKill:
       return scene.clients.Start();
     case FaultKind::kDiskFull:
-      PARAMO_RETURN_IF_ERROR(EmptyDisk(scene.cluster.data_dir(node_)));
-      // A server may end rather than go on without its disk.
-      if (scene.cluster.process(node_).Running()) return absl::OkStatus();
-      return scene.cluster.Restart(node_);
+      return EmptyDisk(scene.cluster.data_dir(node_));
     case FaultKind::kPartition:
     case FaultKind::kBlackhole:
       return HealInNetwork(scene);
