@@ -17,6 +17,9 @@ namespace {
 // Ledgers are in order of begin, and no push takes longer than this: where to
 // stop looking back.
 constexpr int64_t kPushNanosMax = 60'000'000'000;
+// Half of the time that a coordinator on etcd is missing at least, and more
+// than a starved machine takes.
+constexpr int64_t kStallNanos = 1'000'000'000;
 // A client has a push under way about half of the time.
 constexpr int kKillTries = 1000;
 
@@ -164,9 +167,10 @@ uint64_t Clients::Hurt(int64_t from_ns, int64_t to_ns) const {
   for (const auto& [number, client] : clients_) {
     const History& history = client.ledger->history();
     for (size_t n = FirstFrom(history, from_ns); n < history.size(); ++n) {
-      const Outcome outcome = history[n].outcome;
-      count += history[n].end_ns <= to_ns &&
-               (outcome == Outcome::kFailed || outcome == Outcome::kUnknown);
+      const bool open = history[n].outcome == Outcome::kOpen;
+      const int64_t end_ns = open ? to_ns : history[n].end_ns;
+      count += history[n].outcome == Outcome::kFailed ||
+               end_ns - history[n].begin_ns >= kStallNanos;
     }
   }
   return count;

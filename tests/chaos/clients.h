@@ -53,8 +53,8 @@ class Clients {
                  const Concerns& concerns) const;
   // The same of each live client; the least of these.
   uint64_t LeastAcked(int64_t from_ns, int64_t to_ns) const;
-  // Pushes that began at `from_ns` or later and failed, or missed their
-  // deadline, by `to_ns`.
+  // Pushes that began at `from_ns` or later and by `to_ns` have failed, or
+  // waited for as long as no push does that needs nothing which is missing.
   uint64_t Hurt(int64_t from_ns, int64_t to_ns) const;
   // The longest time within [from_ns, to_ns] without an acknowledgement.
   absl::Duration LongestGap(int64_t from_ns, int64_t to_ns,

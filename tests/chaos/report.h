@@ -22,8 +22,8 @@ struct FaultRecord {
   absl::Duration length;
   absl::Duration outage;     // longest time without an acknowledgement there
   absl::Duration recovered;  // from healing to the first progress of everybody
-  // Pushes that failed or missed their deadline, though what it happened to is
-  // nothing that a push needs.
+  // Pushes that failed or waited for it, though what it happened to is nothing
+  // that a push needs.
   uint64_t hurt = 0;
   std::string not_landed;  // why it does not count; empty: it landed
 };
