@@ -52,6 +52,18 @@ uint64_t CountAcked(uint32_t client, const History& history, int64_t from_ns,
 
 }  // namespace
 
+uint64_t CountHurt(const History& history, int64_t from_ns, int64_t to_ns) {
+  uint64_t count = 0;
+  for (size_t n = FirstFrom(history, from_ns); n < history.size(); ++n) {
+    const Attempt& attempt = history[n];
+    const bool open = attempt.outcome == Outcome::kOpen;
+    const int64_t end_ns = open ? to_ns : attempt.end_ns;
+    count += attempt.outcome == Outcome::kFailed ||
+             end_ns - attempt.begin_ns >= kStallNanos;
+  }
+  return count;
+}
+
 absl::Status Clients::Start() {
   const uint32_t number = static_cast<uint32_t>(clients_.size()) + 1;
   const std::string name = absl::StrCat("client-", number);
@@ -165,13 +177,7 @@ uint64_t Clients::LeastAcked(int64_t from_ns, int64_t to_ns) const {
 uint64_t Clients::Hurt(int64_t from_ns, int64_t to_ns) const {
   uint64_t count = 0;
   for (const auto& [number, client] : clients_) {
-    const History& history = client.ledger->history();
-    for (size_t n = FirstFrom(history, from_ns); n < history.size(); ++n) {
-      const bool open = history[n].outcome == Outcome::kOpen;
-      const int64_t end_ns = open ? to_ns : history[n].end_ns;
-      count += history[n].outcome == Outcome::kFailed ||
-               end_ns - history[n].begin_ns >= kStallNanos;
-    }
+    count += CountHurt(client.ledger->history(), from_ns, to_ns);
   }
   return count;
 }

@@ -20,6 +20,10 @@ namespace paramo::chaos {
 // Says whether a push of a client, by its number, concerns somebody.
 using Concerns = std::function<bool(uint32_t client, uint64_t number)>;
 
+// Pushes that began at `from_ns` or later and by `to_ns` have failed, or waited
+// for as long as no push does that needs nothing which is missing.
+uint64_t CountHurt(const History& history, int64_t from_ns, int64_t to_ns);
+
 // Threads: one.
 class Clients {
  public:
@@ -53,8 +57,7 @@ class Clients {
                  const Concerns& concerns) const;
   // The same of each live client; the least of these.
   uint64_t LeastAcked(int64_t from_ns, int64_t to_ns) const;
-  // Pushes that began at `from_ns` or later and by `to_ns` have failed, or
-  // waited for as long as no push does that needs nothing which is missing.
+  // CountHurt of all.
   uint64_t Hurt(int64_t from_ns, int64_t to_ns) const;
   // The longest time within [from_ns, to_ns] without an acknowledgement.
   absl::Duration LongestGap(int64_t from_ns, int64_t to_ns,
