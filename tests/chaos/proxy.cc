@@ -202,7 +202,10 @@ void Proxy::Poll() {
     link->Pump(of_link, now_.fault, now, random_, done);
     of_link += kFdsPerLink;
   }
-  if ((fds[1].revents & POLLIN) != 0) Accept();
+  if ((fds[1].revents & POLLIN) != 0) {
+    TakeOrders();  // all that were given before the connection came
+    Accept();
+  }
   MutexLock lock(mu_);
   counters_.bytes += done.bytes;
   counters_.flipped_bits += done.flipped_bits;
@@ -228,11 +231,6 @@ void Proxy::Accept() {
   const int client =
       ::accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (client < 0) return;
-  {
-    // It may have changed since the poll began.
-    MutexLock lock(mu_);
-    now_.target = orders_.target;
-  }
   auto link = std::make_unique<ProxyLink>(client, now_.target, SourceOf(client),
                                           now_.fault == ProxyFault::kDuplicate);
   if (now_.fault == ProxyFault::kHalfOpen) {
