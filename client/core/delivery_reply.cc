@@ -202,6 +202,8 @@ void Delivery::HandleRefusal(const std::shared_ptr<Call>& call, uint32_t index,
       }
       return;
     case absl::StatusCode::kUnavailable:
+      // It may have been appended before its primary changed.
+      progress.left = true;
       effects.refresh = true;
       RetryLater(*call, index, why, backoff,
                  /*wants_map=*/true, now);

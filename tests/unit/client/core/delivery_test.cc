@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "client/core/errors.h"
 #include "tests/unit/client/core/calls.h"
 
 namespace paramo::client {
@@ -300,6 +301,27 @@ TEST_F(DeliveryTest, APushThatGivesUpIsFilledUntilItsNumberIsSettled) {
   EXPECT_EQ(session_->lowest(call->parcels[0].shard), 2u);
   EXPECT_EQ(delivery_.NextWake(), absl::InfiniteDuration());
   Reply(lost, Answer(lost));  // far too late: ignored
+}
+
+// Appended by a primary that was deposed before it could commit; then refused
+// by one that does not serve the shard yet. The new primary may commit it.
+TEST_F(DeliveryTest, AnUnavailablePrimaryLeavesTheOutcomeOpen) {
+  auto call = Push(absl::Seconds(1));
+  Reply(TakeOne(),
+        Refusal(absl::StatusCode::kUnavailable, Reason::kWrongEpoch));
+  AdvanceToNextWake();
+  Reply(TakeOne(), Refusal(absl::StatusCode::kAborted, Reason::kWrongShard));
+  Advance(absl::Seconds(2));
+  ASSERT_TRUE(Done(call));
+  EXPECT_EQ(MakeStatus(*call, now_).applied(), Applied::kUnknown);
+}
+
+TEST_F(DeliveryTest, APushThatWasOnlyRefusedIsNotApplied) {
+  auto call = Push(absl::Seconds(1));
+  Reply(TakeOne(), Refusal(absl::StatusCode::kAborted, Reason::kWrongShard));
+  Advance(absl::Seconds(2));
+  ASSERT_TRUE(Done(call));
+  EXPECT_EQ(MakeStatus(*call, now_).applied(), Applied::kNo);
 }
 
 TEST_F(DeliveryTest, APushThatNeverGotANumberLeavesNone) {
