@@ -15,13 +15,13 @@
 #include "common/metrics/metrics_http.h"
 #include "common/transport/data_server.h"
 #include "common/transport/state_watch.h"
-#include "common/wire/reply.h"
 #include "paramo/v1/cluster.pb.h"
 #include "paramo/v1/control.pb.h"
 #include "server/admin/admin_service.h"
 #include "server/service/coordinator_link.h"
 #include "server/service/data_service.h"
 #include "server/service/peer_links.h"
+#include "server/service/peer_service.h"
 #include "server/service/replica_io.h"
 #include "server/service/report_board.h"
 #include "server/service/server_log.h"
@@ -61,9 +61,6 @@ struct Server::Parts {
   absl::Status Join();
   void OnState(std::shared_ptr<const v1::ClusterState> state);
   void FillHeartbeat(v1::HeartbeatRequest& beat);
-  void HandlePeer(std::unique_ptr<IncomingCall> call);
-  void TakeCheckpoint(std::unique_ptr<IncomingCall> call,
-                      PeerRequestView request);
   void ExportGauges();
   ServerIdentity Identity() {
     MutexLock lock(mu);
@@ -89,6 +86,7 @@ struct Server::Parts {
   std::unique_ptr<ShardHost> shards;
   std::unique_ptr<WriteBehind> write_behind;
   std::unique_ptr<DataService> data_service;
+  std::unique_ptr<PeerService> peer_service;
   StateWatch state_watch;
   std::unique_ptr<grpc::Service> admin;
   std::unique_ptr<MetricsHttp> metrics_http;
@@ -167,10 +165,11 @@ absl::Status Server::Parts::Listen() {
 
   DataServer::Options listening;
   listening.listen = {options.listen};
+  peer_service = std::make_unique<PeerService>(*shards, metrics);
   listening.threads = options.threads;
   listening.handler = [this](std::unique_ptr<IncomingCall> call) {
     if (call->method() == DataMethod::kReplicate && !call->first()) {
-      HandlePeer(std::move(call));
+      peer_service->Handle(std::move(call));
     } else {
       data_service->Handle(std::move(call));
     }
@@ -252,54 +251,13 @@ absl::Status Server::Parts::Join() {
     MutexLock lock(mu);
     identity = self;
   }
+  peer_service->Start(self, *replica_io);  // before a Hello is answered
   link->Start(
       [this](std::shared_ptr<const v1::ClusterState> state) {
         OnState(std::move(state));
       },
       [this](v1::HeartbeatRequest& beat) { FillHeartbeat(beat); });
   return absl::OkStatus();
-}
-
-// A peer's replicas speak to ours. What is not for this life of the server, or
-// for shards that are not here yet, is dropped: it is repeated.
-void Server::Parts::HandlePeer(std::unique_ptr<IncomingCall> call) {
-  absl::StatusOr<PeerRequestView> request = ParsePeerRequest(call->request());
-  if (!request.ok()) return call->Fail(request.status());
-  const ServerIdentity self = Identity();
-  if (request->cluster != self.cluster_id) {
-    return call->Fail(
-        absl::FailedPreconditionError("this server is of another cluster"));
-  }
-  if (request->to_incarnation == self.incarnation) {
-    const std::vector<Shard*> all = shards->shards();
-    if (!request->checkpoint.empty() && !all.empty()) {
-      return TakeCheckpoint(std::move(call), *std::move(request));
-    }
-    for (PeerMessage& message : request->messages) {
-      if (message.shard >= all.size()) continue;
-      Shard* shard = all[message.shard];
-      shard->Post([shard, from = request->from,
-                   message = std::move(message)]() mutable {
-        shard->WithReplica([&](Replica& replica, absl::Duration now) {
-          replica.OnMessage(from, std::move(message), now);
-        });
-      });
-    }
-  }
-  call->Reply(wire::WriteReply(request->id, 0, wire::Reason::kNone, 0, "",
-                               /*hello=*/nullptr));
-}
-
-void Server::Parts::TakeCheckpoint(std::unique_ptr<IncomingCall> call,
-                                   PeerRequestView request) {
-  std::shared_ptr<IncomingCall> shared = std::move(call);  // with the job
-  replica_io->TakeCheckpoint(
-      std::move(request.checkpoint),
-      [shared, id = request.id](const absl::Status& status) {
-        shared->Reply(wire::WriteReply(
-            id, static_cast<uint32_t>(status.code()), wire::Reason::kNone, 0,
-            std::string(status.message()), /*hello=*/nullptr));
-      });
 }
 
 // On the link's beating thread.
