@@ -104,8 +104,12 @@ struct Server::Parts {
 
 absl::Status Server::Parts::OpenStores() {
   PARAMO_ASSIGN_OR_RETURN(data_dir, DataDir::Open({options.data_dir, 0, 0}));
-  PARAMO_ASSIGN_OR_RETURN(meta, MetaStore::Open(options.data_dir));
-  PARAMO_ASSIGN_OR_RETURN(rows, RowStore::Open(options.data_dir, {}));
+  // A server that has joined a cluster has had both before.
+  const bool fresh = data_dir->cluster_id() == 0;
+  PARAMO_ASSIGN_OR_RETURN(meta, MetaStore::Open(options.data_dir, fresh));
+  RowStoreOptions store;
+  store.create = fresh;
+  PARAMO_ASSIGN_OR_RETURN(rows, RowStore::Open(options.data_dir, store));
   shards = std::make_unique<ShardHost>(*rows, *meta, clock, counters, [this] {
     if (CoordinatorLink* to = link.get()) to->BeatNow();
   });
@@ -115,7 +119,7 @@ absl::Status Server::Parts::OpenStores() {
   flush.before_ingest = [this] { return log->Sync(); };
   write_behind = std::make_unique<WriteBehind>(*rows, clock, flush);
   // A new server has no identity to put into its log yet.
-  return data_dir->cluster_id() == 0 ? absl::OkStatus() : OpenLog();
+  return fresh ? absl::OkStatus() : OpenLog();
 }
 
 absl::Status Server::Parts::OpenLog() {
