@@ -159,8 +159,8 @@ inline constexpr size_t kFlushShardBytesMax = size_t{8} << 20;
 
 // ---- Log --------------------------------------------------------------------
 
-// Payload of one record: a push of the largest message, its key lists expanded.
-inline constexpr size_t kLogPayloadBytesMax = 2 * kMessageBytesMax;
+// Payload of one record: the largest push with its section's header.
+inline constexpr size_t kLogPayloadBytesMax = kPushBytesMax + (size_t{1} << 10);
 
 // Bytes appended to the log that are not written yet; beyond it pushes are
 // refused. Two of the largest records, so that one can be copied while the one

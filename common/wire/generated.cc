@@ -242,6 +242,7 @@ absl::Status ParseGenerated(const Rope& rope, ReplyView& view) {
   view.state_version = proto.state_version();
   view.message = proto.message();
   view.parked_us = proto.parked_us();
+  view.retry_after_ms = proto.retry_after_ms();
   if (proto.has_hello()) view.hello = FromProto(proto.hello());
   BlockCollector blocks;
   for (const v1::SectionReply& section : proto.push()) {
@@ -270,6 +271,7 @@ Message WriteReply(uint64_t id, uint32_t code, Reason reason,
   proto.set_reason(static_cast<uint32_t>(reason));
   proto.set_state_version(state_version);
   proto.set_message(message.substr(0, kErrorBytesMax));
+  if (reason == Reason::kOverloaded) proto.set_retry_after_ms(kRetryAfterMs);
   if (hello != nullptr) ToProto(*hello, *proto.mutable_hello());
   return Serialize(proto);
 }

@@ -73,7 +73,7 @@ struct Server::Parts {
   MetricsRegistry metrics;
   ShardCounters counters{metrics};
   Budget held{options.held_bytes_max};
-  Budget replies{kReplyBytesDefault};
+  Budget replies{options.reply_bytes_max};
   std::unique_ptr<DataDir> data_dir;
   std::unique_ptr<MetaStore> meta;
   std::unique_ptr<RowStore> rows;
@@ -129,6 +129,7 @@ absl::Status Server::Parts::OpenLog() {
   opening.server_id = data_dir->server_id();
   opening.incarnation = data_dir->incarnation();
   opening.keep_all = options.keep_log;
+  opening.buffer_bytes = options.log_buffer_bytes;
   PARAMO_ASSIGN_OR_RETURN(opening.released, shards->StoredLsns());
   PARAMO_ASSIGN_OR_RETURN(std::unique_ptr<Log> opened, Log::Open(opening));
   log = std::make_unique<ServerLog>(
@@ -164,12 +165,12 @@ absl::Status Server::Parts::ProveIncarnation(const LogRecovery& recovery) {
 absl::Status Server::Parts::Listen() {
   data_service =
       std::make_unique<DataService>(clock, held, replies, metrics, counters);
+  peer_service = std::make_unique<PeerService>(*shards, metrics);
   admin = MakeAdminService(
       metrics, [this](const auto& read) { shards->ForEachShard(read); });
 
   DataServer::Options listening;
   listening.listen = {options.listen};
-  peer_service = std::make_unique<PeerService>(*shards, metrics);
   listening.threads = options.threads;
   listening.handler = [this](std::unique_ptr<IncomingCall> call) {
     if (call->method() == DataMethod::kReplicate && !call->first()) {
@@ -181,6 +182,7 @@ absl::Status Server::Parts::Listen() {
   listening.services = {admin.get(), state_watch.service()};
   listening.reflection = options.reflection;
   listening.connections.per_peer = options.connections_per_peer_max;
+  listening.receive_bytes_max = options.receive_bytes_max;
   listening.tcp_congestion = options.tcp_congestion;
   listening.metrics = &metrics;
   PARAMO_ASSIGN_OR_RETURN(data_server, DataServer::Start(std::move(listening)));
@@ -249,13 +251,13 @@ absl::Status Server::Parts::Join() {
   if (log == nullptr) PARAMO_RETURN_IF_ERROR(OpenLog());
   const ServerIdentity self = {me.cluster_id, me.cluster_incarnation,
                                me.server_id, data_dir->incarnation()};
+  peer_service->Start(self, *replica_io);  // before a Hello is answered
   data_service->SetIdentity(self);
   links.SetIdentity(self);
   {
     MutexLock lock(mu);
     identity = self;
   }
-  peer_service->Start(self, *replica_io);  // before a Hello is answered
   link->Start(
       [this](std::shared_ptr<const v1::ClusterState> state) {
         OnState(std::move(state));
