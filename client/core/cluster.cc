@@ -14,6 +14,7 @@
 namespace paramo {
 
 using client::Core;
+using client::Elements;
 using client::FromAbsl;
 using client::FromProto;
 using client::HintFor;
@@ -30,16 +31,13 @@ Status InvalidSpec(const std::string& table, std::string message) {
   return Status(Code::kInvalidArgument, std::move(details));
 }
 
-// The product of `shape`; 0 when it is empty, has a 0, or is above 2^40 (4 TiB
-// of floats, more than any cluster's shard may hold).
-uint64_t Elements(const std::vector<uint64_t>& shape) {
-  constexpr uint64_t kElementsMax = uint64_t{1} << 40;
-  uint64_t elements = shape.empty() ? 0 : 1;
-  for (uint64_t extent : shape) {
-    if (extent == 0 || elements > kElementsMax / extent) return 0;
-    elements *= extent;
-  }
-  return elements;
+// Decides by what memory is laid out by, not by what the coordinator last said.
+Result<Tensor> AsTensor(Core& core, const Table& table) {
+  auto handle = core.view().AddTable(table.info());
+  if (handle->blocks != nullptr) return Core::MakeTensor(std::move(handle));
+  const std::string& name = table.info().spec.name;
+  return InvalidSpec(
+      name, absl::StrCat("table ", name, " is sparse, not a dense tensor"));
 }
 
 }  // namespace
@@ -64,16 +62,22 @@ Result<Table> Cluster::CreateTable(const TableSpec& spec) {
   if (!reply.ok()) {
     return FromAbsl(reply.status(), "create table", spec.name);
   }
-  return Core::MakeTable(core_->view().AddTable(FromProto((*reply)->table())));
+  auto info = FromProto((*reply)->table());
+  if (!info.ok()) return FromAbsl(info.status(), "create table", spec.name);
+  return Core::MakeTable(core_->view().AddTable(*std::move(info)));
 }
 
 Result<Table> Cluster::OpenTable(const std::string& name) {
-  if (auto known = core_->view().FindTable(name)) {
-    return Core::MakeTable(std::move(known));
+  auto known = core_->view().FindTable(name);
+  if (known.ok()) return Core::MakeTable(*std::move(known));
+  if (!absl::IsNotFound(known.status())) {
+    return FromAbsl(known.status(), "open table", name);
   }
   auto table = core_->control().DescribeTable(name, core_->Deadline({}));
   if (!table.ok()) return FromAbsl(table.status(), "open table", name);
-  return Core::MakeTable(core_->view().AddTable(FromProto(**table)));
+  auto info = FromProto(**table);
+  if (!info.ok()) return FromAbsl(info.status(), "open table", name);
+  return Core::MakeTable(core_->view().AddTable(*std::move(info)));
 }
 
 Result<Tensor> Cluster::CreateTensor(TableSpec spec) {
@@ -89,18 +93,13 @@ Result<Tensor> Cluster::CreateTensor(TableSpec spec) {
   }
   auto table = CreateTable(spec);
   if (!table.ok()) return table.status();
-  return Core::MakeTensor(core_->view().AddTable(table->info()));
+  return AsTensor(*core_, *table);
 }
 
 Result<Tensor> Cluster::OpenTensor(const std::string& name) {
   auto table = OpenTable(name);
   if (!table.ok()) return table.status();
-  if (table->info().spec.shape.empty()) {
-    return InvalidSpec(name, absl::StrCat("table ", name,
-                                          " is sparse, not a "
-                                          "dense tensor"));
-  }
-  return Core::MakeTensor(core_->view().AddTable(table->info()));
+  return AsTensor(*core_, *table);
 }
 
 Result<TableInfo> Cluster::AlterTable(const std::string& name,
@@ -110,7 +109,9 @@ Result<TableInfo> Cluster::AlterTable(const std::string& name,
   ToProto(changes, request);
   auto table = core_->control().AlterTable(request, core_->Deadline({}));
   if (!table.ok()) return FromAbsl(table.status(), "alter table", name);
-  return core_->view().AddTable(FromProto(**table))->info;
+  auto info = FromProto(**table);
+  if (!info.ok()) return FromAbsl(info.status(), "alter table", name);
+  return core_->view().AddTable(*std::move(info))->info;
 }
 
 Status Cluster::DropTable(const std::string& name) {
@@ -123,7 +124,9 @@ Result<std::vector<TableInfo>> Cluster::ListTables() {
   if (!reply.ok()) return FromAbsl(reply.status(), "list tables");
   std::vector<TableInfo> tables;
   for (const v1::Table& table : (*reply)->tables()) {
-    tables.push_back(FromProto(table));
+    auto info = FromProto(table);
+    if (!info.ok()) return FromAbsl(info.status(), "list tables");
+    tables.push_back(*std::move(info));
   }
   return tables;
 }

@@ -1,5 +1,8 @@
 #include "client/core/convert.h"
 
+#include "absl/strings/str_cat.h"
+#include "common/base/limits.h"
+#include "common/base/status.h"
 #include "paramo/v1/control.pb.h"
 
 namespace paramo::client {
@@ -54,7 +57,35 @@ void ToProto(const Schedule& schedule, v1::Schedule& out) {
   out.set_floor(schedule.floor);
 }
 
+absl::Status CheckLayout(const TableSpec& spec) {
+  const auto impossible = [&spec](absl::string_view what) {
+    return absl::DataLossError(absl::StrCat(
+        "the coordinator describes table ", spec.name, " with ", what,
+        ": is the address a Paramo coordinator's, and of "
+        "this version?"));
+  };
+  if (spec.dim == 0 || spec.dim > kDimMax) {
+    return impossible(absl::StrCat("dim ", spec.dim));
+  }
+  if (spec.shape.empty()) return absl::OkStatus();
+  const uint64_t elements = Elements(spec.shape);
+  if (elements == 0 || elements > kRowsPerShardTableMax * spec.dim) {
+    return impossible("a shape that is empty or too large");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+uint64_t Elements(const std::vector<uint64_t>& shape) {
+  constexpr uint64_t kElementsMax = uint64_t{1} << 40;
+  uint64_t elements = shape.empty() ? 0 : 1;
+  for (uint64_t extent : shape) {
+    if (extent == 0 || elements > kElementsMax / extent) return 0;
+    elements *= extent;
+  }
+  return elements;
+}
 
 void ToProto(const TableSpec& spec, v1::TableSpec& out) {
   out.set_name(spec.name);
@@ -129,7 +160,7 @@ void ToProto(const WorkerProgress& progress, v1::WorkerProgress& out) {
   out.set_metric_epoch(progress.metric_epoch);
 }
 
-TableInfo FromProto(const v1::Table& table) {
+absl::StatusOr<TableInfo> FromProto(const v1::Table& table) {
   TableInfo info;
   info.id = table.id();
   info.version = table.version();
@@ -162,6 +193,7 @@ TableInfo FromProto(const v1::Table& table) {
   spec.staleness_scaling = in.staleness_scaling();
   spec.delay_compensation = in.delay_compensation();
   spec.durability = static_cast<Durability>(static_cast<int>(in.durability()));
+  PARAMO_RETURN_IF_ERROR(CheckLayout(spec));
   return info;
 }
 

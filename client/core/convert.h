@@ -1,6 +1,10 @@
 // Between the public structs and the messages of the control plane.
 #pragma once
 
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
 #include "paramo/job.h"
 #include "paramo/spec.h"
 
@@ -24,7 +28,13 @@ void ToProto(const TableChanges& changes, v1::AlterTableRequest& out);
 void ToProto(const JobSpec& spec, v1::JobSpec& out);
 void ToProto(const WorkerProgress& progress, v1::WorkerProgress& out);
 
-TableInfo FromProto(const v1::Table& table);
+// The product of `shape`; 0 when it is empty, has a 0, or is above 2^40 (4 TiB
+// of floats, more than any cluster's shard may hold).
+uint64_t Elements(const std::vector<uint64_t>& shape);
+
+// DATA_LOSS for a row width or a shape that no table can have: a coordinator's
+// word is not taken for what memory is laid out by.
+absl::StatusOr<TableInfo> FromProto(const v1::Table& table);
 JobSpec FromProto(const v1::JobSpec& spec);
 JobReport FromProto(const v1::JobReport& report);
 

@@ -17,7 +17,8 @@
 // What is retried: UNAVAILABLE and broken connections (after a jittered,
 // doubling delay), ABORTED (as soon as a newer shard map is here, or after the
 // delay), RESOURCE_EXHAUSTED with a retry-after, damaged frames. A retried
-// push keeps its number and its payload, byte for byte.
+// push keeps its number and its payload, byte for byte. When too much fails,
+// every delay is the longest (retry_budget.h).
 //
 // Numbers. A push that gives up at its deadline with a number that no server
 // has answered leaves a *filler*: an empty push with that number, resent until
@@ -40,6 +41,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "client/core/call.h"
+#include "client/core/retry_budget.h"
 #include "client/core/session.h"
 #include "common/base/random.h"
 #include "common/routing/shard_map.h"
@@ -207,6 +209,7 @@ class Delivery {
   void FinishIfDone(const std::shared_ptr<Call>& call, Effects& effects);
 
   BitGen jitter_;
+  RetryBudget budget_;  // of all servers together
   std::shared_ptr<const ShardMap> map_;
   bool shut_down_ = false;
   uint64_t last_number_ = 0;

@@ -29,6 +29,15 @@ bool WaitingHelps(Reason reason) {
   return reason != Reason::kRows && reason != Reason::kTooLarge;
 }
 
+// Whether the server is in no state to do what it was asked. (ABORTED is no
+// trouble: the request went to the wrong place.)
+bool IsTrouble(const SectionResult& result) {
+  const auto code = static_cast<absl::StatusCode>(result.header.code);
+  return code == absl::StatusCode::kUnavailable ||
+         (code == absl::StatusCode::kResourceExhausted &&
+          WaitingHelps(ReasonOf(result)));
+}
+
 // A server that refuses our connections may be starting, or its address may be
 // another's by now, which a newer map will tell. It gets this long to change
 // its mind.
@@ -79,6 +88,11 @@ void Delivery::OnReply(const Claimed& claimed,
                        const std::vector<SectionResult>& results,
                        absl::Duration now, Effects& effects) {
   PARAMO_CHECK(claimed.parcels.size() == results.size());
+  if (std::any_of(results.begin(), results.end(), IsTrouble)) {
+    budget_.NoteFailure();
+  } else {
+    budget_.NoteAnswer();
+  }
   const absl::Duration backoff = Backoff(*claimed.call, claimed);
   for (size_t i = 0; i < results.size(); ++i) {
     const Progress& progress = claimed.call->progress[claimed.parcels[i]];
@@ -102,6 +116,7 @@ void Delivery::OnFailure(uint64_t flight, const absl::Status& why,
   const std::shared_ptr<Call>& call = claimed.call;
   if (call == nullptr) return;
   effects.refresh = true;
+  budget_.NoteFailure();
   const absl::Duration backoff = Backoff(*call, claimed);
   for (size_t i = 0; i < claimed.parcels.size(); ++i) {
     const uint32_t parcel = claimed.parcels[i];
@@ -260,16 +275,19 @@ void Delivery::RetryLater(Call& call, uint32_t parcel, absl::Status why,
   }
 }
 
-// 5, 10, 20, ... 320 ms by attempts, times a random factor in [0.5, 1), so
-// that many clients do not come back together. One for all parcels of a
-// request, so that they come back in one.
+// 5, 10, 20, ... 320 ms by attempts, or the last at once when the budget is
+// spent; times a random factor in [0.5, 1), so that many clients do not come
+// back together. One for all parcels of a request, so that they come back in
+// one.
 absl::Duration Delivery::Backoff(const Call& call, const Claimed& claimed) {
   int attempts = 1;
   for (uint32_t parcel : claimed.parcels) {
     attempts = std::max(attempts, call.progress[parcel].attempts);
   }
-  return kBackoffFirst * (1 << std::min(attempts - 1, kBackoffDoublings)) *
-         (0.5 + 0.5 * jitter_.Uniform());
+  const int doublings = budget_.spent()
+                            ? kBackoffDoublings
+                            : std::min(attempts - 1, kBackoffDoublings);
+  return kBackoffFirst * (1 << doublings) * (0.5 + 0.5 * jitter_.Uniform());
 }
 
 void Delivery::SettleNumber(const std::shared_ptr<Call>& call,

@@ -161,13 +161,16 @@ void View::Refresh() {
   stream_->Cancel();
 }
 
-std::shared_ptr<const TableHandle> View::FindTable(const std::string& name) {
+absl::StatusOr<std::shared_ptr<const TableHandle>> View::FindTable(
+    const std::string& name) {
   MutexLock lock(mu_);
-  if (state_ == nullptr) return nullptr;
+  if (state_ == nullptr) return absl::NotFoundError("no state yet");
   for (const v1::Table& table : state_->tables()) {
-    if (table.spec().name() == name) return AddTableLocked(FromProto(table));
+    if (table.spec().name() != name) continue;
+    PARAMO_ASSIGN_OR_RETURN(TableInfo info, FromProto(table));
+    return AddTableLocked(std::move(info));
   }
-  return nullptr;
+  return absl::NotFoundError("not in the newest state");
 }
 
 std::shared_ptr<const TableHandle> View::AddTable(TableInfo info) {
@@ -183,7 +186,9 @@ std::shared_ptr<const TableHandle> View::AddTableLocked(TableInfo info) {
   handle->info = std::move(info);
   if (newest != nullptr) {
     // Altered. Older handles keep what they were opened with; the version, and
-    // what can never change, is shared.
+    // what can never change, is shared, whatever the coordinator says.
+    handle->info.spec.dim = newest->info.spec.dim;
+    handle->info.spec.shape = newest->info.spec.shape;
     handle->version = newest->version;
     handle->elements = newest->elements;
     handle->blocks = newest->blocks;
@@ -191,8 +196,7 @@ std::shared_ptr<const TableHandle> View::AddTableLocked(TableInfo info) {
     handle->version = std::make_shared<std::atomic<uint32_t>>(0);
     const TableSpec& spec = handle->info.spec;
     if (!spec.shape.empty()) {
-      handle->elements = 1;
-      for (uint64_t extent : spec.shape) handle->elements *= extent;
+      handle->elements = Elements(spec.shape);
       handle->blocks = std::make_shared<Split>(SplitBlocks(
           handle->info.id,
           static_cast<uint32_t>((handle->elements + spec.dim - 1) / spec.dim),

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/core/control.h"
 #include "client/core/table_handle.h"
@@ -46,9 +47,11 @@ class View {
   // The map seems old: looks elsewhere, at most every 250 ms.
   void Refresh();
 
-  // The handle of a table in the newest state, made if need be; null when the
-  // state does not have it.
-  std::shared_ptr<const TableHandle> FindTable(const std::string& name);
+  // The handle of a table in the newest state, made if need be.
+  // Errors: NOT_FOUND  the state does not have it
+  //         DATA_LOSS  there is no such table (convert.h)
+  absl::StatusOr<std::shared_ptr<const TableHandle>> FindTable(
+      const std::string& name);
   // The handle of a table that the coordinator has just described.
   std::shared_ptr<const TableHandle> AddTable(TableInfo info);
 

@@ -201,10 +201,11 @@ Message WriteRequest(const Outgoing& out, uint64_t id, uint64_t cluster_id) {
 std::vector<SectionResult> ReadReply(const wire::ReplyView& reply,
                                      const Claimed& claimed) {
   if (reply.code != 0) {
-    return std::vector<SectionResult>(
-        claimed.parcels.size(),
+    SectionResult failed =
         Failed(static_cast<absl::StatusCode>(reply.code),
-               static_cast<Reason>(reply.reason), reply.message));
+               static_cast<Reason>(reply.reason), reply.message);
+    failed.header.retry_after_ms = reply.retry_after_ms;
+    return std::vector<SectionResult>(claimed.parcels.size(), failed);
   }
   std::vector<SectionResult> results;
   results.reserve(claimed.parcels.size());

@@ -22,6 +22,14 @@ inline constexpr size_t kControlMessageBytesMax = size_t{8} << 20;
 // Sections of one request: 4096 = 64 shards x 64 tables.
 inline constexpr size_t kSectionsMax = 4096;
 
+// Addresses that the answers to one request may give for keys of sections
+// without a shard: 16 sections that touch every shard of the largest cluster.
+inline constexpr size_t kRedirectsMax = 65536;
+
+// Keys and values of one push on one shard. They travel again, with at most so
+// much around them: as a record of the log, and in a message to another server.
+inline constexpr size_t kPushBytesMax = kMessageBytesMax - (size_t{4} << 10);
+
 // Keys of one request, summed over its sections. 4 Mi keys are 32 MiB of key
 // blocks, half of a message.
 inline constexpr size_t kKeysMax = size_t{4} << 20;
@@ -151,8 +159,8 @@ inline constexpr size_t kFlushShardBytesMax = size_t{8} << 20;
 
 // ---- Log --------------------------------------------------------------------
 
-// Payload of one record: a push of the largest message, its key lists expanded.
-inline constexpr size_t kLogPayloadBytesMax = 2 * kMessageBytesMax;
+// Payload of one record: the largest push with its section's header.
+inline constexpr size_t kLogPayloadBytesMax = kPushBytesMax + (size_t{1} << 10);
 
 // Bytes appended to the log that are not written yet; beyond it pushes are
 // refused. Two of the largest records, so that one can be copied while the one

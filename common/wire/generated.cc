@@ -13,43 +13,77 @@
 namespace paramo::wire {
 namespace {
 
-// Counts the sections before anything is built from them: an empty section is
-// two bytes on the wire and some 200 as an object.
-absl::Status CheckSectionCount(const Rope& rope) {
-  Cursor cursor(rope);
-  size_t sections = 0;
-  while (cursor.left() > 0) {
-    uint64_t varint;
-    uint64_t size = 0;
-    if (!cursor.TakeVarint(varint)) break;
-    // As the parser has it, which drops what lies above 32 bits.
-    auto tag = static_cast<uint32_t>(varint);
-    switch (tag & 7) {
-      case kFixed64:
-        size = 8;
-        break;
-      case kFixed32:
-        size = 4;
-        break;
-      case kBytes:
-        if (!cursor.TakeVarint(size)) return absl::OkStatus();
-        if (tag == BytesTag(6) || tag == BytesTag(7)) ++sections;
-        break;
-      case 0:
-        if (uint64_t value; !cursor.TakeVarint(value)) return absl::OkStatus();
-        break;
-      default:
-        return absl::InvalidArgumentError(
-            "not a paramo.v1 message: groups are not used");
+constexpr int kPushField = 6;
+constexpr int kPullField = 7;
+constexpr int kRedirectsField = 19;
+
+// Counts what repeats before anything is built from it: an empty section, or
+// the redirect of one, is two or three bytes on the wire and up to 200 as an
+// object.
+class RepeatedCounter {
+ public:
+  // What is no protobuf is let through: the parser will tell.
+  absl::Status Count(const Rope& rope) {
+    Cursor cursor(rope);
+    return Walk(cursor, /*end=*/rope.size(), /*in_section=*/false);
+  }
+
+ private:
+  absl::Status Walk(Cursor& cursor, size_t end, bool in_section) {
+    while (cursor.offset() < end) {
+      uint64_t varint;
+      uint64_t size = 0;
+      if (!cursor.TakeVarint(varint)) break;
+      // As the parser has it, which drops what lies above 32 bits.
+      const auto tag = static_cast<uint32_t>(varint);
+      switch (tag & 7) {
+        case kFixed64:
+          size = 8;
+          break;
+        case kFixed32:
+          size = 4;
+          break;
+        case kBytes:
+          if (!cursor.TakeVarint(size)) return absl::OkStatus();
+          if (size > cursor.left()) return absl::OkStatus();
+          if (!in_section &&
+              (tag == BytesTag(kPushField) || tag == BytesTag(kPullField))) {
+            ++sections_;
+            PARAMO_RETURN_IF_ERROR(
+                Walk(cursor, cursor.offset() + size, /*in_section=*/true));
+            size = 0;
+          }
+          if (in_section && tag == BytesTag(kRedirectsField)) ++redirects_;
+          break;
+        case 0:
+          if (uint64_t value; !cursor.TakeVarint(value))
+            return absl::OkStatus();
+          break;
+        default:
+          return absl::InvalidArgumentError(
+              "not a paramo.v1 message: groups are not used");
+      }
+      PARAMO_RETURN_IF_ERROR(CheckCounts());
+      if (!cursor.Skip(size)) break;
     }
-    if (sections > kSectionsMax) {
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckCounts() const {
+    if (sections_ > kSectionsMax) {
       return absl::ResourceExhaustedError(absl::StrCat(
           "more than ", kSectionsMax, " sections in one message; split it"));
     }
-    if (!cursor.Skip(size)) return absl::OkStatus();  // the parser will tell
+    if (redirects_ > kRedirectsMax) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "more than ", kRedirectsMax, " redirects in one message"));
+    }
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
-}
+
+  size_t sections_ = 0;
+  size_t redirects_ = 0;
+};
 
 // Parses `rope` with generated code.
 template <typename Proto>
@@ -58,7 +92,7 @@ absl::Status Parse(const Rope& rope, Proto& proto) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "message of ", rope.size(), " bytes; the limit is ", kMessageBytesMax));
   }
-  PARAMO_RETURN_IF_ERROR(CheckSectionCount(rope));
+  PARAMO_RETURN_IF_ERROR(RepeatedCounter().Count(rope));
   std::string bytes = rope.Flatten();
   if (!proto.ParseFromString(bytes)) {
     return absl::InvalidArgumentError(
@@ -208,6 +242,7 @@ absl::Status ParseGenerated(const Rope& rope, ReplyView& view) {
   view.state_version = proto.state_version();
   view.message = proto.message();
   view.parked_us = proto.parked_us();
+  view.retry_after_ms = proto.retry_after_ms();
   if (proto.has_hello()) view.hello = FromProto(proto.hello());
   BlockCollector blocks;
   for (const v1::SectionReply& section : proto.push()) {
@@ -236,6 +271,7 @@ Message WriteReply(uint64_t id, uint32_t code, Reason reason,
   proto.set_reason(static_cast<uint32_t>(reason));
   proto.set_state_version(state_version);
   proto.set_message(message.substr(0, kErrorBytesMax));
+  if (reason == Reason::kOverloaded) proto.set_retry_after_ms(kRetryAfterMs);
   if (hello != nullptr) ToProto(*hello, *proto.mutable_hello());
   return Serialize(proto);
 }

@@ -34,6 +34,7 @@ struct ReplyView {
   uint32_t code = 0;  // of the Request as a whole
   uint32_t reason = 0;
   uint64_t state_version = 0;
+  uint32_t retry_after_ms = 0;
   std::optional<Hello> hello;
   std::vector<SectionReplyView> push;
   std::vector<SectionReplyView> pull;

@@ -60,6 +60,9 @@ struct WireRecord {
   }
 };
 
+static_assert(kPeerMessageOverheadBytes ==
+              sizeof(WireStart) + sizeof(WireHead) + WireRecord::kBytes);
+
 WireHead HeadOf(const PeerMessage& message) {
   WireHead head;
   head.kind = static_cast<uint8_t>(message.kind);

@@ -73,6 +73,9 @@ struct PeerMessage {
   bool has(Flag flag) const { return (flags & flag) != 0; }
 };
 
+// What a wire message with one record has beside the record's payload.
+inline constexpr size_t kPeerMessageOverheadBytes = 4 + 88 + 52;
+
 // The bytes of one wire message; they share ownership of the payloads.
 // At most kPeerMessagesMax messages of kPeerRecordsMax records.
 Rope EncodePeerMessages(absl::Span<const PeerMessage> messages);

@@ -35,6 +35,19 @@
 
 namespace paramo {
 
+// What a replica made of a message. Around losses and failovers some are not
+// taken in a healthy cluster too; none is ever kDiverged.
+enum class PeerVerdict {
+  kTaken,
+  kNotHeld,    // of a shard, or a history of it, that is not here
+  kOtherTerm,  // from nobody whom this replica hears in its term
+  kGap,        // what comes before it is not here
+  kMalformed,  // records not chained, or an acknowledgement of none there is
+  kConflict,   // another record is in its place, not committed
+  kDiverged,   // another record or state is here for good: the replica stops
+};
+inline constexpr size_t kPeerVerdictCount = 7;
+
 // The shard. Called from within the replica's methods.
 class ReplicaListener {
  public:
@@ -140,8 +153,8 @@ class Replica {
   // The log's own reports, in its order: everything written up to the record
   // or mark with `lsn` has `level` (kWritten, later perhaps kSynced).
   void OnLogged(Lsn lsn, Durability level, absl::Duration now);
-  void OnMessage(const ReplicaId& from, PeerMessage message,
-                 absl::Duration now);
+  PeerVerdict OnMessage(const ReplicaId& from, PeerMessage message,
+                        absl::Duration now);
   void OnLogRead(const ReplicaId& peer, std::vector<Record> records,
                  absl::Duration now);
   void OnLogCut(const ReplicaId& peer, absl::Duration now);
@@ -198,17 +211,17 @@ class Replica {
   PeerMessage MessageFor(PeerMessage::Kind kind) const;
 
   // replica_ack.cc
-  void OnAck(const ReplicaId& from, const PeerMessage& message,
-             absl::Duration now);
+  PeerVerdict OnAck(const ReplicaId& from, const PeerMessage& message,
+                    absl::Duration now);
   void OnRefused(const PeerMessage& message);
   void Rewind(Peer& peer, const PeerMessage& message, absl::Duration now);
   Peer* FindPeer(const ReplicaId& id);
 
   // replica_backup.cc
-  void OnAppend(const ReplicaId& from, PeerMessage message, absl::Duration now);
+  PeerVerdict OnAppend(const ReplicaId& from, const PeerMessage& message);
   bool Follows(const ReplicaId& from, const PeerMessage& message) const;
   void Refuse(const ReplicaId& from, const PeerMessage& message);
-  bool MatchStart(const PeerMessage& message);
+  PeerVerdict MatchStart(const PeerMessage& message);
   bool WellFormed(const PeerMessage& message) const;
   bool TakeRecord(const SentRecord& sent, Epoch term);
   bool TruncateTo(Lsn lsn);

@@ -19,17 +19,17 @@ Peer* Replica::FindPeer(const ReplicaId& id) {
   return it == peers_.end() ? nullptr : &it->second;
 }
 
-void Replica::OnAck(const ReplicaId& from, const PeerMessage& message,
-                    absl::Duration now) {
-  if (!leads()) return;
+PeerVerdict Replica::OnAck(const ReplicaId& from, const PeerMessage& message,
+                           absl::Duration now) {
+  if (!leads()) return PeerVerdict::kOtherTerm;
   if (message.has(PeerMessage::kRefused)) {
     OnRefused(message);
-    return;
+    return PeerVerdict::kTaken;
   }
   Peer* peer = FindPeer(from);
   // Another term's acknowledgement is about another log.
-  if (!peer || message.term != config_.term) return;
-  if (message.position > last()) return;
+  if (!peer || message.term != config_.term) return PeerVerdict::kOtherTerm;
+  if (message.position > last()) return PeerVerdict::kMalformed;
   peer->silence = absl::ZeroDuration();
   peer->ready = message.has(PeerMessage::kReady);
   if (message.position > peer->have) {
@@ -44,6 +44,7 @@ void Replica::OnAck(const ReplicaId& from, const PeerMessage& message,
   Pump(*peer, now);
   AdvanceCommit();
   Trim();
+  return PeerVerdict::kTaken;
 }
 
 // Epochs only grow, so the term of this primary is over for good. What comes

@@ -8,38 +8,42 @@
 
 namespace paramo {
 
-void Replica::OnMessage(const ReplicaId& from, PeerMessage message,
-                        absl::Duration now) {
-  if (message.history != history_ || message.shard != options_.shard) return;
-  if (message.kind == PeerMessage::Kind::kAck) {
-    OnAck(from, message, now);
-  } else {
-    OnAppend(from, std::move(message), now);
+PeerVerdict Replica::OnMessage(const ReplicaId& from, PeerMessage message,
+                               absl::Duration now) {
+  if (message.history != history_ || message.shard != options_.shard) {
+    return PeerVerdict::kNotHeld;
   }
+  return message.kind == PeerMessage::Kind::kAck ? OnAck(from, message, now)
+                                                 : OnAppend(from, message);
 }
 
-void Replica::OnAppend(const ReplicaId& from, PeerMessage message,
-                       absl::Duration /*now*/) {
+PeerVerdict Replica::OnAppend(const ReplicaId& from,
+                              const PeerMessage& message) {
   if (!Follows(from, message)) {
     Refuse(from, message);
-    return;
+    return role_ == Role::kNone ? PeerVerdict::kNotHeld
+                                : PeerVerdict::kOtherTerm;
   }
   if (options_.bugs.no_epoch_check) {
     leader_ = {from, message.epoch, message.term};
   }
-  if (installing_ || !WellFormed(message) || !MatchStart(message)) return;
+  if (installing_) return PeerVerdict::kGap;
+  if (!WellFormed(message)) return PeerVerdict::kMalformed;
+  const PeerVerdict start = MatchStart(message);
+  if (start != PeerVerdict::kTaken) return start;
   for (const SentRecord& sent : message.records) {
     if (!TakeRecord(sent, message.term)) break;
-    if (role_ == Role::kStopped) return;
   }
+  if (role_ == Role::kStopped) return PeerVerdict::kDiverged;
   if (message.has(PeerMessage::kWithSum) && message.sum_lsn >= applied_) {
     sum_lsn_ = message.sum_lsn;
     sum_ = message.sum;
   }
   CommitTo(std::min(message.committed, matched_));
   CompareSum();
-  if (role_ == Role::kStopped) return;
+  if (role_ == Role::kStopped) return PeerVerdict::kDiverged;
   if (have() > acked_ || message.records.empty()) SendAck(0);
+  return PeerVerdict::kTaken;
 }
 
 // Whether the sender is the primary whose term this replica is in.
@@ -95,10 +99,10 @@ bool Replica::WellFormed(const PeerMessage& message) const {
 }
 
 // Whether the position before the records is ours too.
-bool Replica::MatchStart(const PeerMessage& message) {
+PeerVerdict Replica::MatchStart(const PeerMessage& message) {
   if (message.position > last()) {
     SendAck(PeerMessage::kRewind);
-    return false;
+    return PeerVerdict::kGap;
   }
   const std::optional<uint32_t> crc = tail_.CrcOf(message.position);
   if (crc && *crc != message.position_crc && !options_.bugs.match_unchecked) {
@@ -106,13 +110,13 @@ bool Replica::MatchStart(const PeerMessage& message) {
       Stop(absl::DataLossError(absl::StrCat(
           "shard ", options_.shard, ": the primary has another record ",
           message.position, ", committed here up to ", committed_)));
-    } else {
-      SendAck(PeerMessage::kRewind);
+      return PeerVerdict::kDiverged;
     }
-    return false;
+    SendAck(PeerMessage::kRewind);
+    return PeerVerdict::kConflict;
   }
   matched_ = std::max(matched_, message.position);
-  return true;
+  return PeerVerdict::kTaken;
 }
 
 // Takes a record that follows what matches. False: take no more for now.

@@ -240,7 +240,9 @@ void DataService::Dispatch(std::unique_ptr<IncomingCall> call,
 void DataService::RefuseAll(IncomingCall& call, uint64_t id, uint64_t version,
                             wire::Reason reason, const absl::Status& status) {
   counters_.CountRefusal(reason);
-  bool answerable = call.method() == DataMethod::kStream && id != 0;
+  // Whoever means another cluster has no business on this stream.
+  bool answerable = call.method() == DataMethod::kStream && id != 0 &&
+                    reason != wire::Reason::kWrongCluster;
   if (!answerable) return call.Fail(status);
   Message message = wire::WriteReply(
       id, static_cast<uint32_t>(status.code()), reason, version,

@@ -34,6 +34,13 @@ constexpr int kCheckpointField = 8;
 // A part is stored before it is answered.
 constexpr absl::Duration kCheckpointTimeout = absl::Seconds(30);
 
+// Tags, numbers and lengths of a PeerRequest.
+constexpr size_t kHeadBytesMax = 64;
+
+// Whatever a log holds can be sent to a replica.
+static_assert(kLogPayloadBytesMax + kPeerMessageOverheadBytes + kHeadBytesMax <=
+              kMessageBytesMax);
+
 size_t BytesOf(const PeerMessage& message) {
   size_t bytes = 128;
   for (const SentRecord& sent : message.records) bytes += sent.record.bytes();
@@ -178,7 +185,7 @@ Message PeerLinks::Encode(const Link& link, uint64_t id, int field,
     MutexLock lock(mu_);
     me = identity_;
   }
-  uint8_t head[64];
+  uint8_t head[kHeadBytesMax];
   uint8_t* out = head;
   out = wire::PutFixed(out, kIdField, id);
   out = wire::PutFixed(out, kClusterField, me.cluster_id);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/limits.h"
 #include "common/routing/routing.h"
 #include "server/shard/decode.h"
 #include "server/table/table_shard.h"
@@ -188,6 +189,13 @@ class Planner {
            absl::AbortedError("keys of other servers; nothing was done: send "
                               "each shard's keys to the address given for it"),
            wire::Reason::kWrongShard);
+    redirects_ += parts.size();
+    if (redirects_ > kRedirectsMax) {
+      refused.message =
+          "keys of other servers, more than one answer has addresses for; "
+          "nothing was done: send fewer sections";
+      return true;
+    }
     for (const auto& [shard, indices] : parts) {
       refused.redirects.push_back({shard, context_.view.shards[shard].address});
     }
@@ -198,6 +206,7 @@ class Planner {
   const std::shared_ptr<RequestData>& data_;
   ServedRequest& served_;
   Space space_;
+  size_t redirects_ = 0;  // of all sections
 };
 
 }  // namespace

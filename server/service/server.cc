@@ -15,13 +15,13 @@
 #include "common/metrics/metrics_http.h"
 #include "common/transport/data_server.h"
 #include "common/transport/state_watch.h"
-#include "common/wire/reply.h"
 #include "paramo/v1/cluster.pb.h"
 #include "paramo/v1/control.pb.h"
 #include "server/admin/admin_service.h"
 #include "server/service/coordinator_link.h"
 #include "server/service/data_service.h"
 #include "server/service/peer_links.h"
+#include "server/service/peer_service.h"
 #include "server/service/replica_io.h"
 #include "server/service/report_board.h"
 #include "server/service/server_log.h"
@@ -61,9 +61,6 @@ struct Server::Parts {
   absl::Status Join();
   void OnState(std::shared_ptr<const v1::ClusterState> state);
   void FillHeartbeat(v1::HeartbeatRequest& beat);
-  void HandlePeer(std::unique_ptr<IncomingCall> call);
-  void TakeCheckpoint(std::unique_ptr<IncomingCall> call,
-                      PeerRequestView request);
   void ExportGauges();
   ServerIdentity Identity() {
     MutexLock lock(mu);
@@ -76,7 +73,7 @@ struct Server::Parts {
   MetricsRegistry metrics;
   ShardCounters counters{metrics};
   Budget held{options.held_bytes_max};
-  Budget replies{kReplyBytesDefault};
+  Budget replies{options.reply_bytes_max};
   std::unique_ptr<DataDir> data_dir;
   std::unique_ptr<MetaStore> meta;
   std::unique_ptr<RowStore> rows;
@@ -89,6 +86,7 @@ struct Server::Parts {
   std::unique_ptr<ShardHost> shards;
   std::unique_ptr<WriteBehind> write_behind;
   std::unique_ptr<DataService> data_service;
+  std::unique_ptr<PeerService> peer_service;
   StateWatch state_watch;
   std::unique_ptr<grpc::Service> admin;
   std::unique_ptr<MetricsHttp> metrics_http;
@@ -106,8 +104,12 @@ struct Server::Parts {
 
 absl::Status Server::Parts::OpenStores() {
   PARAMO_ASSIGN_OR_RETURN(data_dir, DataDir::Open({options.data_dir, 0, 0}));
-  PARAMO_ASSIGN_OR_RETURN(meta, MetaStore::Open(options.data_dir));
-  PARAMO_ASSIGN_OR_RETURN(rows, RowStore::Open(options.data_dir, {}));
+  // A server that has joined a cluster has had both before.
+  const bool fresh = data_dir->cluster_id() == 0;
+  PARAMO_ASSIGN_OR_RETURN(meta, MetaStore::Open(options.data_dir, fresh));
+  RowStoreOptions store;
+  store.create = fresh;
+  PARAMO_ASSIGN_OR_RETURN(rows, RowStore::Open(options.data_dir, store));
   shards = std::make_unique<ShardHost>(*rows, *meta, clock, counters, [this] {
     if (CoordinatorLink* to = link.get()) to->BeatNow();
   });
@@ -117,7 +119,7 @@ absl::Status Server::Parts::OpenStores() {
   flush.before_ingest = [this] { return log->Sync(); };
   write_behind = std::make_unique<WriteBehind>(*rows, clock, flush);
   // A new server has no identity to put into its log yet.
-  return data_dir->cluster_id() == 0 ? absl::OkStatus() : OpenLog();
+  return fresh ? absl::OkStatus() : OpenLog();
 }
 
 absl::Status Server::Parts::OpenLog() {
@@ -127,6 +129,7 @@ absl::Status Server::Parts::OpenLog() {
   opening.server_id = data_dir->server_id();
   opening.incarnation = data_dir->incarnation();
   opening.keep_all = options.keep_log;
+  opening.buffer_bytes = options.log_buffer_bytes;
   PARAMO_ASSIGN_OR_RETURN(opening.released, shards->StoredLsns());
   PARAMO_ASSIGN_OR_RETURN(std::unique_ptr<Log> opened, Log::Open(opening));
   log = std::make_unique<ServerLog>(
@@ -162,6 +165,7 @@ absl::Status Server::Parts::ProveIncarnation(const LogRecovery& recovery) {
 absl::Status Server::Parts::Listen() {
   data_service =
       std::make_unique<DataService>(clock, held, replies, metrics, counters);
+  peer_service = std::make_unique<PeerService>(*shards, metrics);
   admin = MakeAdminService(
       metrics, [this](const auto& read) { shards->ForEachShard(read); });
 
@@ -170,7 +174,7 @@ absl::Status Server::Parts::Listen() {
   listening.threads = options.threads;
   listening.handler = [this](std::unique_ptr<IncomingCall> call) {
     if (call->method() == DataMethod::kReplicate && !call->first()) {
-      HandlePeer(std::move(call));
+      peer_service->Handle(std::move(call));
     } else {
       data_service->Handle(std::move(call));
     }
@@ -178,6 +182,7 @@ absl::Status Server::Parts::Listen() {
   listening.services = {admin.get(), state_watch.service()};
   listening.reflection = options.reflection;
   listening.connections.per_peer = options.connections_per_peer_max;
+  listening.receive_bytes_max = options.receive_bytes_max;
   listening.tcp_congestion = options.tcp_congestion;
   listening.metrics = &metrics;
   PARAMO_ASSIGN_OR_RETURN(data_server, DataServer::Start(std::move(listening)));
@@ -246,6 +251,7 @@ absl::Status Server::Parts::Join() {
   if (log == nullptr) PARAMO_RETURN_IF_ERROR(OpenLog());
   const ServerIdentity self = {me.cluster_id, me.cluster_incarnation,
                                me.server_id, data_dir->incarnation()};
+  peer_service->Start(self, *replica_io);  // before a Hello is answered
   data_service->SetIdentity(self);
   links.SetIdentity(self);
   {
@@ -258,48 +264,6 @@ absl::Status Server::Parts::Join() {
       },
       [this](v1::HeartbeatRequest& beat) { FillHeartbeat(beat); });
   return absl::OkStatus();
-}
-
-// A peer's replicas speak to ours. What is not for this life of the server, or
-// for shards that are not here yet, is dropped: it is repeated.
-void Server::Parts::HandlePeer(std::unique_ptr<IncomingCall> call) {
-  absl::StatusOr<PeerRequestView> request = ParsePeerRequest(call->request());
-  if (!request.ok()) return call->Fail(request.status());
-  const ServerIdentity self = Identity();
-  if (request->cluster != self.cluster_id) {
-    return call->Fail(
-        absl::FailedPreconditionError("this server is of another cluster"));
-  }
-  if (request->to_incarnation == self.incarnation) {
-    const std::vector<Shard*> all = shards->shards();
-    if (!request->checkpoint.empty() && !all.empty()) {
-      return TakeCheckpoint(std::move(call), *std::move(request));
-    }
-    for (PeerMessage& message : request->messages) {
-      if (message.shard >= all.size()) continue;
-      Shard* shard = all[message.shard];
-      shard->Post([shard, from = request->from,
-                   message = std::move(message)]() mutable {
-        shard->WithReplica([&](Replica& replica, absl::Duration now) {
-          replica.OnMessage(from, std::move(message), now);
-        });
-      });
-    }
-  }
-  call->Reply(wire::WriteReply(request->id, 0, wire::Reason::kNone, 0, "",
-                               /*hello=*/nullptr));
-}
-
-void Server::Parts::TakeCheckpoint(std::unique_ptr<IncomingCall> call,
-                                   PeerRequestView request) {
-  std::shared_ptr<IncomingCall> shared = std::move(call);  // with the job
-  replica_io->TakeCheckpoint(
-      std::move(request.checkpoint),
-      [shared, id = request.id](const absl::Status& status) {
-        shared->Reply(wire::WriteReply(
-            id, static_cast<uint32_t>(status.code()), wire::Reason::kNone, 0,
-            std::string(status.message()), /*hello=*/nullptr));
-      });
 }
 
 // On the link's beating thread.

@@ -22,6 +22,9 @@ struct ServerOptions {
   std::vector<std::string> coordinators;
   int threads = 2;  // completion queues, and so the strands' parallelism
   size_t held_bytes_max = kHeldBytesDefault;
+  size_t reply_bytes_max = kReplyBytesDefault;
+  size_t log_buffer_bytes = kLogBufferBytesDefault;
+  size_t receive_bytes_max = kReceiveBytesDefault;
   size_t connections_per_peer_max = kConnectionsPerPeerMax;
   std::string tcp_congestion;  // by the kernel's name; empty: its default
   size_t flush_rows = 65536;

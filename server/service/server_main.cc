@@ -43,6 +43,15 @@ void Declare(Config& config, Options& options) {
              "threads that read requests and run shards");
   config.Size("held-bytes", server.held_bytes_max, {1 << 20},
               "requests in memory at most; beyond it they are refused");
+  config.Size("reply-bytes", server.reply_bytes_max, {1 << 20},
+              "replies in memory at most, those of waiting pulls above all");
+  config.Size("receive-bytes", server.receive_bytes_max,
+              {2 * static_cast<int64_t>(kMessageBytesMax)},
+              "messages that are arriving at most; beyond it gRPC ends calls");
+  config.Size("log-buffer-bytes", server.log_buffer_bytes,
+              {static_cast<int64_t>(kMessageBytesMax),
+               static_cast<int64_t>(kLogBufferBytesMax)},
+              "records at most that wait for the disk");
   config.Int("connections-per-peer", server.connections_per_peer_max,
              {1, static_cast<int64_t>(kConnectionsMax)},
              "connections that one address may have open");

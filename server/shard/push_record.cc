@@ -3,12 +3,19 @@
 #include <cstring>
 #include <utility>
 
+#include "common/base/limits.h"
 #include "common/base/status.h"
 #include "common/mem/buffer.h"
+#include "common/wire/layout.h"
 #include "server/shard/decode.h"
 
 namespace paramo {
 namespace {
+
+// Whatever is taken can be logged: a section's header, and tag and length of
+// its two blocks.
+static_assert(kPushBytesMax + wire::kSectionHeaderBytes + 2 * 7 <=
+              kLogPayloadBytesMax);
 
 // Keys and rows of a split section's part, one behind the other.
 Rope CopyPart(const SectionTask& task, size_t row_bytes) {

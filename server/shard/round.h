@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <vector>
@@ -61,6 +62,11 @@ class RoundBuffer {
              absl::FunctionRef<void(const MeanGradient&)> apply);
 
   const std::map<WorkerClock, Steps>& rounds() const { return rounds_; }
+  // The first round that something is kept for; the highest number if none.
+  WorkerClock first() const {
+    return rounds_.empty() ? std::numeric_limits<WorkerClock>::max()
+                           : rounds_.begin()->first;
+  }
 
  private:
   std::map<WorkerClock, Steps> rounds_;

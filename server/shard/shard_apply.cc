@@ -338,6 +338,7 @@ absl::Status Shard::ApplyRoundClose(const Record& record) {
                   &rows_skipped);
       });
   job.policy->CloseRound(proto.round());
+  job.policy->PassEmptyRounds(job.rounds.first());
   options_.rounds->Note(job.id, job.policy->open_round());
   options_.counters->rounds.Add();
   AnswerParked(job);

@@ -213,6 +213,13 @@ Shard::Refusal Shard::Validate(SectionTask& task) const {
                                         " has not arrived here yet")),
         wire::Reason::kTableVersion};
   }
+  const size_t bytes = task.section.keys.size + task.section.values.size;
+  if (bytes > kPushBytesMax) {
+    return {absl::ResourceExhaustedError(absl::StrCat(
+                "a push of ", bytes, " bytes to one shard; at most ",
+                kPushBytesMax, ": send fewer keys at a time")),
+            wire::Reason::kTooLarge};
+  }
   DecodeError error = DecodeKeys(task, options_.shard_count);
   if (!error.status.ok()) return {error.status, error.reason};
   Refusal pulled = CheckPulled(task, *table);

@@ -14,10 +14,32 @@ namespace {
 
 constexpr size_t kCacheBytes = size_t{1} << 20;
 
+constexpr char kFormatKey[] = "format";
+constexpr char kFormat[] = "paramo-meta-1";
+
 rocksdb::WriteOptions Synced() {
   rocksdb::WriteOptions write;
   write.sync = true;
   return write;
+}
+
+// A new one is marked as ours; nobody else's has the mark.
+absl::Status CheckOurs(rocksdb::DB& db, const std::string& dir, bool create) {
+  std::string format;
+  const auto found = db.Get(rocksdb::ReadOptions(), kFormatKey, &format);
+  if (found.ok() && format == kFormat) return absl::OkStatus();
+  if (!found.ok() && !found.IsNotFound()) return FromRocks(found, dir);
+  std::unique_ptr<rocksdb::Iterator> entries(
+      db.NewIterator(rocksdb::ReadOptions()));
+  entries->SeekToFirst();
+  if (create && !entries->Valid()) {
+    PARAMO_RETURN_IF_ERROR(FromRocks(entries->status(), dir));
+    return FromRocks(db.Put(Synced(), kFormatKey, kFormat), dir);
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      dir,
+      " is a RocksDB database, but not a metadata store of this version; "
+      "check the data directory, or start with an empty one"));
 }
 
 }  // namespace
@@ -44,14 +66,18 @@ struct MetaStore::Impl {
 };
 
 absl::StatusOr<std::unique_ptr<MetaStore>> MetaStore::Open(
-    const std::string& data_dir) {
+    const std::string& data_dir, bool create) {
   const std::string dir = absl::StrCat(data_dir, "/meta");
   auto impl = std::make_unique<Impl>();
   rocksdb::Options options = BaseRocksOptions(kCacheBytes);
-  options.create_if_missing = true;
+  options.create_if_missing = create;
   options.write_buffer_size = size_t{1} << 20;
-  PARAMO_RETURN_IF_ERROR(OpenRocks(
-      dir, [&] { return rocksdb::DB::Open(options, dir, &impl->db); }));
+  PARAMO_RETURN_IF_ERROR(OpenRocks(dir, [&] {
+    auto status = CheckOptionsFile(
+        dir, options, {{rocksdb::kDefaultColumnFamilyName, options}});
+    return status.ok() ? rocksdb::DB::Open(options, dir, &impl->db) : status;
+  }));
+  PARAMO_RETURN_IF_ERROR(CheckOurs(*impl->db, dir, create));
   return std::unique_ptr<MetaStore>(new MetaStore(std::move(impl)));
 }
 

@@ -20,9 +20,9 @@ namespace paramo {
 // disk is full and for up to five seconds after it no longer is.
 class MetaStore {
  public:
-  // Errors: as RowStore::Open.
+  // `create` and errors: as RowStore::Open.
   static absl::StatusOr<std::unique_ptr<MetaStore>> Open(
-      const std::string& data_dir);
+      const std::string& data_dir, bool create = true);
   ~MetaStore();
   MetaStore(const MetaStore&) = delete;
   MetaStore& operator=(const MetaStore&) = delete;

@@ -6,9 +6,12 @@
 #include <system_error>
 
 #include <rocksdb/cache.h>
+#include <rocksdb/convenience.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/options_util.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/rocks/logger.h"
@@ -16,8 +19,14 @@
 namespace paramo {
 namespace {
 
+// RocksDB has no code for it; the message names the file.
+bool IsLockHeld(const rocksdb::Status& status) {
+  return status.IsIOError() && absl::StrContains(status.ToString(), "/LOCK: ");
+}
+
 absl::StatusCode CodeOf(const rocksdb::Status& status) {
   using Code = rocksdb::Status::Code;
+  if (IsLockHeld(status)) return absl::StatusCode::kFailedPrecondition;
   if (status.IsNoSpace() || status.IsMemoryLimit()) {
     return absl::StatusCode::kResourceExhausted;
   }
@@ -46,12 +55,13 @@ absl::StatusCode CodeOf(const rocksdb::Status& status) {
   }
 }
 
-absl::string_view WhatToDo(absl::StatusCode code) {
-  switch (code) {
-    case absl::StatusCode::kDataLoss:
-      return "the files are damaged or incomplete: do not edit them; restore "
-             "the data directory from a copy, or move it away and start "
-             "empty";
+// What else a person can do when a database cannot be opened.
+absl::string_view WhatToDo(const rocksdb::Status& status) {
+  if (IsLockHeld(status)) {
+    return "another process uses it: stop that one, or give this server a "
+           "data directory of its own";
+  }
+  switch (CodeOf(status)) {
     case absl::StatusCode::kFailedPrecondition:
       return "this is not a database that this version of Paramo wrote: check "
              "the data directory, or start with an empty one";
@@ -66,8 +76,14 @@ absl::string_view WhatToDo(absl::StatusCode code) {
 
 absl::Status FromRocks(const rocksdb::Status& status, absl::string_view what) {
   if (status.ok()) return absl::OkStatus();
-  return absl::Status(CodeOf(status),
-                      absl::StrCat(what, ": RocksDB: ", status.ToString()));
+  const absl::StatusCode code = CodeOf(status);
+  const absl::string_view advice =
+      code != absl::StatusCode::kDataLoss
+          ? ""
+          : "; the files are damaged or incomplete: do not edit them; restore "
+            "the data directory from a copy, or move it away and start empty";
+  return absl::Status(
+      code, absl::StrCat(what, ": RocksDB: ", status.ToString(), advice));
 }
 
 rocksdb::Options BaseRocksOptions(size_t cache_bytes) {
@@ -87,6 +103,22 @@ rocksdb::Options BaseRocksOptions(size_t cache_bytes) {
   return options;
 }
 
+rocksdb::Status CheckOptionsFile(
+    const std::string& dir, const rocksdb::DBOptions& options,
+    const std::vector<rocksdb::ColumnFamilyDescriptor>& families) {
+  std::string file;
+  auto status =
+      rocksdb::GetLatestOptionsFileName(dir, rocksdb::Env::Default(), &file);
+  if (!status.ok()) return rocksdb::Status::OK();  // a new database
+  rocksdb::ConfigOptions config;
+  config.ignore_unknown_options = true;  // of a later RocksDB
+  config.sanity_level =
+      rocksdb::ConfigOptions::SanityLevel::kSanityLevelLooselyCompatible;
+  status = rocksdb::CheckOptionsCompatibility(config, dir, options, families);
+  if (status.ok()) return status;
+  return rocksdb::Status::InvalidArgument(file, status.ToString());
+}
+
 absl::Status OpenRocks(const std::string& dir,
                        const std::function<rocksdb::Status()>& open) {
   const std::string what = absl::StrCat("opening ", dir);
@@ -94,15 +126,17 @@ absl::Status OpenRocks(const std::string& dir,
   std::filesystem::create_directories(dir, error);  // RocksDB would complain
   if (error) return ErrnoStatus(error.value(), what);
 
-  absl::Status status;
+  rocksdb::Status status;
   try {
-    status = FromRocks(open(), what);
-  } catch (const std::exception& error) {
-    status = absl::DataLossError(absl::StrCat(what, ": ", error.what()));
+    status = open();
+  } catch (const std::exception& thrown) {
+    status = rocksdb::Status::Corruption(thrown.what());
   }
-  if (status.ok()) return status;
-  return absl::Status(status.code(), absl::StrCat(status.message(), "; ",
-                                                  WhatToDo(status.code())));
+  if (status.ok()) return absl::OkStatus();
+  const absl::Status failed = FromRocks(status, what);
+  if (absl::IsDataLoss(failed)) return failed;  // says it already
+  return absl::Status(failed.code(),
+                      absl::StrCat(failed.message(), "; ", WhatToDo(status)));
 }
 
 }  // namespace paramo

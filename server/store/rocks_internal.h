@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include <rocksdb/db.h>
 #include <rocksdb/options.h>
@@ -29,6 +30,13 @@ absl::Status FromRocks(const rocksdb::Status& status, absl::string_view what);
 // Options of both: checks on, RocksDB's log lines among ours, `cache_bytes` of
 // uncompressed blocks.
 rocksdb::Options BaseRocksOptions(size_t cache_bytes);
+
+// RocksDB writes down the options of a database and never looks at them again.
+// What cannot be read, or names another order of keys or another format, is
+// not ours.
+rocksdb::Status CheckOptionsFile(
+    const std::string& dir, const rocksdb::DBOptions& options,
+    const std::vector<rocksdb::ColumnFamilyDescriptor>& families);
 
 // Runs `open` on the database in `dir` and says, when it fails, what a person
 // can do about it. RocksDB can throw on malformed files; that ends here.

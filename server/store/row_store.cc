@@ -37,8 +37,8 @@ void StoreBigEndian(Int value, char* to) {
 
 rocksdb::Options MakeOptions(const RowStoreOptions& options) {
   rocksdb::Options rocks = BaseRocksOptions(options.block_cache_bytes);
-  rocks.create_if_missing = true;
-  rocks.create_missing_column_families = true;
+  rocks.create_if_missing = options.create;
+  rocks.create_missing_column_families = options.create;
   rocks.compaction_style = rocksdb::kCompactionStyleUniversal;
   rocks.level0_file_num_compaction_trigger = options.compaction_files;
   // Rewriting everything costs CPU that training needs; up to four stale
@@ -126,9 +126,11 @@ absl::StatusOr<std::unique_ptr<RowStore>> RowStore::Open(
       {kRowsFamily, impl->rocks_options},
       {kStateFamily, impl->rocks_options}};
   PARAMO_RETURN_IF_ERROR(OpenRocks(dir, [&] {
+    auto status = CheckOptionsFile(dir, impl->rocks_options, families);
+    if (!status.ok()) return status;
     std::vector<rocksdb::ColumnFamilyHandle*> handles;
-    auto status = rocksdb::DB::Open(impl->rocks_options, dir, families,
-                                    &handles, &impl->db);
+    status = rocksdb::DB::Open(impl->rocks_options, dir, families, &handles,
+                               &impl->db);
     if (!status.ok()) return status;
     impl->default_cf = handles[0];
     impl->rows_cf = handles[1];

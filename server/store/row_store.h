@@ -25,6 +25,10 @@
 namespace paramo {
 
 struct RowStoreOptions {
+  // Makes the store when it is not there. Not for a server that has been one
+  // before: its rows would be taken for gone.
+  bool create = true;
+
   // An ingest waits while a column family has this many level-0 files. More
   // means fewer waits and slower cold reads, each of which asks every file.
   size_t l0_files_max = 16;
@@ -62,9 +66,9 @@ struct RowStoreStats {
 class RowStore {
  public:
   // Errors: DATA_LOSS            damaged or missing files
-  //         FAILED_PRECONDITION  not a row store
+  //         FAILED_PRECONDITION  not a row store; not there; open elsewhere
   //         RESOURCE_EXHAUSTED   disk full
-  //         UNAVAILABLE          the disk; permissions; already open
+  //         UNAVAILABLE          the disk; permissions
   static absl::StatusOr<std::unique_ptr<RowStore>> Open(
       const std::string& data_dir, const RowStoreOptions& options);
   ~RowStore();

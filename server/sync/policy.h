@@ -64,6 +64,10 @@ class SyncPolicy {
   // then calls CloseRound.
   virtual std::optional<WorkerClock> CompleteRound() const = 0;
   virtual void CloseRound(WorkerClock /*round*/) {}
+  // Opens the first round that a live member is part of, or `contributed`, the
+  // first that the shard keeps something for, if that is earlier. A member may
+  // begin arbitrarily late; closing one by one would take as long.
+  virtual void PassEmptyRounds(WorkerClock /*contributed*/) {}
   // Somebody has ended the open round: its deadline may close it.
   virtual bool RoundHasContributor() const { return false; }
 

@@ -28,8 +28,8 @@ RoundPolicy::Attendance RoundPolicy::Count() const {
   return count;
 }
 
-// A job nobody is in stands still. Rounds that no member is part of (all joined
-// later) close empty.
+// A job nobody is in stands still. A round that no member is part of (all
+// joined later) closes empty, and those behind it are passed over.
 std::optional<WorkerClock> RoundPolicy::CompleteRound() const {
   if (members_.empty()) return std::nullopt;
   Attendance count = Count();
@@ -50,6 +50,14 @@ bool RoundPolicy::RoundHasContributor() const { return Count().ended > 0; }
 void RoundPolicy::CloseRound(WorkerClock round) {
   PARAMO_CHECK(round == open_);  // invariant 2
   ++open_;
+}
+
+void RoundPolicy::PassEmptyRounds(WorkerClock contributed) {
+  WorkerClock first = contributed;
+  for (const auto& [worker, member] : members_) {
+    first = std::min(first, member.first);
+  }
+  if (!members_.empty()) open_ = std::max(open_, first);
 }
 
 void RoundPolicy::Restore(const std::map<WorkerId, Member>& members,

@@ -25,6 +25,7 @@ class RoundPolicy final : public SyncPolicy {
   bool PullReady(WorkerClock clock) const override { return clock <= open_; }
   std::optional<WorkerClock> CompleteRound() const override;
   void CloseRound(WorkerClock round) override;
+  void PassEmptyRounds(WorkerClock contributed) override;
   bool RoundHasContributor() const override;
 
   // Every contribution to a round is computed at the same values.

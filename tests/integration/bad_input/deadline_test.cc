@@ -1,7 +1,5 @@
 // Peers that set no deadline, one that has passed, that vanish, or that never
 // read (W7).
-#include <grpcpp/grpcpp.h>
-
 #include <atomic>
 #include <thread>
 
@@ -9,37 +7,13 @@
 #include "common/base/limits.h"
 #include "common/routing/routing.h"
 #include "paramo/job.h"
-#include "paramo/v1/data.grpc.pb.h"
 #include "tests/integration/bad_input/bad_input_testing.h"
 #include "tests/integration/bad_input/http2.h"
+#include "tests/integration/bad_input/raw_stream.h"
 #include "tests/integration/transport/transport_testing.h"
 
 namespace paramo::test {
 namespace {
-
-// A stream by generated code, whose two directions a test drives separately.
-class RawStream {
- public:
-  explicit RawStream(const std::string& address)
-      : stub_(v1::Data::NewStub(
-            grpc::CreateChannel(address, grpc::InsecureChannelCredentials()))),
-        stream_(stub_->Stream(&context_)) {
-    v1::Request hello;
-    hello.mutable_hello()->set_protocol_min(1);
-    hello.mutable_hello()->set_protocol_max(1);
-    v1::Reply reply;
-    EXPECT_TRUE(stream_->Write(hello) && stream_->Read(&reply));
-    EXPECT_TRUE(reply.has_hello());
-  }
-  bool Write(const v1::Request& request) { return stream_->Write(request); }
-  bool Read(v1::Reply* reply) { return stream_->Read(reply); }
-  void Vanish() { context_.TryCancel(); }
-
- private:
-  grpc::ClientContext context_;  // no deadline
-  std::unique_ptr<v1::Data::Stub> stub_;
-  std::unique_ptr<grpc::ClientReaderWriter<v1::Request, v1::Reply>> stream_;
-};
 
 class DeadlineTest : public BadInputTest {
  protected:

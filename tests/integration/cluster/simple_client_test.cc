@@ -8,6 +8,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/limits.h"
 #include "common/base/random.h"
 #include "common/routing/routing.h"
 #include "paramo/v1/admin.pb.h"
@@ -313,6 +314,31 @@ TEST_F(SimpleClientTest, AWrongOrMissingHelloEndsTheStream) {
     EXPECT_EQ(status.code(), c.code) << status;
     EXPECT_EQ(replies.size(), 0u);
     EXPECT_EQ(cluster_->server(0).Refused(c.reason), before + 1);
+  }
+}
+
+// 300 bytes of keys ask for 64 addresses: a request of 3 MiB would be answered
+// by one of a hundred.
+TEST_F(SimpleClientTest, RedirectsOfOneAnswerAreBounded) {
+  const v1::Table table = Create("many", 1);
+  std::vector<uint64_t> keys;  // one of each shard
+  std::set<uint32_t> shards;
+  for (uint64_t key = 0; shards.size() < kShards; ++key) {
+    if (shards.insert(ShardOf(table.id(), key, kShards)).second) {
+      keys.push_back(key);
+    }
+  }
+  const size_t most = kRedirectsMax / kShards;
+  v1::Request request;
+  for (size_t i = 0; i < most + 2; ++i) {
+    *request.add_pull() = SimpleSection(table.id(), keys);
+  }
+  auto reply = cluster_->server(0).Pull(request);
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  for (size_t i = 0; i < most + 2; ++i) {
+    const v1::SectionReply& answer = reply->pull(static_cast<int>(i));
+    EXPECT_EQ(answer.reason(), uint32_t{v1::REASON_WRONG_SHARD});
+    EXPECT_EQ(answer.redirects_size(), i < most ? int{kShards} : 0) << i;
   }
 }
 

@@ -91,8 +91,9 @@ class BadStoreTest : public testing::Test {
     options.prefix = absl::StrCat("/paramo/", cluster_, "/");
     hand_ = *OpenEtcdKv(options);
   }
-  void StartOne() {
-    one_ = std::make_unique<Node>(cluster_, SharedEtcd().endpoints());
+  void StartOne() { StartOne(SharedEtcd().endpoints()); }
+  void StartOne(std::vector<std::string> endpoints) {
+    one_ = std::make_unique<Node>(cluster_, std::move(endpoints));
     ASSERT_TRUE(WaitUntil([this] { return one_->Leads(); }));
     one_->RegisterServer();  // so that shards are placed
     ASSERT_TRUE(WaitUntil([this] {
@@ -168,7 +169,7 @@ TEST_F(BadStoreTest, AnOrderlyStopHandsOverAtOnce) {
   }
 }
 
-TEST_F(BadStoreTest, SessionsAreNumberedOnceOverTerms) {
+TEST_F(BadStoreTest, E1_SessionsAreNumberedOnceOverTerms) {
   StartOne();
   uint64_t last = one_->session();
   for (int term = 0; term < 3; ++term) {
@@ -183,7 +184,7 @@ TEST_F(BadStoreTest, SessionsAreNumberedOnceOverTerms) {
   }
 }
 
-TEST_F(BadStoreTest, ALeadersKeyDeletedByHandMeansANewTerm) {
+TEST_F(BadStoreTest, E1_ALeadersKeyDeletedByHandMeansANewTerm) {
   StartOne();
   const v1::ClusterState before = *one_->State();
   const int64_t since = LeaderSince();
@@ -196,7 +197,7 @@ TEST_F(BadStoreTest, ALeadersKeyDeletedByHandMeansANewTerm) {
   EXPECT_GT(one_->State()->version(), before.version());
 }
 
-TEST_F(BadStoreTest, ALeadersKeyWrittenOverIsGivenUpAndMadeAgain) {
+TEST_F(BadStoreTest, E1_ALeadersKeyWrittenOverIsGivenUpAndMadeAgain) {
   StartOne();
   const int64_t since = LeaderSince();
   Put("leader", "stolen");
@@ -207,7 +208,7 @@ TEST_F(BadStoreTest, ALeadersKeyWrittenOverIsGivenUpAndMadeAgain) {
   EXPECT_NE(Entries()["leader"].lease, 0);
 }
 
-TEST_F(BadStoreTest, AForeignKeyWithoutLeaseIsWaitedFor) {
+TEST_F(BadStoreTest, E1_AForeignKeyWithoutLeaseIsWaitedFor) {
   Put("leader", "somebody");
   one_ = std::make_unique<Node>(cluster_, SharedEtcd().endpoints());
   EXPECT_FALSE(one_->Leads());
@@ -222,7 +223,7 @@ class DamageTest : public BadStoreTest,
                    public testing::WithParamInterface<
                        std::pair<const char*, std::optional<std::string>>> {};
 
-TEST_P(DamageTest, NobodyLeadsUntilItIsMended) {
+TEST_P(DamageTest, E1_NobodyLeadsUntilItIsMended) {
   StartOne();
   const auto& [key, damage] = GetParam();
   const v1::ClusterState before = *one_->State();
@@ -268,7 +269,7 @@ INSTANTIATE_TEST_SUITE_P(
                     std::make_pair("shards/3", std::string("\xff rubbish")),
                     std::make_pair("cluster", std::string("\xff"))));
 
-TEST_F(BadStoreTest, AnEntryChangedUnderTheLeaderEndsItsTerm) {
+TEST_F(BadStoreTest, E1_AnEntryChangedUnderTheLeaderEndsItsTerm) {
   StartOne();
   const int64_t since = LeaderSince();
   Put("sessions/next", "5000");
@@ -282,7 +283,7 @@ TEST_F(BadStoreTest, AnEntryChangedUnderTheLeaderEndsItsTerm) {
   EXPECT_GE(one_->session(), 5000u);
 }
 
-TEST_F(BadStoreTest, AFullEtcdEndsTheTermAndRoomBeginsANewOne) {
+TEST_F(BadStoreTest, E1_AFullEtcdEndsTheTermAndRoomBeginsANewOne) {
   StartOne();
   const v1::ClusterState before = *one_->State();
   SharedEtcd().SetNoSpace(true);
@@ -295,7 +296,7 @@ TEST_F(BadStoreTest, AFullEtcdEndsTheTermAndRoomBeginsANewOne) {
   EXPECT_EQ(one_->State()->cluster_id(), before.cluster_id());
 }
 
-TEST_F(BadStoreTest, ALeaderCutOffFromEtcdStepsDownByItself) {
+TEST_F(BadStoreTest, E1_ALeaderCutOffFromEtcdStepsDownByItself) {
   auto proxy = std::make_unique<test::EtcdProxy>(SharedEtcd().endpoint(0));
   Node cut_off(cluster_, {proxy->address()});
   ASSERT_TRUE(WaitUntil([&] { return cut_off.Leads(); }));
@@ -313,6 +314,103 @@ TEST_F(BadStoreTest, ALeaderCutOffFromEtcdStepsDownByItself) {
     return false;
   }));
   EXPECT_FALSE(cut_off.Leads());
+}
+
+// One coordinator, whose only way to etcd is a proxy.
+class ProxiedTest : public BadStoreTest {
+ protected:
+  ProxiedTest() { StartOne({proxy_.address()}); }
+
+  void BreakAll(const test::EtcdFault& how) {
+    for (const char* method :
+         {"Range", "Txn", "LeaseGrant", "LeaseKeepAlive", "LeaseRevoke"}) {
+      test::EtcdFault fault = how;
+      fault.method = method;
+      fault.calls = 1'000'000;
+      proxy_.Break(fault);
+    }
+  }
+  // While etcd is as `spoil` makes it nobody leads and nothing is written, and
+  // afterwards everything is as it was.
+  void ExpectNothingIsMadeUp(const std::function<void()>& spoil,
+                             const std::function<void()>& mend) {
+    const v1::ClusterState before = *one_->State();
+    spoil();
+    ASSERT_TRUE(WaitUntil([this] { return !one_->Leads(); }));
+    ASSERT_TRUE(WaitUntil([this] { return !one_->State().ok(); }));
+    EXPECT_EQ(one_->State().status().code(), absl::StatusCode::kUnavailable);
+    auto entries = Entries();
+    const int asked = proxy_.calls("Range");
+    ASSERT_TRUE(WaitUntil([&] { return proxy_.calls("Range") > asked + 2; }));
+    EXPECT_FALSE(one_->Leads());
+    auto later = Entries();
+    entries.erase("leader");
+    later.erase("leader");
+    EXPECT_EQ(later.size(), entries.size());
+    for (const auto& [name, entry] : entries) {
+      EXPECT_EQ(later[name].mod_revision, entry.mod_revision) << name;
+    }
+    mend();
+    ASSERT_TRUE(WaitUntil([this] { return one_->Leads(); }));
+    const v1::ClusterState after = *one_->State();
+    EXPECT_EQ(after.cluster_id(), before.cluster_id());
+    EXPECT_GT(after.version(), before.version());
+    for (int i = 0; i < 8; ++i) {
+      EXPECT_EQ(after.shards(i).history(), before.shards(i).history());
+      EXPECT_GE(after.shards(i).epoch(), before.shards(i).epoch());
+    }
+  }
+
+  test::EtcdProxy proxy_{SharedEtcd().endpoint(0)};
+};
+
+TEST_F(ProxiedTest, E1_AnEtcdThatWantsAPasswordEndsTheTerm) {
+  ExpectNothingIsMadeUp(
+      [this] {
+        BreakAll({.code = 3, .message = "etcdserver: user name is empty"});
+      },
+      [this] { proxy_.Mend(); });
+}
+
+TEST_F(ProxiedTest, E1_AnEtcdThatIsTooSlowEndsTheTerm) {
+  ExpectNothingIsMadeUp([this] { BreakAll({.delay = absl::Seconds(2)}); },
+                        [this] { proxy_.Mend(); });
+}
+
+TEST_F(ProxiedTest, E1_AnotherEtcdIsNotTakenForTheOne) {
+  ExpectNothingIsMadeUp([this] { proxy_.PretendCluster(4711); },
+                        [this] { proxy_.PretendCluster(0); });
+}
+
+TEST_F(ProxiedTest, E1_AnEtcdThatWentBackInTimeEndsTheTerm) {
+  ExpectNothingIsMadeUp([this] { proxy_.PretendRevisionsBack(1'000'000); },
+                        [this] { proxy_.PretendRevisionsBack(0); });
+}
+
+// The watch of `leader` has to range again, and sees as much as before.
+TEST_F(ProxiedTest, E1_CompactionUnderASilentWatchHidesNothing) {
+  const int64_t since = LeaderSince();
+  const int watches = proxy_.calls("Watch");
+  proxy_.SilenceWatches(true);
+  EtcdKvOptions options;  // of some other user of this etcd
+  options.endpoints = SharedEtcd().endpoints();
+  options.prefix = absl::StrCat("/", test::UniqueName(), "/");
+  auto elsewhere = *OpenEtcdKv(options);
+  for (int i = 0; i < 10; ++i) {
+    KvTxn txn;
+    txn.puts.push_back({"k", "changed", 0});
+    ASSERT_TRUE(elsewhere->Txn(txn).ok());
+  }
+  ASSERT_TRUE(hand_->Compact(hand_->Range("")->revision).ok());
+  ASSERT_TRUE(WaitUntil([&] { return proxy_.calls("Watch") > watches; }));
+  proxy_.SilenceWatches(false);
+  EXPECT_TRUE(one_->Leads());
+  EXPECT_EQ(LeaderSince(), since);
+  Delete("leader");
+  ASSERT_TRUE(WaitUntil([&] {
+    const int64_t now = LeaderSince();
+    return now != 0 && now != since && one_->Leads();
+  }));
 }
 
 }  // namespace

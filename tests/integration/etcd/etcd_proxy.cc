@@ -231,6 +231,11 @@ void EtcdProxy::Break(EtcdFault fault) {
   impl_->state.faults.push_back(std::move(fault));
 }
 
+void EtcdProxy::Mend() {
+  MutexLock lock(impl_->state.mu);
+  impl_->state.faults.clear();
+}
+
 void EtcdProxy::SilenceWatches(bool silent) { impl_->state.silent = silent; }
 
 void EtcdProxy::PretendCluster(uint64_t cluster_id) {

@@ -29,6 +29,7 @@ class EtcdProxy {
   const std::string& address() const { return address_; }
 
   void Break(EtcdFault fault);
+  void Mend();  // no fault any more
   // Nothing of any watch comes through, its end neither.
   void SilenceWatches(bool silent);
   // Says that it is of this cluster; 0 = says what the member says.

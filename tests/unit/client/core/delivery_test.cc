@@ -175,13 +175,47 @@ TEST_F(DeliveryTest, WaitsLongerAfterEachFailure) {
     AdvanceToNextWake();
     waits.push_back(now_ - before);
   }
-  // 5 ms doubling to 320 ms, each times [0.5, 1).
+  // 5 ms doubling, each times [0.5, 1). The fifth failure in a row spends the
+  // budget.
   absl::Duration full = absl::Milliseconds(5);
-  for (absl::Duration wait : waits) {
-    EXPECT_GE(wait, full / 2);
-    EXPECT_LE(wait, full);
-    full = std::min(full * 2, absl::Milliseconds(320));
+  for (size_t i = 0; i < waits.size(); ++i, full *= 2) {
+    if (i >= 4) full = absl::Milliseconds(320);
+    EXPECT_GE(waits[i], full / 2);
+    EXPECT_LE(waits[i], full);
   }
+}
+
+// O1: a server that answers nothing is asked again as late as any, by calls
+// that are new to it too.
+TEST_F(DeliveryTest, O1_ManyFailuresSpendTheRetryBudgetOfAllCalls) {
+  std::vector<std::shared_ptr<Call>> calls;
+  const auto wait_of_new_call = [&] {
+    calls.push_back(Pull(absl::Minutes(5)));
+    for (const Outgoing& out : TakeSends()) {
+      delivery_.OnFailure(out.flight, absl::UnavailableError("x"), true, now_,
+                          effects_);
+    }
+    return delivery_.NextWake() - now_;
+  };
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_LE(wait_of_new_call(), absl::Milliseconds(5)) << i;
+  }
+  // Far from the four that come back within 5 ms.
+  now_ += absl::Milliseconds(1);
+  calls.push_back(Pull(absl::Minutes(5)));
+  const std::vector<Outgoing> fifth = TakeSends();
+  ASSERT_EQ(fifth.size(), 1u);
+  delivery_.OnFailure(fifth[0].flight, absl::UnavailableError("x"), true, now_,
+                      effects_);
+  EXPECT_GE(calls.back()->progress[0].due - now_, absl::Milliseconds(160));
+
+  // What is answered pays for as many.
+  AdvanceToNextWake();
+  for (const Outgoing& out : TakeSends()) Reply(out, Answer(out));
+  Advance(absl::Seconds(1));
+  for (const Outgoing& out : TakeSends()) Reply(out, Answer(out));
+  for (const auto& call : calls) EXPECT_TRUE(Done(call));
+  EXPECT_LE(wait_of_new_call(), absl::Milliseconds(5));
 }
 
 TEST_F(DeliveryTest, AbortedGoesOutAgainWithTheNewMap) {

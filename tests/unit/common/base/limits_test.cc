@@ -24,6 +24,15 @@ TEST(LimitsTest, OneMessagePinsLessThanTheBudget) {
   EXPECT_LE(kMessageBytesMax * 2 + kReadChunkBytes, kHeldBytesDefault);
 }
 
+// What is taken can be logged, and what is logged can be sent to a replica.
+// (push_record.cc and peer_links.cc hold it against what they add.)
+TEST(LimitsTest, TheLargestPushFitsTheLogAndAMessageToAReplica) {
+  EXPECT_LT(kPushBytesMax, kLogPayloadBytesMax);
+  EXPECT_LT(kLogPayloadBytesMax, kMessageBytesMax);
+  EXPECT_LE(kLogPayloadBytesMax * 2, kTailBytesMax);
+  EXPECT_LE(kLogPayloadBytesMax, kLogBufferBytesDefault);
+}
+
 // One peer leaves most of the room to others; a job's workers all fit.
 TEST(LimitsTest, OnePeerIsASmallShareOfAllConnections) {
   EXPECT_LE(kConnectionsPerPeerMax * 16, kConnectionsMax);

@@ -129,6 +129,27 @@ TEST(ReplyTest, RefusalOfTheWholeRequest) {
   EXPECT_EQ(view->message, "try later");
 }
 
+// Three bytes a redirect, thirty times that as an object.
+TEST(ReplyTest, RefusesTooManyRedirects) {
+  const auto parse = [](size_t redirects) {
+    std::string section;
+    for (size_t i = 0; i < redirects; ++i) {
+      section += std::string("\x9a\x01\0", 3);
+    }
+    v1::Reply reply;
+    reply.add_push();
+    reply.add_push();
+    EXPECT_TRUE(reply.mutable_push(0)->ParseFromString(section));
+    EXPECT_TRUE(reply.mutable_push(1)->ParseFromString(section));
+    return ParseReply(Rope::FromString(reply.SerializeAsString()));
+  };
+  auto most = parse(kRedirectsMax / 2);
+  ASSERT_TRUE(most.ok()) << most.status();
+  EXPECT_EQ(most->push[1].redirects.size(), kRedirectsMax / 2);
+  EXPECT_EQ(parse(kRedirectsMax / 2 + 1).status().code(),
+            absl::StatusCode::kResourceExhausted);
+}
+
 TEST(ReplyTest, MessageOfARefusalIsCutAtTheLimit) {
   Message message = WriteReply(5, 8, Reason::kOverloaded, 3,
                                std::string(kErrorBytesMax + 1, 'x'), nullptr);

@@ -251,7 +251,7 @@ TEST_F(DataServiceTest, APullThatWouldNotFitAReplyIsRefused) {
 TEST_F(DataServiceTest, ARequestForAnotherClusterIsRefused) {
   EXPECT_EQ(Send(Push({KeyOn(0)}, 1, /*cluster=*/77))->reply->code, 0u);
   auto other = Send(Push({KeyOn(0)}, 1, /*cluster=*/76));
-  EXPECT_EQ(other->reply->reason, static_cast<uint32_t>(Reason::kWrongCluster));
+  EXPECT_EQ(other->failed.code(), absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_F(DataServiceTest, ADeadlineThatHasPassedDoesNoWork) {

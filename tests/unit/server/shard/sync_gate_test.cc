@@ -55,6 +55,36 @@ TEST_F(SyncGateTest, AStepFarAheadOfTheOpenRoundIsRefused) {
   EXPECT_EQ(near->reply.header.code, 0u);
 }
 
+// One round close, however late everybody begins.
+TEST_F(SyncGateTest, RoundsThatNobodyIsPartOfArePassedOver) {
+  h_.Leave(0);
+  h_.Leave(1);
+  const Lsn before = h_.shard().Report().lsn;
+  const WorkerClock late = 5000;
+  h_.Join(2, 102, late);
+  EXPECT_LE(h_.shard().Report().lsn, before + 2);  // the join, the close
+  EXPECT_EQ(h_.rounds().Snapshot().at(1), late);
+  h_.Push(Step(102, late, 1), {key_}, {2, 2, 2});
+  EXPECT_THAT(h_.Row(key_), Each(-2));
+
+  h_.Leave(2);
+  const WorkerClock last = kUndecidedRound - 1;
+  h_.Join(3, 103, last);
+  EXPECT_LE(h_.shard().Report().lsn, before + 7);
+  EXPECT_EQ(h_.rounds().Snapshot().at(1), last);
+}
+
+// But not the rounds that one who left had completed.
+TEST_F(SyncGateTest, CompleteStepsOfTheDeadAreNotPassedOver) {
+  h_.Push(Step(101, 0, 1), {}, {});
+  h_.Push(Step(101, 1, 2), {key_}, {4, 4, 4});
+  h_.Join(2, 102, 5000);
+  h_.Leave(1);
+  h_.Leave(0);
+  EXPECT_THAT(h_.Row(key_), Each(-4));
+  EXPECT_EQ(h_.rounds().Snapshot().at(1), 5000u);
+}
+
 TEST_F(SyncGateTest, RoundIsAppliedWhenAllHaveEndedIt) {
   auto first = h_.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
   EXPECT_EQ(first->outcome(), Outcome::kAccumulated);  // safe, not visible

@@ -91,5 +91,13 @@ TEST(MetaStore, DamageIsRefusedAtOpen) {
             absl::StatusCode::kDataLoss);
 }
 
+TEST(MetaStore, IsNotMadeWhereItShouldBe) {
+  TempDir dir;
+  EXPECT_EQ(MetaStore::Open(dir.path(), /*create=*/false).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  { MustOpenMeta(dir.path()); }
+  EXPECT_TRUE(MetaStore::Open(dir.path(), /*create=*/false).ok());
+}
+
 }  // namespace
 }  // namespace paramo

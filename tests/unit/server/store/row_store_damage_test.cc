@@ -140,7 +140,9 @@ TEST_F(RowStoreDamage, RecordUnderAnotherKeyIsDataLoss) {
 
 TEST_F(RowStoreDamage, SecondOpenOfTheSameStoreIsRefused) {
   auto store = MustOpen(dir_.path());
-  EXPECT_EQ(OpenStatus().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(OpenStatus().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(OpenStatus().message()),
+              HasSubstr("another process uses it"));
   // And has not disturbed the first.
   EXPECT_TRUE(store->Ingest({MakeFlush(1, 0, 0, 10, 2)}).ok());
   EXPECT_EQ(ReadShard(*store, 1, 0).size(), 2000u);
