@@ -26,6 +26,7 @@ int RunTableExport(const Args& args);
 int RunTableNeighbours(const Args& args);
 int RunShardList(const Args& args);
 int RunShardDescribe(const Args& args);
+int RunShardTransfer(const Args& args);
 int RunServerList(const Args& args);
 int RunJobList(const Args& args);
 int RunJobDescribe(const Args& args);

@@ -41,6 +41,8 @@ constexpr Command kCommands[] = {
     {"server", "list", "servers, and how many shards they lead", RunServerList},
     {"shard", "list", "shards, their primaries and replicas", RunShardList},
     {"shard", "describe", "show one shard", RunShardDescribe},
+    {"shard", "transfer", "let another in-sync replica lead a shard",
+     RunShardTransfer},
     {"job", "list", "list jobs", RunJobList},
     {"job", "describe", "show one job and its workers", RunJobDescribe},
     {"job", "stop", "stop a job after the current step", RunJobStop},

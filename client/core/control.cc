@@ -324,6 +324,16 @@ absl::Status Control::StopJob(const std::string& name, absl::Duration timeout) {
       .status();
 }
 
+absl::Status Control::TransferShard(uint32_t shard, uint32_t server,
+                                    absl::Duration timeout) {
+  v1::TransferShardRequest request;
+  request.set_shard(shard);
+  request.set_to(server);
+  return Ask<v1::TransferShardReply>(&Coordinator::TransferShard, request,
+                                     timeout)
+      .status();
+}
+
 // ---- One process ------------------------------------------------------------
 
 Answer<v1::StatsReply> Control::Stats(const std::string& address,

@@ -49,6 +49,8 @@ class OpenSessionRequest;
 class StopJobReply;
 class StopJobRequest;
 class StoredCluster;
+class TransferShardReply;
+class TransferShardRequest;
 }  // namespace v1
 
 struct CoreOptions {
@@ -120,6 +122,9 @@ class Core {
                 absl::Duration now, Done done);
   void StopJob(const v1::StopJobRequest& request, v1::StopJobReply* reply,
                absl::Duration now, Done done);
+  void TransferShard(const v1::TransferShardRequest& request,
+                     v1::TransferShardReply* reply, absl::Duration now,
+                     Done done);
 
   // ---- Events ---------------------------------------------------------------
 

@@ -175,6 +175,12 @@ bool Membership::MarkDown(uint32_t server, uint64_t incarnation,
   return true;
 }
 
+absl::Status Membership::Transfer(ShardId shard, uint32_t server) {
+  PARAMO_RETURN_IF_ERROR(sets_.Transfer(shard, server));
+  StoreChangedSets();
+  return absl::OkStatus();
+}
+
 void Membership::OnReports(const v1::HeartbeatRequest& beat,
                            absl::Duration now) {
   for (const v1::ReplicaReport& report : beat.replicas()) {

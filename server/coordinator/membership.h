@@ -60,6 +60,10 @@ class Membership {
   // incarnation.
   bool MarkDown(uint32_t server, uint64_t incarnation, absl::Duration now);
 
+  // Hands a shard to another of its in-sync replicas; errors as
+  // ReplicaSets::Transfer.
+  absl::Status Transfer(ShardId shard, uint32_t server);
+
   // What the replicas of a live server tell.
   void OnReports(const v1::HeartbeatRequest& beat, absl::Duration now);
 

@@ -160,9 +160,10 @@ bool ReplicaSets::HasStopped(ShardId shard, const ServerLife& life) const {
   return stopped_.contains({shard, life});
 }
 
-std::optional<ServerLife> ReplicaSets::PrimaryOf(const ReplicaSet& set) const {
+std::optional<ServerLife> ReplicaSets::MemberOf(const ReplicaSet& set,
+                                                uint32_t server) {
   for (const ServerLife& life : set.in_sync) {
-    if (life.server == set.primary) return life;
+    if (life.server == server) return life;
   }
   return std::nullopt;
 }

@@ -1,11 +1,14 @@
 // Who holds each shard: fencing, choosing primaries, joins, drops, learners
-// for replicas that are missing. A pure state machine: servers coming and
-// going, their reports and time in; shard configurations out.
+// for replicas that are missing, orderly transfers. A pure state machine:
+// servers coming and going, their reports and time in; shard configurations
+// out. Split by verb: replica_sets.cc, and replica_sets_move.cc for what
+// happens while nothing has failed.
 //
 //   primary down -> fencing, epoch + 1 -> in-sync replicas promise and answer
 //                -> primary = furthest answer, in_sync = who answered, + 1
 //   replica missing -> learner, + 1 -> primary: it has all -> in_sync, + 1
 //   primary: backup is silent -> out of in_sync, + 1
+//   transfer -> primary = another of in_sync, a new term, + 1
 //
 // One step: any number of calls, then TakeChanged(). What it names must be
 // durable before anybody else hears of it.
@@ -17,6 +20,7 @@
 #include <set>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/base/ids.h"
 
@@ -61,14 +65,18 @@ struct ReplicaSetsOptions {
   uint32_t servers_expected = 1;  // shards are placed once so many are up
   HistoryId history = 1;          // of newly placed shards
   absl::Duration hold_down_max = absl::Seconds(30);  // of a flapping server
-  bool promote_lagging = false;  // a seeded bug, for tests/sim only
+  // Seeded bugs, for tests/sim only.
+  bool promote_lagging = false;   // a takeover chooses a learner
+  bool transfer_lagging = false;  // a transfer goes to one
 };
 
 // Invariants
 //   1. A shard's epoch only grows, with every change of its configuration.
 //   2. in_sync never becomes empty, and only those are in it who were placed
 //      with the shard, answered its fence or joined at their primary's word.
-//   3. A primary is replaced only through a fence that its successor answered.
+//   3. A primary is replaced through a fence that its successor answered, or in
+//      an orderly transfer by a member of in_sync: whatever is committed until
+//      that one hears of it needs its acknowledgement.
 class ReplicaSets {
  public:
   explicit ReplicaSets(const ReplicaSetsOptions& options);
@@ -90,6 +98,15 @@ class ReplicaSets {
   // Starts and completes fences, places learners. Every few milliseconds while
   // needs_tick(), else with each heartbeat period.
   void Tick(absl::Duration now);
+
+  // ---- Orders ---------------------------------------------------------------
+
+  // Makes `server` primary of the shard, in a term of its own. Nothing changes
+  // when it is that already.
+  // Errors: NOT_FOUND            no such shard
+  //         FAILED_PRECONDITION  the shard has no primary now, or the server
+  //                              is down or not in sync
+  absl::Status Transfer(ShardId shard, uint32_t server);
 
   // ---- Reading --------------------------------------------------------------
 
@@ -122,7 +139,12 @@ class ReplicaSets {
   bool IsUp(const ServerLife& life) const;
   bool IsHeldDown(const Server& server, absl::Duration now) const;
   bool HasStopped(ShardId shard, const ServerLife& life) const;
-  std::optional<ServerLife> PrimaryOf(const ReplicaSet& set) const;
+  // The life of `server` that is in sync.
+  static std::optional<ServerLife> MemberOf(const ReplicaSet& set,
+                                            uint32_t server);
+  static std::optional<ServerLife> PrimaryOf(const ReplicaSet& set) {
+    return MemberOf(set, set.primary);
+  }
 
   // Every change of a set goes through here.
   void Change(ShardId shard, ReplicaSet set);

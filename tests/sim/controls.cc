@@ -34,6 +34,8 @@ const std::vector<Control>& Controls() {
        [](Bugs& bugs) { bugs.replica.frame_unchecked = true; }, 40},
       {"a lagging replica is promoted",
        [](Bugs& bugs) { bugs.promote_lagging = true; }, 20},
+      {"a transfer goes to a lagging replica",
+       [](Bugs& bugs) { bugs.transfer_lagging = true; }, 40},
       {"an incarnation outlives lost data",
        [](Bugs& bugs) { bugs.restart_unproven = true; }, 40},
       {"last means applied", [](Bugs& bugs) { bugs.dedup_by_applied = true; },

@@ -35,6 +35,7 @@ Coordinator::Coordinator(World& world, uint32_t shards, uint32_t replicas,
   options_.servers_expected = servers;
   options_.hold_down_max = absl::Seconds(1);
   options_.promote_lagging = world.options().bugs.promote_lagging;
+  options_.transfer_lagging = world.options().bugs.transfer_lagging;
 }
 
 void Coordinator::Start() {
@@ -99,6 +100,15 @@ void Coordinator::Told(const ReplicaReport& report) {
   news.last_lsn = report.last_lsn;
   sets_->OnNews(news, world_.loop().time());
   Commit();
+}
+
+bool Coordinator::Transfer(ShardId shard, uint32_t server) {
+  if (!sets_ || world_.loop().now() < paused_until_) return false;
+  const Epoch before = sets_->sets()[shard].epoch;
+  if (!sets_->Transfer(shard, server).ok()) return false;
+  const bool changed = sets_->sets()[shard].epoch != before;
+  Commit();
+  return changed;
 }
 
 void Coordinator::Tick() {

@@ -28,6 +28,8 @@ class Coordinator {
 
   void Hear(const ServerLife& life, uint64_t version);
   void Told(const ReplicaReport& report);
+  // An operator's order; whether it changed anything.
+  bool Transfer(ShardId shard, uint32_t server);
 
   // What the store has.
   const ReplicaSet& stored(ShardId shard) const { return store_[shard]; }

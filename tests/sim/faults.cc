@@ -25,7 +25,7 @@ void Faults::Inject() {
   Loop& loop = world_.loop();
   Server& server =
       *world_.servers()[loop.Between(0, world_.servers().size() - 1)];
-  switch (loop.Between(0, 9)) {
+  switch (loop.Between(0, 11)) {
     case 0:
     case 1:
     case 2:
@@ -44,6 +44,10 @@ void Faults::Inject() {
       break;
     case 8:
       DamageState(server);
+      break;
+    case 9:
+    case 10:
+      MovePrimary(server);
       break;
     default:
       Count("client restarted", nullptr);
@@ -171,6 +175,16 @@ void Faults::HurtCoordinator() {
   loop.After(loop.Between(1, 800) * kMilli, [&coordinator] {
     if (!coordinator.alive()) coordinator.Start();
   });
+}
+
+// No fault, but what an operator may do amid faults.
+void Faults::MovePrimary(const Server& server) {
+  const ShardId shard = world_.loop().Between(0, world_.shards() - 1);
+  if (world_.coordinator().Transfer(shard, server.node())) {
+    ++world_.result().progress["transfers"];
+    world_.Trace(
+        absl::StrCat("transfer of shard ", shard, " to ", server.node()));
+  }
 }
 
 void Faults::DamageState(Server& server) {

@@ -251,6 +251,49 @@ TEST_F(ReplicaSetsTest, ARestartedPrimaryGetsANewTerm) {
   EXPECT_TRUE(sets.sets()[0].fencing);
 }
 
+TEST_F(ReplicaSetsTest, ATransferIsATermOfTheSameReplicas) {
+  ReplicaSets sets = Three();
+  ASSERT_TRUE(sets.Transfer(0, 3).ok());
+  const ReplicaSet& set = sets.sets()[0];
+  EXPECT_EQ(set.primary, 3u);
+  EXPECT_EQ(set.epoch, 2u);
+  EXPECT_EQ(set.term, 2u);
+  EXPECT_FALSE(set.fencing);
+  EXPECT_THAT(set.in_sync, UnorderedElementsAre(Life(1), Life(2), Life(3)));
+  EXPECT_THAT(sets.TakeChanged(), ElementsAre(0u));
+  EXPECT_TRUE(sets.Transfer(0, 3).ok());  // it is there already
+  EXPECT_THAT(sets.TakeChanged(), IsEmpty());
+}
+
+TEST_F(ReplicaSetsTest, ATransferGoesToALiveMemberOnly) {
+  ReplicaSets sets = Three();
+  EXPECT_TRUE(absl::IsNotFound(sets.Transfer(1, 2)));
+  sets.OnNews(News(sets, Kind::kDrop, 1, 3), now_);
+  sets.Tick(now_);
+  ASSERT_THAT(sets.sets()[0].learners, ElementsAre(Life(3)));
+  EXPECT_TRUE(absl::IsFailedPrecondition(sets.Transfer(0, 3)));
+  EXPECT_TRUE(absl::IsFailedPrecondition(sets.Transfer(0, 9)));
+  sets.ServerDown(Life(2), now_);
+  EXPECT_TRUE(absl::IsFailedPrecondition(sets.Transfer(0, 2)));
+  Up(sets, 2);
+  sets.OnNews(News(sets, Kind::kStopped, 2), now_);
+  EXPECT_TRUE(absl::IsFailedPrecondition(sets.Transfer(0, 2)));
+  sets.OnNews(News(sets, Kind::kTakeAgain, 1), now_);
+  ASSERT_TRUE(sets.sets()[0].fencing);
+  EXPECT_TRUE(absl::IsFailedPrecondition(sets.Transfer(0, 1)));
+  EXPECT_EQ(sets.sets()[0].primary, 0u);
+}
+
+TEST_F(ReplicaSetsTest, ASuccessorThatDiesIsReplacedThroughAFence) {
+  ReplicaSets sets = Three();
+  ASSERT_TRUE(sets.Transfer(0, 3).ok());
+  Fence(sets, 3);
+  sets.OnNews(Answer(sets, 1, 1, 8), now_);
+  sets.OnNews(Answer(sets, 2, 1, 8), now_);
+  EXPECT_FALSE(sets.sets()[0].fencing);
+  EXPECT_THAT(sets.sets()[0].in_sync, ElementsAre(Life(1), Life(2)));
+}
+
 TEST_F(ReplicaSetsTest, Rule3_5_NeverBelowAPromise) {
   ReplicaSets sets = Three();
   ReplicaNews news = Answer(sets, 2, 1, 8);
