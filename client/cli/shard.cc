@@ -1,4 +1,4 @@
-// `paramo shard ...`, `paramo server list`: who holds what.
+// `paramo shard ...`: who holds what.
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -44,11 +44,6 @@ Records ShardRecords(const v1::ClusterState& state, int only) {
                  absl::StrCat(absl::Hex(shard.history(), absl::kZeroPad16))});
   }
   return records;
-}
-
-int ShowRecords(const ClusterFlags& flags, const Records& records) {
-  Print(flags.json() ? records.Json() + "\n" : records.Table());
-  return kExitOk;
 }
 
 // The positional argument that says which shard.
@@ -128,18 +123,6 @@ int RunShardTransfer(const Args& args) {
       control.TransferShard(which.shard, to, flags.timeout);
   if (!moved.ok()) return Fail(moved);
   return ShowShard(flags, control, which.shard);
-}
-
-int RunServerList(const Args& args) {
-  ClusterFlags flags;
-  Config config("paramo server list", "every server, and what it leads");
-  flags.AddTo(config);
-  config.Example("paramo server list");
-  if (auto status = config.ParseMain(args)) return *status;
-  client::Control control(flags.address);
-  auto state = control.State(flags.timeout);
-  if (!state.ok()) return Fail(state.status());
-  return ShowRecords(flags, ServerRecords(**state));
 }
 
 }  // namespace paramo::cli

@@ -334,6 +334,15 @@ absl::Status Control::TransferShard(uint32_t shard, uint32_t server,
       .status();
 }
 
+absl::Status Control::DrainServer(uint32_t server, bool undo,
+                                  absl::Duration timeout) {
+  v1::DrainServerRequest request;
+  request.set_server(server);
+  request.set_undo(undo);
+  return Ask<v1::DrainServerReply>(&Coordinator::DrainServer, request, timeout)
+      .status();
+}
+
 // ---- One process ------------------------------------------------------------
 
 Answer<v1::StatsReply> Control::Stats(const std::string& address,

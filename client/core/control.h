@@ -119,6 +119,8 @@ class Control {
   // Returns once `server` serves the shard.
   absl::Status TransferShard(uint32_t shard, uint32_t server,
                              absl::Duration timeout);
+  // Or, with `undo`, lets it take part again. Returns when that is known.
+  absl::Status DrainServer(uint32_t server, bool undo, absl::Duration timeout);
 
   // ---- One process ----------------------------------------------------------
 

@@ -38,6 +38,8 @@ class CreateTableReply;
 class CreateTableRequest;
 class DescribeJobRequest;
 class DescribeTableRequest;
+class DrainServerReply;
+class DrainServerRequest;
 class DropTableReply;
 class DropTableRequest;
 class HeartbeatRequest;
@@ -125,6 +127,8 @@ class Core {
   void TransferShard(const v1::TransferShardRequest& request,
                      v1::TransferShardReply* reply, absl::Duration now,
                      Done done);
+  void DrainServer(const v1::DrainServerRequest& request,
+                   v1::DrainServerReply* reply, absl::Duration now, Done done);
 
   // ---- Events ---------------------------------------------------------------
 

@@ -179,4 +179,10 @@ void Core::TransferShard(const v1::TransferShardRequest& request,
   ReplyWhenApplied(std::move(answer));
 }
 
+void Core::DrainServer(const v1::DrainServerRequest& request,
+                       v1::DrainServerReply*, absl::Duration, Done done) {
+  Reply(std::move(done),
+        membership_->SetDrained(request.server(), !request.undo()));
+}
+
 }  // namespace paramo

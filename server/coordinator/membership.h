@@ -64,6 +64,10 @@ class Membership {
   // ReplicaSets::Transfer.
   absl::Status Transfer(ShardId shard, uint32_t server);
 
+  // Errors: NOT_FOUND            no such server
+  //         FAILED_PRECONDITION  it is the last one up that is not drained
+  absl::Status SetDrained(uint32_t server, bool drained);
+
   // What the replicas of a live server tell.
   void OnReports(const v1::HeartbeatRequest& beat, absl::Duration now);
 

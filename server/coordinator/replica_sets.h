@@ -1,5 +1,5 @@
 // Who holds each shard: fencing, choosing primaries, joins, drops, learners
-// for replicas that are missing, orderly transfers. A pure state machine:
+// for replicas that are missing, orderly moves. A pure state machine:
 // servers coming and going, their reports and time in; shard configurations
 // out. Split by verb: replica_sets.cc, and replica_sets_move.cc for what
 // happens while nothing has failed.
@@ -9,6 +9,8 @@
 //   replica missing -> learner, + 1 -> primary: it has all -> in_sync, + 1
 //   primary: backup is silent -> out of in_sync, + 1
 //   transfer -> primary = another of in_sync, a new term, + 1
+//   server drained -> its shards are transferred; a learner elsewhere, which
+//                     joins; out of in_sync, + 1
 //
 // One step: any number of calls, then TakeChanged(). What it names must be
 // durable before anybody else hears of it.
@@ -84,7 +86,9 @@ class ReplicaSets {
   // ---- After a restart: every stored set, every server ever registered, then
   // Resume once. Who is up is told by ServerUp, as usual.
   void Load(ShardId shard, ReplicaSet set);
-  void LoadServer(uint32_t server) { servers_[server]; }
+  void LoadServer(uint32_t server, bool drained) {
+    servers_[server].drained = drained;
+  }
   // A fence that was under way starts again: its answers are forgotten.
   void Resume();
 
@@ -105,8 +109,13 @@ class ReplicaSets {
   // when it is that already.
   // Errors: NOT_FOUND            no such shard
   //         FAILED_PRECONDITION  the shard has no primary now, or the server
-  //                              is down or not in sync
+  //                              is down, drained or not in sync
   absl::Status Transfer(ShardId shard, uint32_t server);
+
+  // A drained server gets nothing new. It hands over what it leads, and what
+  // other servers have room for; the next calls of Tick see to that. The server
+  // has been up once.
+  void SetDrained(uint32_t server, bool drained);
 
   // ---- Reading --------------------------------------------------------------
 
@@ -124,7 +133,8 @@ class ReplicaSets {
  private:
   struct Server {
     std::optional<uint64_t> incarnation;  // when up
-    int flaps = 0;                        // times it went down of late
+    bool drained = false;
+    int flaps = 0;  // times it went down of late
     absl::Duration flapped_at = -absl::InfiniteDuration();
   };
   struct Answer {
@@ -137,6 +147,9 @@ class ReplicaSets {
   };
 
   bool IsUp(const ServerLife& life) const;
+  bool IsDrained(const ServerLife& life) const;
+  // Up, not stopped, and there to stay.
+  bool IsUseful(ShardId shard, const ServerLife& life) const;
   bool IsHeldDown(const Server& server, absl::Duration now) const;
   bool HasStopped(ShardId shard, const ServerLife& life) const;
   // The life of `server` that is in sync.
@@ -154,11 +167,16 @@ class ReplicaSets {
   void StartFence(ShardId shard);
   void TryCompleteFence(ShardId shard, absl::Duration now);
   ServerLife ChoosePrimary(const Fence& fence) const;
+  ptrdiff_t CountLed(uint32_t server) const;
   void Join(ShardId shard, const ServerLife& learner);
   void Drop(ShardId shard, const ServerLife& peer);
   void EnsureReplicas(ShardId shard, absl::Duration now);
   std::optional<ServerLife> ChooseLearner(const ReplicaSet& set, ShardId shard,
                                           absl::Duration now) const;
+
+  // replica_sets_move.cc
+  void HandOver(ShardId shard, const ServerLife& successor);
+  void LeaveDrainedPrimary(ShardId shard);
 
   const ReplicaSetsOptions options_;
   std::vector<ReplicaSet> sets_;        // by shard

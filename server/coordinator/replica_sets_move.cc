@@ -5,6 +5,8 @@
 // and has them; from then on nothing of the old term can be committed, because
 // that takes the successor's acknowledgement. So its log has all that is
 // committed, and its takeover goes on as after a fence.
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "server/coordinator/replica_sets.h"
 
@@ -16,33 +18,61 @@ absl::Status ReplicaSets::Transfer(ShardId shard, uint32_t server) {
                                             "; the cluster has ", sets_.size(),
                                             ", from 0 on"));
   }
-  ReplicaSet set = sets_[shard];
+  const ReplicaSet& set = sets_[shard];
   if (set.epoch == 0 || set.fencing) {
     return absl::FailedPreconditionError(absl::StrCat(
         "shard ", shard, " has no primary at the moment; try again"));
   }
   if (set.primary == server) return absl::OkStatus();
-  std::optional<ServerLife> successor = MemberOf(set, server);
   if (options_.transfer_lagging && !set.learners.empty()) {
-    successor = set.learners[0];
-    server = successor->server;
-    set.in_sync = {*successor};
-    set.learners.clear();
+    HandOver(shard, set.learners[0]);
+    return absl::OkStatus();
   }
+  const std::optional<ServerLife> successor = MemberOf(set, server);
   if (!successor) {
     return absl::FailedPreconditionError(absl::StrCat(
         "server ", server, " has no replica of shard ", shard,
         " that is in sync; `paramo shard describe ", shard, "` says who has"));
   }
-  if (!IsUp(*successor) || HasStopped(shard, *successor)) {
+  if (!IsUseful(shard, *successor)) {
     return absl::FailedPreconditionError(
         absl::StrCat("the replica of shard ", shard, " on server ", server,
-                     " is not well; choose another"));
+                     " is down, has stopped or is drained; choose another"));
   }
-  set.primary = server;
-  set.term = set.epoch + 1;
-  Change(shard, std::move(set));
+  HandOver(shard, *successor);
   return absl::OkStatus();
+}
+
+void ReplicaSets::HandOver(ShardId shard, const ServerLife& successor) {
+  ReplicaSet set = sets_[shard];
+  set.primary = successor.server;
+  set.term = set.epoch + 1;
+  if (options_.transfer_lagging) {
+    std::erase(set.learners, successor);
+    set.in_sync = {successor};
+  }
+  Change(shard, std::move(set));
+}
+
+void ReplicaSets::SetDrained(uint32_t server, bool drained) {
+  servers_[server].drained = drained;
+}
+
+// To the member that leads fewest. Where all others are missing or behind, this
+// waits for a learner to join.
+void ReplicaSets::LeaveDrainedPrimary(ShardId shard) {
+  const ReplicaSet& set = sets_[shard];
+  if (set.fencing) return;
+  const std::optional<ServerLife> primary = PrimaryOf(set);
+  if (!primary || !IsDrained(*primary)) return;
+  std::optional<ServerLife> successor;
+  for (const ServerLife& life : set.in_sync) {
+    if (!IsUseful(shard, life)) continue;
+    if (!successor || CountLed(life.server) < CountLed(successor->server)) {
+      successor = life;
+    }
+  }
+  if (successor) HandOver(shard, *successor);
 }
 
 }  // namespace paramo

@@ -23,7 +23,7 @@ const std::vector<Control>& Controls() {
       {"a cut is not logged",
        [](Bugs& bugs) { bugs.replica.truncate_unlogged = true; }, 60},
       {"cuts do not wait for the log",
-       [](Bugs& bugs) { bugs.replica.truncate_unquiet = true; }, 80},
+       [](Bugs& bugs) { bugs.replica.truncate_unquiet = true; }, 400},
       {"a restarted primary goes on",
        [](Bugs& bugs) { bugs.replica.lead_again = true; }, 60},
       {"records are appended unchained",

@@ -53,6 +53,7 @@ void Coordinator::Start() {
     sets_->ServerUp(life, world_.loop().time());
     last_heard_[life] = world_.loop().now() + kSuspicion;
   }
+  for (const uint32_t server : drained_) sets_->SetDrained(server, true);
   sets_->Resume();
   ticked_at_ = world_.loop().now();
   Tick();
@@ -109,6 +110,15 @@ bool Coordinator::Transfer(ShardId shard, uint32_t server) {
   const bool changed = sets_->sets()[shard].epoch != before;
   Commit();
   return changed;
+}
+
+void Coordinator::SetDrained(uint32_t server, bool drained) {
+  if (drained) {
+    drained_.insert(server);
+  } else {
+    drained_.erase(server);
+  }
+  if (sets_) sets_->SetDrained(server, drained);
 }
 
 void Coordinator::Tick() {

@@ -25,7 +25,7 @@ void Faults::Inject() {
   Loop& loop = world_.loop();
   Server& server =
       *world_.servers()[loop.Between(0, world_.servers().size() - 1)];
-  switch (loop.Between(0, 11)) {
+  switch (loop.Between(0, 12)) {
     case 0:
     case 1:
     case 2:
@@ -48,6 +48,9 @@ void Faults::Inject() {
     case 9:
     case 10:
       MovePrimary(server);
+      break;
+    case 11:
+      Drain(server);
       break;
     default:
       Count("client restarted", nullptr);
@@ -187,6 +190,17 @@ void Faults::MovePrimary(const Server& server) {
   }
 }
 
+void Faults::Drain(const Server& server) {
+  Loop& loop = world_.loop();
+  Coordinator& coordinator = world_.coordinator();
+  coordinator.SetDrained(server.node(), true);
+  ++world_.result().progress["servers drained"];
+  world_.Trace(absl::StrCat("drain: ", server.node()));
+  loop.After(loop.Between(20, 1000) * kMilli, [&coordinator, &server] {
+    coordinator.SetDrained(server.node(), false);
+  });
+}
+
 void Faults::DamageState(Server& server) {
   if (!damages_ || !server.alive()) return;
   const ShardId shard = world_.loop().Between(0, world_.shards() - 1);
@@ -203,6 +217,7 @@ void Faults::Heal() {
   world_.network().Heal();
   if (!world_.coordinator().alive()) world_.coordinator().Start();
   for (auto& server : world_.servers()) {
+    world_.coordinator().SetDrained(server->node(), false);
     server->set_slow_disk(false);
     if (!server->alive()) server->Start();
   }

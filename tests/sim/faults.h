@@ -26,6 +26,7 @@ class Faults {
   void ChangeWeather();
   void HurtCoordinator();
   void MovePrimary(const Server& server);
+  void Drain(const Server& server);
   void DamageState(Server& server);
   bool MayLosePast(Server& server);
   void StartLater(Server& server);

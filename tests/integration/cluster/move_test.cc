@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <signal.h>
+
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
@@ -31,6 +33,29 @@ class MoveTest : public CountedClusterTest {
     }
     return 0;
   }
+  // The place in cluster_ of what the cluster knows as server `id`.
+  int IndexOf(uint32_t id) {
+    const v1::ClusterState state = State();
+    for (const v1::Server& server : state.servers()) {
+      if (server.id() != id) continue;
+      for (int i = 0; i < cluster_.servers(); ++i) {
+        if (cluster_.server(i).address() == server.address()) return i;
+      }
+    }
+    ADD_FAILURE() << "there is no server " << id;
+    return 0;
+  }
+  // To its other replica. On a starved machine a server may look dead and the
+  // shard be short of one: then it is refused, and nothing has happened.
+  bool Transfer(int shard) {
+    const v1::Shard before = State().shards(shard);
+    const uint32_t to = BackupOf(before);
+    const Ran moved = Paramo(
+        {"shard", "transfer", absl::StrCat(shard), "--to", absl::StrCat(to)});
+    const v1::Shard after = State().shards(shard);
+    return to != 0 && moved.outcome == "exit status 0" &&
+           after.primary() == to && after.term() > before.term();
+  }
   // Ends the load, and holds the rows against it.
   void CheckRows() {
     WaitForPushes(20);
@@ -43,18 +68,68 @@ TEST_F(MoveTest, ATransferCostsNoPush) {
   StartLoad();
   WaitForPushes(20);
   const double before = TakeWorstMs();
-  for (const v1::Shard& shard : State().shards()) {
-    const uint32_t to = BackupOf(shard);
-    const Ran moved = Paramo({"shard", "transfer", absl::StrCat(shard.id()),
-                              "--to", absl::StrCat(to)});
-    EXPECT_EQ(moved.outcome, "exit status 0") << moved.output;
-    const v1::Shard after = State().shards(static_cast<int>(shard.id()));
-    EXPECT_EQ(after.primary(), to);
-    EXPECT_EQ(after.in_sync_size(), 2);
-    EXPECT_GT(after.term(), shard.term());
+  for (int shard = 0; shard < 16; ++shard) {
+    EXPECT_TRUE(WaitUntil([&] { return Transfer(shard); })) << shard;
   }
   std::printf("longest push of 16 transfers: %.1f ms (%.1f ms without)\n",
               TakeWorstMs(), before);
+  CheckRows();
+}
+
+TEST_F(MoveTest, ADrainCostsNoPush) {
+  StartLoad();
+  for (uint32_t server : {1, 2, 3}) {
+    WaitForPushes(20);
+    const double before = TakeWorstMs();
+    // Another server that looks dead for a moment can take nothing, and the
+    // command says so; it is to be drained still.
+    EXPECT_TRUE(WaitUntil([&] {
+      const Ran drained = Paramo({"server", "drain", absl::StrCat(server)});
+      EXPECT_EQ(drained.outcome, "exit status 0") << drained.output;
+      return drained.output.find("is empty and may") != std::string::npos;
+    }));
+    WaitForPushes(20);
+    std::printf("longest push of draining server %u: %.1f ms (%.1f without)\n",
+                server, TakeWorstMs(), before);
+    EXPECT_TRUE(WaitUntil([&] { return InSync(2); }));
+    const v1::ClusterState state = State();
+    for (const v1::Shard& shard : state.shards()) {
+      for (const v1::Replica& replica : shard.in_sync()) {
+        EXPECT_NE(replica.server(), server);
+      }
+    }
+    EXPECT_EQ(Paramo({"server", "undrain", absl::StrCat(server)}).outcome,
+              "exit status 0");
+  }
+  CheckRows();
+}
+
+// Of two servers that are left nobody can take the copies of one; and it stays
+// drained when the coordinator is another process.
+TEST_F(MoveTest, ADrainSaysWhatItCannotDo) {
+  const int stopped = IndexOf(3);
+  cluster_.StopServer(stopped, SIGTERM);
+  ASSERT_TRUE(WaitUntil(
+      [&] { return State().servers(2).status() != v1::SERVER_STATUS_UP; }));
+  StartLoad();
+  const Ran drained = Paramo({"server", "drain", "2"});
+  EXPECT_EQ(drained.outcome, "exit status 0") << drained.output;
+  EXPECT_THAT(drained.output, HasSubstr("leads nothing. It keeps"));
+  EXPECT_THAT(drained.output, HasSubstr("start another server"));
+  const Ran last = Paramo({"server", "drain", "1"});
+  EXPECT_EQ(last.outcome, "exit status 1");
+  EXPECT_THAT(last.output, HasSubstr("start or undrain another one first"));
+  cluster_.StopCoordinator(SIGKILL);
+  cluster_.StartCoordinator();
+  EXPECT_TRUE(WaitUntil([&] {
+    auto state = cluster_.coordinator().State();
+    return state.ok() && state->servers(1).drained();
+  }));
+  cluster_.StartServer(stopped);
+  EXPECT_TRUE(WaitUntil([&] {
+    const Ran now = Paramo({"server", "drain", "2", "--within", "1s"});
+    return now.output.find("is empty") != std::string::npos;
+  }));
   CheckRows();
 }
 

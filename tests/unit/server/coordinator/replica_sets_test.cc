@@ -294,6 +294,90 @@ TEST_F(ReplicaSetsTest, ASuccessorThatDiesIsReplacedThroughAFence) {
   EXPECT_THAT(sets.sets()[0].in_sync, ElementsAre(Life(1), Life(2)));
 }
 
+// What it leads goes at once; what it holds goes when another has it.
+TEST_F(ReplicaSetsTest, ADrainedServerHandsOverThenLeaves) {
+  ReplicaSets sets(Options(1, 2, 2));
+  Up(sets, 1);
+  Up(sets, 2);
+  ASSERT_EQ(sets.sets()[0].primary, 1u);
+  Up(sets, 3);
+  sets.SetDrained(1, true);
+  sets.Tick(now_);
+  EXPECT_EQ(sets.sets()[0].primary, 2u);
+  EXPECT_EQ(sets.sets()[0].term, 2u);
+  EXPECT_THAT(sets.sets()[0].in_sync, ElementsAre(Life(1), Life(2)));
+  EXPECT_THAT(sets.sets()[0].learners, ElementsAre(Life(3)));
+  sets.OnNews(News(sets, Kind::kJoin, 2, 3), now_);
+  sets.Tick(now_);
+  EXPECT_THAT(sets.sets()[0].in_sync, ElementsAre(Life(2), Life(3)));
+  EXPECT_EQ(sets.sets()[0].term, 2u);  // a shrink disturbs nothing
+  EXPECT_TRUE(absl::IsFailedPrecondition(sets.Transfer(0, 1)));
+  sets.TakeChanged();
+  sets.Tick(now_);
+  EXPECT_THAT(sets.TakeChanged(), IsEmpty());
+}
+
+TEST_F(ReplicaSetsTest, ADrainedServerKeepsWhatNobodyElseCanHave) {
+  ReplicaSets sets(Options(1, 2, 2));
+  Up(sets, 1);
+  Up(sets, 2);
+  sets.SetDrained(1, true);
+  for (int i = 0; i < 3; ++i) sets.Tick(now_);
+  EXPECT_EQ(sets.sets()[0].primary, 2u);
+  EXPECT_THAT(sets.sets()[0].in_sync, ElementsAre(Life(1), Life(2)));
+  EXPECT_EQ(sets.sets()[0].epoch, 2u);
+}
+
+TEST_F(ReplicaSetsTest, ADrainedOnlyReplicaWaitsForALearner) {
+  ReplicaSets sets(Options(1, 1, 1));
+  Up(sets, 1);
+  Up(sets, 2);
+  sets.SetDrained(1, true);
+  sets.Tick(now_);
+  EXPECT_EQ(sets.sets()[0].primary, 1u);
+  ASSERT_THAT(sets.sets()[0].learners, ElementsAre(Life(2)));
+  sets.OnNews(News(sets, Kind::kJoin, 1, 2), now_);
+  sets.Tick(now_);
+  EXPECT_EQ(sets.sets()[0].primary, 2u);
+  EXPECT_THAT(sets.sets()[0].in_sync, ElementsAre(Life(2)));
+}
+
+TEST_F(ReplicaSetsTest, ADrainedServerGetsNothingNew) {
+  ReplicaSets sets(Options(8, 1, 3));
+  Up(sets, 1);
+  Up(sets, 2);
+  sets.SetDrained(2, true);
+  Up(sets, 3);
+  for (const ReplicaSet& set : sets.sets()) EXPECT_NE(set.primary, 2u);
+
+  ReplicaSets three = Three();
+  three.OnNews(News(three, Kind::kDrop, 1, 3), now_);
+  three.SetDrained(3, true);
+  three.Tick(now_);
+  EXPECT_THAT(three.sets()[0].learners, IsEmpty());
+  three.SetDrained(3, false);
+  three.Tick(now_);
+  EXPECT_THAT(three.sets()[0].learners, ElementsAre(Life(3)));
+}
+
+TEST_F(ReplicaSetsTest, OfEqualAnswersADrainedServerDoesNotLead) {
+  ReplicaSets sets = Three();
+  sets.SetDrained(3, true);
+  Fence(sets, 1);
+  sets.OnNews(Answer(sets, 3, 1, 8), now_);
+  sets.OnNews(Answer(sets, 2, 1, 8), now_);
+  EXPECT_EQ(sets.sets()[0].primary, 2u);
+}
+
+TEST_F(ReplicaSetsTest, InSafeModeNothingIsDrained) {
+  ReplicaSets sets = Three();
+  sets.ServerDown(Life(2), now_);
+  sets.ServerDown(Life(3), now_);
+  sets.SetDrained(1, true);
+  sets.Tick(now_);
+  EXPECT_THAT(sets.TakeChanged(), IsEmpty());
+}
+
 TEST_F(ReplicaSetsTest, Rule3_5_NeverBelowAPromise) {
   ReplicaSets sets = Three();
   ReplicaNews news = Answer(sets, 2, 1, 8);
