@@ -59,6 +59,8 @@ struct CoreOptions {
   uint32_t shards = 0;  // of a new cluster; 0 = the default, or as stored
   uint32_t servers_expected = 1;  // shards are placed once so many are up
   uint32_t replicas = 1;          // of every shard
+  // Primaries are balanced when nothing has failed for so long; 0 = never.
+  absl::Duration balance_after;
   RuleCheck rule_check;
   // How long a change waits for every live server to have it.
   absl::Duration applied_wait = absl::Seconds(2);

@@ -21,6 +21,7 @@ ReplicaSetsOptions SetsOptions(const MembershipOptions& options) {
   sets.shard_count = options.shard_count;
   sets.replicas = options.replicas;
   sets.servers_expected = options.servers_expected;
+  sets.balance_after = options.balance_after;
   // One past per cluster incarnation; never 0.
   sets.history = Mix64(options.cluster_incarnation) | 1;
   return sets;

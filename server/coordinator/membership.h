@@ -31,8 +31,9 @@ struct MembershipOptions {
   uint64_t cluster_incarnation = 0;
   uint32_t shard_count = 0;
   uint32_t servers_expected = 1;
-  uint32_t replicas = 1;    // of a shard
-  uint32_t min_insync = 1;  // fewer: pulls only
+  uint32_t replicas = 1;         // of a shard
+  uint32_t min_insync = 1;       // fewer: pulls only
+  absl::Duration balance_after;  // as in ReplicaSetsOptions
 };
 
 class Membership {

@@ -125,6 +125,7 @@ void ReplicaSets::Tick(absl::Duration now) {
     LeaveDrainedPrimary(shard);
     EnsureReplicas(shard, now);
   }
+  Balance(now);
 }
 
 std::set<ShardId> ReplicaSets::TakeChanged() {

@@ -11,6 +11,7 @@
 //   transfer -> primary = another of in_sync, a new term, + 1
 //   server drained -> its shards are transferred; a learner elsewhere, which
 //                     joins; out of in_sync, + 1
+//   nothing has failed for long -> primaries are balanced by transfers
 //
 // One step: any number of calls, then TakeChanged(). What it names must be
 // durable before anybody else hears of it.
@@ -67,6 +68,9 @@ struct ReplicaSetsOptions {
   uint32_t servers_expected = 1;  // shards are placed once so many are up
   HistoryId history = 1;          // of newly placed shards
   absl::Duration hold_down_max = absl::Seconds(30);  // of a flapping server
+  // Primaries are spread evenly again when every shard has had all its replicas
+  // for so long; 0 = never.
+  absl::Duration balance_after;
   // Seeded bugs, for tests/sim only.
   bool promote_lagging = false;   // a takeover chooses a learner
   bool transfer_lagging = false;  // a transfer goes to one
@@ -177,6 +181,10 @@ class ReplicaSets {
   // replica_sets_move.cc
   void HandOver(ShardId shard, const ServerLife& successor);
   void LeaveDrainedPrimary(ShardId shard);
+  void Balance(absl::Duration now);
+  bool IsWhole(ShardId shard) const;
+  bool DropSurplus();
+  void MovePrimary();
 
   const ReplicaSetsOptions options_;
   std::vector<ReplicaSet> sets_;        // by shard
@@ -184,6 +192,8 @@ class ReplicaSets {
   std::map<ShardId, Fence> fences_;     // under way
   std::set<std::pair<ShardId, ServerLife>> stopped_;
   std::set<ShardId> changed_;
+  std::optional<absl::Duration> whole_since_;  // every shard
+  absl::Duration balanced_at_ = -absl::InfiniteDuration();
 };
 
 }  // namespace paramo

@@ -34,6 +34,7 @@ Coordinator::Coordinator(World& world, uint32_t shards, uint32_t replicas,
   options_.replicas = replicas;
   options_.servers_expected = servers;
   options_.hold_down_max = absl::Seconds(1);
+  options_.balance_after = absl::Milliseconds(100) * world.loop().Between(0, 4);
   options_.promote_lagging = world.options().bugs.promote_lagging;
   options_.transfer_lagging = world.options().bugs.transfer_lagging;
 }

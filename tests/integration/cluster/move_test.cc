@@ -4,7 +4,9 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "tests/integration/cluster/counted_cluster.h"
@@ -131,6 +133,41 @@ TEST_F(MoveTest, ADrainSaysWhatItCannotDo) {
     return now.output.find("is empty") != std::string::npos;
   }));
   CheckRows();
+}
+
+class BalanceTest : public CountedClusterTest {
+ protected:
+  BalanceTest()
+      : CountedClusterTest({.servers = 3,
+                            .replicas = 2,
+                            .shards = 16,
+                            .coordinator_args = {"--balance-after", "300ms"}}) {
+  }
+
+  bool Balanced() {
+    std::map<uint32_t, int> led = {{1, 0}, {2, 0}, {3, 0}};
+    const v1::ClusterState state = State();
+    for (const v1::Shard& shard : state.shards()) ++led[shard.primary()];
+    if (led.size() != 3) return false;  // 0: fencing
+    const auto [low, high] = std::minmax({led[1], led[2], led[3]});
+    return high - low <= 1;
+  }
+};
+
+TEST_F(BalanceTest, PrimariesReturnToAServerThatDiedAndCostNoPush) {
+  ASSERT_TRUE(WaitUntil([&] { return InSync(2); }));
+  StartLoad();
+  WaitForPushes(20);
+  cluster_.StopServer(0, SIGKILL);
+  EXPECT_TRUE(WaitUntil([&] { return !Balanced(); }));
+  cluster_.StartServer(0);
+  EXPECT_TRUE(WaitUntil([&] { return InSync(2); }));
+  TakeWorstMs();
+  EXPECT_TRUE(WaitUntil([&] { return Balanced(); }, absl::Seconds(40)));
+  WaitForPushes(20);
+  std::printf("longest push while balancing: %.1f ms\n", TakeWorstMs());
+  StopLoad();
+  EXPECT_THAT(Rows(), Each(-pushed()));
 }
 
 TEST_F(MoveTest, ATransferElsewhereIsRefused) {

@@ -378,6 +378,106 @@ TEST_F(ReplicaSetsTest, InSafeModeNothingIsDrained) {
   EXPECT_THAT(sets.TakeChanged(), IsEmpty());
 }
 
+class BalancingTest : public ReplicaSetsTest {
+ protected:
+  BalancingTest() : sets_(Balancing()) {
+    Up(sets_, 1);
+    Up(sets_, 2);
+    sets_.ServerDown(Life(1), now_);
+    sets_.Tick(now_);
+    for (ShardId shard : {0, 1, 2, 3}) {
+      ReplicaNews answer = Answer(sets_, 2, 1, 8);
+      answer.shard = shard;
+      answer.epoch = sets_.sets()[shard].epoch;
+      sets_.OnNews(answer, now_);
+    }
+    EXPECT_EQ(Led(2), 4);
+    now_ += absl::Seconds(1);
+    Up(sets_, 1);
+    sets_.Tick(now_);
+  }
+  static ReplicaSetsOptions Balancing() {
+    ReplicaSetsOptions options = Options(4, 2, 2);
+    options.balance_after = absl::Seconds(10);
+    return options;
+  }
+  void JoinAll() {
+    for (ShardId shard : {0, 1, 2, 3}) {
+      ReplicaNews join = News(sets_, Kind::kJoin, 2, 1);
+      join.shard = shard;
+      join.epoch = sets_.sets()[shard].epoch;
+      sets_.OnNews(join, now_);
+    }
+  }
+  int Led(uint32_t server) const {
+    int led = 0;
+    for (const ReplicaSet& set : sets_.sets()) led += set.primary == server;
+    return led;
+  }
+  void Pass(absl::Duration time) { sets_.Tick(now_ += time); }
+
+  ReplicaSets sets_;
+};
+
+TEST_F(BalancingTest, PrimariesMoveBackOneByOneOnceAllIsWell) {
+  Pass(absl::Seconds(20));  // replicas are missing all the time
+  EXPECT_EQ(Led(2), 4);
+  JoinAll();
+  Pass(absl::ZeroDuration());
+  Pass(absl::Milliseconds(9999));
+  EXPECT_EQ(Led(2), 4);
+  Pass(absl::Milliseconds(1));
+  EXPECT_EQ(Led(2), 3);
+  Pass(absl::Milliseconds(499));
+  EXPECT_EQ(Led(2), 3);
+  Pass(absl::Milliseconds(1));
+  EXPECT_EQ(Led(2), 2);
+  Pass(absl::Seconds(100));
+  EXPECT_EQ(Led(2), 2);
+  EXPECT_EQ(Led(1), 2);
+}
+
+TEST_F(BalancingTest, AFailureStartsTheWaitAnew) {
+  JoinAll();
+  Pass(absl::ZeroDuration());
+  Pass(absl::Seconds(9));
+  sets_.ServerDown(Life(1), now_);
+  sets_.Tick(now_);
+  Up(sets_, 1);  // in time to be in sync still
+  Pass(absl::ZeroDuration());
+  Pass(absl::Milliseconds(9999));
+  EXPECT_EQ(Led(2), 4);
+  Pass(absl::Milliseconds(1));
+  EXPECT_EQ(Led(2), 3);
+}
+
+TEST_F(ReplicaSetsTest, WithoutBalanceAfterPrimariesStay) {
+  ReplicaSets sets(Options(4, 2, 2));
+  Up(sets, 1);
+  Up(sets, 2);
+  for (ShardId shard : {0, 1, 2, 3}) ASSERT_TRUE(sets.Transfer(shard, 2).ok());
+  sets.TakeChanged();
+  for (int i = 0; i < 3; ++i) sets.Tick(now_ += absl::Hours(1));
+  EXPECT_THAT(sets.TakeChanged(), IsEmpty());
+}
+
+TEST_F(ReplicaSetsTest, ADrainCalledOffLeavesNoReplicaTooMany) {
+  ReplicaSetsOptions options = Options(1, 2, 2);
+  options.balance_after = absl::Seconds(10);
+  ReplicaSets sets(options);
+  Up(sets, 1);
+  Up(sets, 2);
+  Up(sets, 3);
+  sets.SetDrained(2, true);
+  sets.Tick(now_);
+  sets.OnNews(News(sets, Kind::kJoin, 1, 3), now_);
+  sets.SetDrained(2, false);
+  sets.Tick(now_);
+  EXPECT_EQ(sets.sets()[0].in_sync.size(), 3u);
+  sets.Tick(now_ + absl::Seconds(10));
+  EXPECT_THAT(sets.sets()[0].in_sync, ElementsAre(Life(1), Life(2)));
+}
+
 TEST_F(ReplicaSetsTest, Rule3_5_NeverBelowAPromise) {
   ReplicaSets sets = Three();
   ReplicaNews news = Answer(sets, 2, 1, 8);
