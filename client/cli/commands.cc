@@ -34,6 +34,11 @@ int Fail(const absl::Status& status) {
   return kExitFailure;
 }
 
+int ShowRecords(const ClusterFlags& flags, const Records& records) {
+  Print(flags.json() ? records.Json() + "\n" : records.Table());
+  return kExitOk;
+}
+
 void Print(const std::string& text) {
   std::fputs(text.c_str(), stdout);
   std::fflush(stdout);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "client/cli/output.h"
 #include "common/config/config.h"
 
 namespace paramo::cli {
@@ -26,7 +27,10 @@ int RunTableExport(const Args& args);
 int RunTableNeighbours(const Args& args);
 int RunShardList(const Args& args);
 int RunShardDescribe(const Args& args);
+int RunShardTransfer(const Args& args);
 int RunServerList(const Args& args);
+int RunServerDrain(const Args& args);
+int RunServerUndrain(const Args& args);
 int RunJobList(const Args& args);
 int RunJobDescribe(const Args& args);
 int RunJobStop(const Args& args);
@@ -43,6 +47,8 @@ struct ClusterFlags {
   std::string Addresses() const;
 };
 void AddOutput(Config& config, std::string& output);
+// Prints them in the form that --output asks for; returns kExitOk.
+int ShowRecords(const ClusterFlags& flags, const Records& records);
 
 // Prints "paramo: what is wrong" to stderr; returns kExitFailure.
 int Fail(const absl::Status& status);

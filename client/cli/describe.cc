@@ -74,15 +74,21 @@ std::string PhaseText(int phase) {
 }
 
 Records ServerRecords(const v1::ClusterState& state) {
-  std::map<uint32_t, uint32_t> shards;
-  for (const v1::Shard& shard : state.shards()) ++shards[shard.primary()];
-  Records records(
-      {"server", "address", "status", "shards", "metrics", "build"});
+  std::map<uint32_t, uint32_t> led, held;
+  for (const v1::Shard& shard : state.shards()) {
+    ++led[shard.primary()];
+    for (const v1::Replica& replica : shard.in_sync()) {
+      ++held[replica.server()];
+    }
+  }
+  Records records({"server", "address", "status", "drained", "shards",
+                   "replicas", "metrics", "build"});
   for (const v1::Server& server : state.servers()) {
     records.Add(
         {server.id(), server.address(),
          Lower(v1::ServerStatus_Name(server.status()), "SERVER_STATUS_"),
-         shards[server.id()], server.metrics_address(), server.build()});
+         server.drained(), led[server.id()], held[server.id()],
+         server.metrics_address(), server.build()});
   }
   return records;
 }

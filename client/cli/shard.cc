@@ -1,4 +1,4 @@
-// `paramo shard ...`, `paramo server list`: who holds what.
+// `paramo shard ...`: who holds what.
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -46,9 +46,32 @@ Records ShardRecords(const v1::ClusterState& state, int only) {
   return records;
 }
 
-int ShowRecords(const ClusterFlags& flags, const Records& records) {
-  Print(flags.json() ? records.Json() + "\n" : records.Table());
-  return kExitOk;
+// The positional argument that says which shard.
+struct ShardArgument {
+  std::string text;
+  uint32_t shard = 0;
+
+  void AddTo(Config& config) {
+    config.Positional("shard", text, "the shard's number");
+    config.Check([this] {
+      auto number = ParseInt(text, {0, kShardsMax - 1});
+      if (number.ok()) shard = static_cast<uint32_t>(*number);
+      return number.status();
+    });
+  }
+};
+
+int ShowShard(const ClusterFlags& flags, client::Control& control,
+              uint32_t shard) {
+  auto state = control.State(flags.timeout);
+  if (!state.ok()) return Fail(state.status());
+  const Records records = ShardRecords(**state, static_cast<int>(shard));
+  if (records.empty()) {
+    return Fail(absl::NotFoundError(
+        absl::StrCat("there is no shard ", shard, "; the cluster has ",
+                     (*state)->shard_count(), ", from 0 on")));
+  }
+  return ShowRecords(flags, records);
 }
 
 }  // namespace
@@ -67,40 +90,39 @@ int RunShardList(const Args& args) {
 
 int RunShardDescribe(const Args& args) {
   ClusterFlags flags;
-  uint32_t shard = 0;
+  ShardArgument which;
   Config config("paramo shard describe", "one shard and its replicas");
-  std::string name;
-  config.Positional("shard", name, "the shard's number");
+  which.AddTo(config);
   flags.AddTo(config);
-  config.Check([&] {
-    auto number = ParseInt(name, {0, kShardsMax - 1});
-    if (number.ok()) shard = static_cast<uint32_t>(*number);
-    return number.status();
-  });
   config.Example("paramo shard describe 17");
   if (auto status = config.ParseMain(args)) return *status;
   client::Control control(flags.address);
-  auto state = control.State(flags.timeout);
-  if (!state.ok()) return Fail(state.status());
-  const Records records = ShardRecords(**state, static_cast<int>(shard));
-  if (records.empty()) {
-    return Fail(absl::NotFoundError(
-        absl::StrCat("there is no shard ", shard, "; the cluster has ",
-                     (*state)->shard_count(), ", from 0 on")));
-  }
-  return ShowRecords(flags, records);
+  return ShowShard(flags, control, which.shard);
 }
 
-int RunServerList(const Args& args) {
+int RunShardTransfer(const Args& args) {
   ClusterFlags flags;
-  Config config("paramo server list", "every server, and what it leads");
+  ShardArgument which;
+  uint32_t to = 0;
+  Config config("paramo shard transfer",
+                "lets another of a shard's in-sync replicas lead it; no push "
+                "is lost, none fails");
+  which.AddTo(config);
+  config.Int("to", to, {0, kServersMax}, "the server that has the replica")
+      .FlagOnly()
+      .Unit("SERVER");
   flags.AddTo(config);
-  config.Example("paramo server list");
+  config.Check([&]() -> absl::Status {
+    if (to != 0) return absl::OkStatus();
+    return absl::InvalidArgumentError("say which server with --to SERVER");
+  });
+  config.Example("paramo shard transfer 17 --to 2");
   if (auto status = config.ParseMain(args)) return *status;
   client::Control control(flags.address);
-  auto state = control.State(flags.timeout);
-  if (!state.ok()) return Fail(state.status());
-  return ShowRecords(flags, ServerRecords(**state));
+  const absl::Status moved =
+      control.TransferShard(which.shard, to, flags.timeout);
+  if (!moved.ok()) return Fail(moved);
+  return ShowShard(flags, control, which.shard);
 }
 
 }  // namespace paramo::cli

@@ -324,6 +324,25 @@ absl::Status Control::StopJob(const std::string& name, absl::Duration timeout) {
       .status();
 }
 
+absl::Status Control::TransferShard(uint32_t shard, uint32_t server,
+                                    absl::Duration timeout) {
+  v1::TransferShardRequest request;
+  request.set_shard(shard);
+  request.set_to(server);
+  return Ask<v1::TransferShardReply>(&Coordinator::TransferShard, request,
+                                     timeout)
+      .status();
+}
+
+absl::Status Control::DrainServer(uint32_t server, bool undo,
+                                  absl::Duration timeout) {
+  v1::DrainServerRequest request;
+  request.set_server(server);
+  request.set_undo(undo);
+  return Ask<v1::DrainServerReply>(&Coordinator::DrainServer, request, timeout)
+      .status();
+}
+
 // ---- One process ------------------------------------------------------------
 
 Answer<v1::StatsReply> Control::Stats(const std::string& address,

@@ -116,6 +116,11 @@ class Control {
                                     absl::Duration timeout);
   Answer<v1::ListJobsReply> ListJobs(absl::Duration timeout);
   absl::Status StopJob(const std::string& name, absl::Duration timeout);
+  // Returns once `server` serves the shard.
+  absl::Status TransferShard(uint32_t shard, uint32_t server,
+                             absl::Duration timeout);
+  // Or, with `undo`, lets it take part again. Returns when that is known.
+  absl::Status DrainServer(uint32_t server, bool undo, absl::Duration timeout);
 
   // ---- One process ----------------------------------------------------------
 

@@ -146,6 +146,7 @@ absl::Status Coordinator::Parts::BeginTerm(
   core_options.replicas = options.replicas > 0
                               ? options.replicas
                               : std::min(options.servers_expected, 2u);
+  core_options.balance_after = options.balance_after;
   core_options.rule_check = options.rule_check;
   core_options.fence = fence;
   core_options.cluster_id = cluster_id;

@@ -35,7 +35,9 @@ struct CoordinatorOptions {
   uint32_t shards = 0;  // of a new cluster, a power of two; 0 = 64, or as is
   uint32_t servers_expected = 1;  // shards are placed once so many are up
   uint32_t replicas = 0;          // of every shard; 0: 2, or 1 on one server
-  bool insecure_listen = false;   // allows addresses beyond loopback
+  // Primaries are balanced when nothing has failed for so long; 0 = never.
+  absl::Duration balance_after = absl::Seconds(10);
+  bool insecure_listen = false;  // allows addresses beyond loopback
   bool reflection = false;
   size_t connections_per_peer_max = kConnectionsPerPeerMax;
   std::string tcp_congestion;  // by the kernel's name; empty: its default

@@ -132,6 +132,7 @@ absl::Status Core::LoadCluster(
   options.shard_count = cluster.shard_count();
   options.servers_expected = options_.servers_expected;
   options.replicas = options_.replicas;
+  options.balance_after = options_.balance_after;
   options.min_insync = options_.replicas > 2 ? 2 : 1;
   membership_ = std::make_unique<Membership>(options, changes_);
   catalogue_ = std::make_unique<Catalogue>(cluster.cluster_id(),

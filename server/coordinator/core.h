@@ -38,6 +38,8 @@ class CreateTableReply;
 class CreateTableRequest;
 class DescribeJobRequest;
 class DescribeTableRequest;
+class DrainServerReply;
+class DrainServerRequest;
 class DropTableReply;
 class DropTableRequest;
 class HeartbeatRequest;
@@ -49,12 +51,16 @@ class OpenSessionRequest;
 class StopJobReply;
 class StopJobRequest;
 class StoredCluster;
+class TransferShardReply;
+class TransferShardRequest;
 }  // namespace v1
 
 struct CoreOptions {
   uint32_t shards = 0;  // of a new cluster; 0 = the default, or as stored
   uint32_t servers_expected = 1;  // shards are placed once so many are up
   uint32_t replicas = 1;          // of every shard
+  // Primaries are balanced when nothing has failed for so long; 0 = never.
+  absl::Duration balance_after;
   RuleCheck rule_check;
   // How long a change waits for every live server to have it.
   absl::Duration applied_wait = absl::Seconds(2);
@@ -120,6 +126,11 @@ class Core {
                 absl::Duration now, Done done);
   void StopJob(const v1::StopJobRequest& request, v1::StopJobReply* reply,
                absl::Duration now, Done done);
+  void TransferShard(const v1::TransferShardRequest& request,
+                     v1::TransferShardReply* reply, absl::Duration now,
+                     Done done);
+  void DrainServer(const v1::DrainServerRequest& request,
+                   v1::DrainServerReply* reply, absl::Duration now, Done done);
 
   // ---- Events ---------------------------------------------------------------
 

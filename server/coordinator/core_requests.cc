@@ -168,4 +168,21 @@ void Core::StopJob(const v1::StopJobRequest& request, v1::StopJobReply*,
   Reply(std::move(done), job.ok() ? (*job)->Stop(now) : job.status());
 }
 
+// ---- Moving -----------------------------------------------------------------
+
+// A state is in force at the shard's new primary once that one serves.
+void Core::TransferShard(const v1::TransferShardRequest& request,
+                         v1::TransferShardReply*, absl::Duration, Done done) {
+  Answer answer;
+  answer.done = std::move(done);
+  answer.status = membership_->Transfer(request.shard(), request.to());
+  ReplyWhenApplied(std::move(answer));
+}
+
+void Core::DrainServer(const v1::DrainServerRequest& request,
+                       v1::DrainServerReply*, absl::Duration, Done done) {
+  Reply(std::move(done),
+        membership_->SetDrained(request.server(), !request.undo()));
+}
+
 }  // namespace paramo

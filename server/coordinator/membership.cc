@@ -21,6 +21,7 @@ ReplicaSetsOptions SetsOptions(const MembershipOptions& options) {
   sets.shard_count = options.shard_count;
   sets.replicas = options.replicas;
   sets.servers_expected = options.servers_expected;
+  sets.balance_after = options.balance_after;
   // One past per cluster incarnation; never 0.
   sets.history = Mix64(options.cluster_incarnation) | 1;
   return sets;
@@ -53,7 +54,7 @@ absl::Status Membership::LoadServer(absl::string_view value) {
       server->id() == 0) {
     return absl::DataLossError("unreadable server entry");
   }
-  sets_.LoadServer(server->id());
+  sets_.LoadServer(server->id(), server->drained());
   servers_[server->id()] = std::move(server);
   return absl::OkStatus();
 }
@@ -173,6 +174,36 @@ bool Membership::MarkDown(uint32_t server, uint64_t incarnation,
   sets_.ServerDown({server, incarnation}, now);
   Tick(now);  // all of its shards are fenced in this step
   return true;
+}
+
+absl::Status Membership::Transfer(ShardId shard, uint32_t server) {
+  PARAMO_RETURN_IF_ERROR(sets_.Transfer(shard, server));
+  StoreChangedSets();
+  return absl::OkStatus();
+}
+
+absl::Status Membership::SetDrained(uint32_t id, bool drained) {
+  auto it = servers_.find(id);
+  if (it == servers_.end()) {
+    return absl::NotFoundError(absl::StrCat(
+        "there is no server ", id, "; `paramo server list` shows them"));
+  }
+  v1::Server& server = *it->second;
+  if (server.drained() == drained) return absl::OkStatus();
+  bool others = false;
+  ForEachUp([&](const v1::Server& other) {
+    others |= other.id() != id && !other.drained();
+  });
+  if (drained && !others) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "no server but ", id, " is up and not drained, so nobody could take ",
+        "what it holds; start or undrain another one first"));
+  }
+  server.set_drained(drained);
+  Store(server);
+  sets_.SetDrained(id, drained);
+  LogInfo("server %d is %s", id, drained ? "drained" : "drained no longer");
+  return absl::OkStatus();
 }
 
 void Membership::OnReports(const v1::HeartbeatRequest& beat,

@@ -31,8 +31,9 @@ struct MembershipOptions {
   uint64_t cluster_incarnation = 0;
   uint32_t shard_count = 0;
   uint32_t servers_expected = 1;
-  uint32_t replicas = 1;    // of a shard
-  uint32_t min_insync = 1;  // fewer: pulls only
+  uint32_t replicas = 1;         // of a shard
+  uint32_t min_insync = 1;       // fewer: pulls only
+  absl::Duration balance_after;  // as in ReplicaSetsOptions
 };
 
 class Membership {
@@ -59,6 +60,14 @@ class Membership {
   // No sign of life, or it said goodbye. False when it was not up under that
   // incarnation.
   bool MarkDown(uint32_t server, uint64_t incarnation, absl::Duration now);
+
+  // Hands a shard to another of its in-sync replicas; errors as
+  // ReplicaSets::Transfer.
+  absl::Status Transfer(ShardId shard, uint32_t server);
+
+  // Errors: NOT_FOUND            no such server
+  //         FAILED_PRECONDITION  it is the last one up that is not drained
+  absl::Status SetDrained(uint32_t server, bool drained);
 
   // What the replicas of a live server tell.
   void OnReports(const v1::HeartbeatRequest& beat, absl::Duration now);

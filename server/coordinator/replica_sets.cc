@@ -1,6 +1,7 @@
 #include "server/coordinator/replica_sets.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "common/base/check.h"
@@ -121,8 +122,10 @@ void ReplicaSets::Tick(absl::Duration now) {
   if (safe_mode()) return;
   FenceWherePrimaryIsGone();
   for (ShardId shard = 0; shard < sets_.size(); ++shard) {
+    LeaveDrainedPrimary(shard);
     EnsureReplicas(shard, now);
   }
+  Balance(now);
 }
 
 std::set<ShardId> ReplicaSets::TakeChanged() {
@@ -148,6 +151,15 @@ bool ReplicaSets::IsUp(const ServerLife& life) const {
   return it != servers_.end() && it->second.incarnation == life.incarnation;
 }
 
+bool ReplicaSets::IsDrained(const ServerLife& life) const {
+  auto it = servers_.find(life.server);
+  return it != servers_.end() && it->second.drained;
+}
+
+bool ReplicaSets::IsUseful(ShardId shard, const ServerLife& life) const {
+  return IsUp(life) && !HasStopped(shard, life) && !IsDrained(life);
+}
+
 bool ReplicaSets::IsHeldDown(const Server& server, absl::Duration now) const {
   if (server.flaps == 0) return false;
   const int doublings = std::min(server.flaps, 10);
@@ -160,9 +172,10 @@ bool ReplicaSets::HasStopped(ShardId shard, const ServerLife& life) const {
   return stopped_.contains({shard, life});
 }
 
-std::optional<ServerLife> ReplicaSets::PrimaryOf(const ReplicaSet& set) const {
+std::optional<ServerLife> ReplicaSets::MemberOf(const ReplicaSet& set,
+                                                uint32_t server) {
   for (const ServerLife& life : set.in_sync) {
-    if (life.server == set.primary) return life;
+    if (life.server == server) return life;
   }
   return std::nullopt;
 }
@@ -176,18 +189,20 @@ void ReplicaSets::Change(ShardId shard, ReplicaSet set) {
 
 // Empty replicas are equal, so all of them are in sync from the beginning.
 void ReplicaSets::PlaceWhenComplete() {
-  std::vector<uint32_t> up;
+  std::vector<uint32_t> takers;
+  size_t up = 0;
   for (const auto& [id, server] : servers_) {
-    if (server.incarnation) up.push_back(id);
+    up += server.incarnation.has_value();
+    if (server.incarnation && !server.drained) takers.push_back(id);
   }
-  if (up.empty() || up.size() < options_.servers_expected) return;
+  if (takers.empty() || up < options_.servers_expected) return;
   // A crash may have left some shards placed: those stay where they are.
   Assignment placed;
   for (const ReplicaSet& set : sets_) {
     placed.push_back(set.epoch == 0 ? 0 : set.in_sync[0].server);
   }
   if (std::find(placed.begin(), placed.end(), 0u) == placed.end()) return;
-  const Assignment primaries = PlaceShards(up, placed);
+  const Assignment primaries = PlaceShards(takers, placed);
   for (ShardId shard = 0; shard < sets_.size(); ++shard) {
     if (sets_[shard].epoch != 0) continue;
     ReplicaSet set;
@@ -248,20 +263,24 @@ void ReplicaSets::TryCompleteFence(ShardId shard, absl::Duration now) {
   Change(shard, std::move(set));
 }
 
-// The one that has most; of equals, one that is up and leads fewest shards.
+// The one that has most; of equals, one that is up, stays and leads fewest
+// shards.
 ServerLife ReplicaSets::ChoosePrimary(const Fence& fence) const {
   const auto rank = [&](const std::pair<const ServerLife, Answer>& answer) {
-    const auto led =
-        std::count_if(sets_.begin(), sets_.end(), [&](const ReplicaSet& set) {
-          return set.primary == answer.first.server;
-        });
     return std::make_tuple(answer.second.last_epoch, answer.second.last_lsn,
-                           IsUp(answer.first), -led);
+                           IsUp(answer.first), !IsDrained(answer.first),
+                           -CountLed(answer.first.server));
   };
   const auto best = std::max_element(
       fence.answers.begin(), fence.answers.end(),
       [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
   return best->first;
+}
+
+ptrdiff_t ReplicaSets::CountLed(uint32_t server) const {
+  return std::count_if(sets_.begin(), sets_.end(), [&](const ReplicaSet& set) {
+    return set.primary == server;
+  });
 }
 
 void ReplicaSets::Join(ShardId shard, const ServerLife& learner) {
@@ -282,29 +301,30 @@ void ReplicaSets::Drop(ShardId shard, const ServerLife& peer) {
   Change(shard, std::move(set));
 }
 
-// One step towards the wanted number of live replicas.
+// One step towards the wanted number of live replicas on servers that stay.
+// Whoever is drained goes once they are there.
 void ReplicaSets::EnsureReplicas(ShardId shard, absl::Duration now) {
   ReplicaSet set = sets_[shard];
   if (set.epoch == 0 || set.fencing || Offline(shard)) return;
-  const auto useless = [&](const ServerLife& life) {
-    return !IsUp(life) || HasStopped(shard, life);
+  const auto useful = [&](const ServerLife& life) {
+    return IsUseful(shard, life);
   };
-  const size_t members_up =
-      set.in_sync.size() -
-      std::count_if(set.in_sync.begin(), set.in_sync.end(), useless);
-  std::vector<ServerLife>& learners = set.learners;
-  const size_t before = learners.size();
-  learners.erase(std::remove_if(learners.begin(), learners.end(), useless),
-                 learners.end());
-  if (members_up >= options_.replicas) learners.clear();
-  bool changed = learners.size() != before;
-  while (members_up + learners.size() < options_.replicas) {
+  const size_t members = static_cast<size_t>(
+      std::count_if(set.in_sync.begin(), set.in_sync.end(), useful));
+  std::erase_if(set.learners, std::not_fn(useful));
+  if (members >= options_.replicas) {
+    set.learners.clear();
+    // The primary counts on fewer once it knows, so this may come from here.
+    std::erase_if(set.in_sync, [&](const ServerLife& life) {
+      return IsDrained(life) && life.server != set.primary;
+    });
+  }
+  while (members + set.learners.size() < options_.replicas) {
     const std::optional<ServerLife> next = ChooseLearner(set, shard, now);
     if (!next) break;
-    learners.push_back(*next);
-    changed = true;
+    set.learners.push_back(*next);
   }
-  if (changed) Change(shard, std::move(set));
+  if (set != sets_[shard]) Change(shard, std::move(set));
 }
 
 // The live server without a replica of the shard that holds fewest replicas;
@@ -323,7 +343,9 @@ std::optional<ServerLife> ReplicaSets::ChooseLearner(const ReplicaSet& set,
   uint32_t place = shard;
   for (const auto& [id, server] : servers_) {
     ++place;
-    if (!server.incarnation || IsHeldDown(server, now)) continue;
+    if (!server.incarnation || server.drained || IsHeldDown(server, now)) {
+      continue;
+    }
     const ServerLife life = {id, *server.incarnation};
     if (Names(set.in_sync, life) || NamesServer(set.learners, id)) continue;
     if (HasStopped(shard, life)) continue;

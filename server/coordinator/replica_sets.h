@@ -1,11 +1,17 @@
 // Who holds each shard: fencing, choosing primaries, joins, drops, learners
-// for replicas that are missing. A pure state machine: servers coming and
-// going, their reports and time in; shard configurations out.
+// for replicas that are missing, orderly moves. A pure state machine:
+// servers coming and going, their reports and time in; shard configurations
+// out. Split by verb: replica_sets.cc, and replica_sets_move.cc for what
+// happens while nothing has failed.
 //
 //   primary down -> fencing, epoch + 1 -> in-sync replicas promise and answer
 //                -> primary = furthest answer, in_sync = who answered, + 1
 //   replica missing -> learner, + 1 -> primary: it has all -> in_sync, + 1
 //   primary: backup is silent -> out of in_sync, + 1
+//   transfer -> primary = another of in_sync, a new term, + 1
+//   server drained -> its shards are transferred; a learner elsewhere, which
+//                     joins; out of in_sync, + 1
+//   nothing has failed for long -> primaries are balanced by transfers
 //
 // One step: any number of calls, then TakeChanged(). What it names must be
 // durable before anybody else hears of it.
@@ -17,6 +23,7 @@
 #include <set>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/base/ids.h"
 
@@ -61,14 +68,21 @@ struct ReplicaSetsOptions {
   uint32_t servers_expected = 1;  // shards are placed once so many are up
   HistoryId history = 1;          // of newly placed shards
   absl::Duration hold_down_max = absl::Seconds(30);  // of a flapping server
-  bool promote_lagging = false;  // a seeded bug, for tests/sim only
+  // Primaries are spread evenly again when every shard has had all its replicas
+  // for so long; 0 = never.
+  absl::Duration balance_after;
+  // Seeded bugs, for tests/sim only.
+  bool promote_lagging = false;   // a takeover chooses a learner
+  bool transfer_lagging = false;  // a transfer goes to one
 };
 
 // Invariants
 //   1. A shard's epoch only grows, with every change of its configuration.
 //   2. in_sync never becomes empty, and only those are in it who were placed
 //      with the shard, answered its fence or joined at their primary's word.
-//   3. A primary is replaced only through a fence that its successor answered.
+//   3. A primary is replaced through a fence that its successor answered, or in
+//      an orderly transfer by a member of in_sync: whatever is committed until
+//      that one hears of it needs its acknowledgement.
 class ReplicaSets {
  public:
   explicit ReplicaSets(const ReplicaSetsOptions& options);
@@ -76,7 +90,9 @@ class ReplicaSets {
   // ---- After a restart: every stored set, every server ever registered, then
   // Resume once. Who is up is told by ServerUp, as usual.
   void Load(ShardId shard, ReplicaSet set);
-  void LoadServer(uint32_t server) { servers_[server]; }
+  void LoadServer(uint32_t server, bool drained) {
+    servers_[server].drained = drained;
+  }
   // A fence that was under way starts again: its answers are forgotten.
   void Resume();
 
@@ -90,6 +106,20 @@ class ReplicaSets {
   // Starts and completes fences, places learners. Every few milliseconds while
   // needs_tick(), else with each heartbeat period.
   void Tick(absl::Duration now);
+
+  // ---- Orders ---------------------------------------------------------------
+
+  // Makes `server` primary of the shard, in a term of its own. Nothing changes
+  // when it is that already.
+  // Errors: NOT_FOUND            no such shard
+  //         FAILED_PRECONDITION  the shard has no primary now, or the server
+  //                              is down, drained or not in sync
+  absl::Status Transfer(ShardId shard, uint32_t server);
+
+  // A drained server gets nothing new. It hands over what it leads, and what
+  // other servers have room for; the next calls of Tick see to that. The server
+  // has been up once.
+  void SetDrained(uint32_t server, bool drained);
 
   // ---- Reading --------------------------------------------------------------
 
@@ -107,7 +137,8 @@ class ReplicaSets {
  private:
   struct Server {
     std::optional<uint64_t> incarnation;  // when up
-    int flaps = 0;                        // times it went down of late
+    bool drained = false;
+    int flaps = 0;  // times it went down of late
     absl::Duration flapped_at = -absl::InfiniteDuration();
   };
   struct Answer {
@@ -120,9 +151,17 @@ class ReplicaSets {
   };
 
   bool IsUp(const ServerLife& life) const;
+  bool IsDrained(const ServerLife& life) const;
+  // Up, not stopped, and there to stay.
+  bool IsUseful(ShardId shard, const ServerLife& life) const;
   bool IsHeldDown(const Server& server, absl::Duration now) const;
   bool HasStopped(ShardId shard, const ServerLife& life) const;
-  std::optional<ServerLife> PrimaryOf(const ReplicaSet& set) const;
+  // The life of `server` that is in sync.
+  static std::optional<ServerLife> MemberOf(const ReplicaSet& set,
+                                            uint32_t server);
+  static std::optional<ServerLife> PrimaryOf(const ReplicaSet& set) {
+    return MemberOf(set, set.primary);
+  }
 
   // Every change of a set goes through here.
   void Change(ShardId shard, ReplicaSet set);
@@ -132,11 +171,20 @@ class ReplicaSets {
   void StartFence(ShardId shard);
   void TryCompleteFence(ShardId shard, absl::Duration now);
   ServerLife ChoosePrimary(const Fence& fence) const;
+  ptrdiff_t CountLed(uint32_t server) const;
   void Join(ShardId shard, const ServerLife& learner);
   void Drop(ShardId shard, const ServerLife& peer);
   void EnsureReplicas(ShardId shard, absl::Duration now);
   std::optional<ServerLife> ChooseLearner(const ReplicaSet& set, ShardId shard,
                                           absl::Duration now) const;
+
+  // replica_sets_move.cc
+  void HandOver(ShardId shard, const ServerLife& successor);
+  void LeaveDrainedPrimary(ShardId shard);
+  void Balance(absl::Duration now);
+  bool IsWhole(ShardId shard) const;
+  bool DropSurplus();
+  void MovePrimary();
 
   const ReplicaSetsOptions options_;
   std::vector<ReplicaSet> sets_;        // by shard
@@ -144,6 +192,8 @@ class ReplicaSets {
   std::map<ShardId, Fence> fences_;     // under way
   std::set<std::pair<ShardId, ServerLife>> stopped_;
   std::set<ShardId> changed_;
+  std::optional<absl::Duration> whole_since_;  // every shard
+  absl::Duration balanced_at_ = -absl::InfiniteDuration();
 };
 
 }  // namespace paramo

@@ -122,6 +122,8 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
   PARAMO_FORWARD(DescribeJob, DescribeJobRequest, JobReport)
   PARAMO_FORWARD(ListJobs, ListJobsRequest, ListJobsReply)
   PARAMO_FORWARD(StopJob, StopJobRequest, StopJobReply)
+  PARAMO_FORWARD(TransferShard, TransferShardRequest, TransferShardReply)
+  PARAMO_FORWARD(DrainServer, DrainServerRequest, DrainServerReply)
 #undef PARAMO_FORWARD
 
  private:

@@ -34,7 +34,9 @@ Coordinator::Coordinator(World& world, uint32_t shards, uint32_t replicas,
   options_.replicas = replicas;
   options_.servers_expected = servers;
   options_.hold_down_max = absl::Seconds(1);
+  options_.balance_after = absl::Milliseconds(100) * world.loop().Between(0, 4);
   options_.promote_lagging = world.options().bugs.promote_lagging;
+  options_.transfer_lagging = world.options().bugs.transfer_lagging;
 }
 
 void Coordinator::Start() {
@@ -52,6 +54,7 @@ void Coordinator::Start() {
     sets_->ServerUp(life, world_.loop().time());
     last_heard_[life] = world_.loop().now() + kSuspicion;
   }
+  for (const uint32_t server : drained_) sets_->SetDrained(server, true);
   sets_->Resume();
   ticked_at_ = world_.loop().now();
   Tick();
@@ -99,6 +102,24 @@ void Coordinator::Told(const ReplicaReport& report) {
   news.last_lsn = report.last_lsn;
   sets_->OnNews(news, world_.loop().time());
   Commit();
+}
+
+bool Coordinator::Transfer(ShardId shard, uint32_t server) {
+  if (!sets_ || world_.loop().now() < paused_until_) return false;
+  const Epoch before = sets_->sets()[shard].epoch;
+  if (!sets_->Transfer(shard, server).ok()) return false;
+  const bool changed = sets_->sets()[shard].epoch != before;
+  Commit();
+  return changed;
+}
+
+void Coordinator::SetDrained(uint32_t server, bool drained) {
+  if (drained) {
+    drained_.insert(server);
+  } else {
+    drained_.erase(server);
+  }
+  if (sets_) sets_->SetDrained(server, drained);
 }
 
 void Coordinator::Tick() {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "server/coordinator/replica_sets.h"
@@ -28,6 +29,9 @@ class Coordinator {
 
   void Hear(const ServerLife& life, uint64_t version);
   void Told(const ReplicaReport& report);
+  // An operator's order; whether it changed anything.
+  bool Transfer(ShardId shard, uint32_t server);
+  void SetDrained(uint32_t server, bool drained);
 
   // What the store has.
   const ReplicaSet& stored(ShardId shard) const { return store_[shard]; }
@@ -46,6 +50,7 @@ class Coordinator {
   // Durable.
   std::vector<ReplicaSet> store_;
   std::map<uint32_t, uint64_t> incarnations_;  // newest of each server
+  std::set<uint32_t> drained_;
   uint64_t version_ = 0;
 
   // Of the process.

@@ -25,7 +25,7 @@ void Faults::Inject() {
   Loop& loop = world_.loop();
   Server& server =
       *world_.servers()[loop.Between(0, world_.servers().size() - 1)];
-  switch (loop.Between(0, 9)) {
+  switch (loop.Between(0, 12)) {
     case 0:
     case 1:
     case 2:
@@ -44,6 +44,13 @@ void Faults::Inject() {
       break;
     case 8:
       DamageState(server);
+      break;
+    case 9:
+    case 10:
+      MovePrimary(server);
+      break;
+    case 11:
+      Drain(server);
       break;
     default:
       Count("client restarted", nullptr);
@@ -173,6 +180,27 @@ void Faults::HurtCoordinator() {
   });
 }
 
+// No fault, but what an operator may do amid faults.
+void Faults::MovePrimary(const Server& server) {
+  const ShardId shard = world_.loop().Between(0, world_.shards() - 1);
+  if (world_.coordinator().Transfer(shard, server.node())) {
+    ++world_.result().progress["transfers"];
+    world_.Trace(
+        absl::StrCat("transfer of shard ", shard, " to ", server.node()));
+  }
+}
+
+void Faults::Drain(const Server& server) {
+  Loop& loop = world_.loop();
+  Coordinator& coordinator = world_.coordinator();
+  coordinator.SetDrained(server.node(), true);
+  ++world_.result().progress["servers drained"];
+  world_.Trace(absl::StrCat("drain: ", server.node()));
+  loop.After(loop.Between(20, 1000) * kMilli, [&coordinator, &server] {
+    coordinator.SetDrained(server.node(), false);
+  });
+}
+
 void Faults::DamageState(Server& server) {
   if (!damages_ || !server.alive()) return;
   const ShardId shard = world_.loop().Between(0, world_.shards() - 1);
@@ -189,6 +217,7 @@ void Faults::Heal() {
   world_.network().Heal();
   if (!world_.coordinator().alive()) world_.coordinator().Start();
   for (auto& server : world_.servers()) {
+    world_.coordinator().SetDrained(server->node(), false);
     server->set_slow_disk(false);
     if (!server->alive()) server->Start();
   }

@@ -25,6 +25,8 @@ class Faults {
   void CutOff(Server& server);
   void ChangeWeather();
   void HurtCoordinator();
+  void MovePrimary(const Server& server);
+  void Drain(const Server& server);
   void DamageState(Server& server);
   bool MayLosePast(Server& server);
   void StartLater(Server& server);

@@ -21,6 +21,7 @@ inline constexpr Micros kSecond = 1000 * kMilli;
 struct Bugs {
   SeededBugs replica;
   bool promote_lagging = false;   // the coordinator promotes a learner
+  bool transfer_lagging = false;  // an orderly transfer goes to a learner
   bool restart_unproven = false;  // an incarnation outlives lost data
   bool dedup_by_applied = false;  // a pending push is not seen as appended
   bool sessions_lost = false;     // a new primary knows no sessions

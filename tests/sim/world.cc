@@ -218,6 +218,14 @@ void World::OnStopped(Server& server, ShardId shard, bool damaged,
   ++result_.progress["replicas stopped"];
   Trace(absl::StrCat("shard ", shard, ": server ", server.node(), " stopped",
                      damaged ? ", damaged" : "", ": ", why));
+  // A primary compares itself with others while it takes over already.
+  for (auto& other : servers_) {
+    HostedShard* host = other->shard(shard);
+    if (host && host->damaged() &&
+        host->replica().role() == Role::kTakingOver) {
+      spoiled_.insert(shard);
+    }
+  }
   if (!damaged && spoiled_.count(shard) == 0) {
     checker_.Violation(absl::StrCat("shard ", shard, ": server ", server.node(),
                                     " stopped: ", why));

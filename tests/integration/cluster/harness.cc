@@ -240,10 +240,14 @@ void TestCluster::StartCoordinator() {
   const std::string address = coordinator_.peer == nullptr
                                   ? "127.0.0.1:0"
                                   : coordinator_.peer->address();
-  Launch(coordinator_, "paramo-coordinator",
-         {"--listen", address, "--servers", absl::StrCat(servers()),
-          "--replicas", absl::StrCat(options_.replicas), "--shards",
-          absl::StrCat(options_.shards)});
+  std::vector<std::string> args = {
+      "--listen",   address,
+      "--servers",  absl::StrCat(servers()),
+      "--replicas", absl::StrCat(options_.replicas),
+      "--shards",   absl::StrCat(options_.shards)};
+  args.insert(args.end(), options_.coordinator_args.begin(),
+              options_.coordinator_args.end());
+  Launch(coordinator_, "paramo-coordinator", std::move(args));
   Await(coordinator_);
 }
 

@@ -139,6 +139,7 @@ struct ClusterOptions {
   int replicas = 1;
   int shards = 64;
   std::vector<std::string> server_args = {};
+  std::vector<std::string> coordinator_args = {};
 };
 
 // Returns from construction when every shard is placed; ends the test with

@@ -159,6 +159,11 @@ TEST_F(BadInputTest, EmptyRequestsAreRefused) {
                 v1::LeaseDataRequest());
   ExpectRefused("Barrier", kGone, "NOT_FOUND", &Stub::Barrier,
                 v1::BarrierRequest());
+  ExpectRefused("DrainServer", kGone, "NOT_FOUND", &Stub::DrainServer,
+                v1::DrainServerRequest());
+  ExpectRefused("TransferShard", grpc::StatusCode::FAILED_PRECONDITION,
+                "FAILED_PRECONDITION", &Stub::TransferShard,
+                v1::TransferShardRequest());
 }
 
 // R2: a data directory of another cluster.

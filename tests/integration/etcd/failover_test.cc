@@ -72,8 +72,8 @@ class Fleet {
   // On a starved machine a leader may lose its lease and win it back.
   int AwaitLeader() const {
     int leader = -1;
-    EXPECT_TRUE(WaitUntil([&] { return (leader = Leader()) >= 0; },
-                          absl::Seconds(60)));
+    EXPECT_TRUE(
+        WaitUntil([&] { return (leader = Leader()) >= 0; }, absl::Seconds(60)));
     return leader;
   }
   void Signal(int node, int signal) { nodes_[node].process->Signal(signal); }
@@ -355,6 +355,34 @@ TEST_F(FailoverTest, AWorkerJoinsThroughWhicheverCoordinatorIsNamedFirst) {
     ASSERT_TRUE(member.ok()) << member.status().ToString();
     EXPECT_TRUE((*member)->Leave().ok());
   }
+}
+
+// The mark is in the store, and so is what came of it. Of two servers the other
+// one leads everything; nobody is there to take the backups.
+TEST_F(FailoverTest, ADrainOutlivesTheLeader) {
+  Fleet fleet(/*coordinators=*/2, /*servers=*/2);
+  auto cluster = fleet.Connect();
+  ASSERT_NE(cluster, nullptr);
+  auto table = cluster->CreateTable(Counting("load"));
+  ASSERT_TRUE(table.ok()) << table.status().ToString();
+  Load load(*table);
+  ExpectProgress(load);
+  const Ran drained = RunBinary(
+      "paramo", {"server", "drain", "2", "--address", fleet.addresses()});
+  EXPECT_EQ(drained.outcome, "exit status 0") << drained.output;
+  EXPECT_THAT(drained.output, ::testing::HasSubstr("server 2 leads nothing"));
+  fleet.Stop(fleet.AwaitLeader(), SIGKILL);
+  const int next = fleet.AwaitLeader();
+  ASSERT_GE(next, 0);
+  auto state = Peer(fleet.address(next)).State();
+  ASSERT_TRUE(state.ok()) << state.status();
+  EXPECT_FALSE(state->servers(0).drained());
+  EXPECT_TRUE(state->servers(1).drained());
+  for (const v1::Shard& shard : state->shards()) EXPECT_EQ(shard.primary(), 1u);
+  ExpectProgress(load);
+  load.Stop();
+  EXPECT_EQ(load.failures(), 0) << load.first_failure();
+  load.ExpectExact();
 }
 
 TEST_F(FailoverTest, StatusAndDoctorShowWhoLeads) {

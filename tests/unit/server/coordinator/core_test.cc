@@ -85,6 +85,22 @@ TEST_F(CoreTest, AServerThatSaysGoodbyeIsDownAtOnce) {
   EXPECT_CODE(kNotFound, liveness_->Hear(id, 11, 0, now_));
 }
 
+TEST_F(CoreTest, DrainedIsStored) {
+  AddServer(11);
+  const uint32_t drained = AddServer(22);
+  v1::DrainServerRequest request;
+  request.set_server(drained);
+  v1::DrainServerReply reply;
+  ASSERT_TRUE(Do(&Core::DrainServer, request, &reply).ok());
+  kv_.Reopen();
+  ASSERT_TRUE(Open().ok());
+  EXPECT_FALSE(published_->servers(0).drained());
+  EXPECT_TRUE(published_->servers(1).drained());
+  request.set_undo(true);
+  ASSERT_TRUE(Do(&Core::DrainServer, request, &reply).ok());
+  EXPECT_FALSE(published_->servers(1).drained());
+}
+
 TEST_F(CoreTest, EverythingComesBackAfterARestart) {
   AddServer(11);
   Apply(1, 11);

@@ -244,6 +244,48 @@ TEST_F(MembershipTest, ReconcileFinishesAHalfStoredPlacement) {
   EXPECT_EQ(State(*reloaded).shards(0).SerializeAsString(), stored);
 }
 
+TEST_F(MembershipTest, TheLastServerIsNotDrained) {
+  auto membership = Make(/*expected=*/2);
+  EXPECT_CODE(kNotFound, membership->SetDrained(1, true));
+  for (uint64_t incarnation : {11, 22}) {
+    ASSERT_TRUE(
+        membership->Register(New(incarnation), &reply_, absl::ZeroDuration())
+            .ok());
+  }
+  EXPECT_TRUE(membership->SetDrained(1, true).ok());
+  EXPECT_TRUE(membership->SetDrained(1, true).ok());
+  EXPECT_CODE(kFailedPrecondition, membership->SetDrained(2, true));
+  EXPECT_TRUE(membership->SetDrained(1, false).ok());
+  EXPECT_TRUE(membership->SetDrained(2, true).ok());
+}
+
+// Over restarts of the coordinator and of the server.
+TEST_F(MembershipTest, ADrainedServerStaysDrained) {
+  auto membership = Make(/*expected=*/1, /*shards=*/2);
+  for (uint64_t incarnation : {11, 22}) {
+    ASSERT_TRUE(
+        membership->Register(New(incarnation), &reply_, absl::ZeroDuration())
+            .ok());
+  }
+  ASSERT_TRUE(membership->SetDrained(2, true).ok());
+  ASSERT_TRUE(membership->MarkDown(2, 22, absl::ZeroDuration()));
+  ASSERT_TRUE(
+      membership->Register(Again(2, 23), &reply_, absl::ZeroDuration()).ok());
+  EXPECT_TRUE(State(*membership).servers(1).drained());
+
+  auto reloaded = Make(/*expected=*/1, /*shards=*/2);
+  for (const char* key : {"servers/1", "servers/2"}) {
+    ASSERT_TRUE(reloaded->LoadServer(*changes_.writes().at(key)).ok());
+  }
+  for (const char* key : {"shards/0", "shards/1"}) {
+    ASSERT_TRUE(reloaded->LoadShard(*changes_.writes().at(key)).ok());
+  }
+  reloaded->Reconcile(absl::ZeroDuration());
+  EXPECT_TRUE(State(*reloaded).servers(1).drained());
+  EXPECT_CODE(kFailedPrecondition, reloaded->Transfer(0, 2));
+  EXPECT_CODE(kFailedPrecondition, reloaded->SetDrained(1, true));
+}
+
 TEST_F(MembershipTest, DamagedEntriesAreDataLoss) {
   auto membership = Make(/*expected=*/1);
   EXPECT_CODE(kDataLoss, membership->LoadServer("\xff\xff"));

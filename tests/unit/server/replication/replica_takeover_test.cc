@@ -94,6 +94,36 @@ TEST_F(ReplicaTakeoverTest, Rule3_2_ServesWhenTheTailIsCommitted) {
   EXPECT_EQ(c().AppliedPayloads(), b().AppliedPayloads());
 }
 
+// An orderly transfer: the primary is another one from one configuration to the
+// next. B's promise ends the term; A, which has not heard of it, appends on.
+TEST_F(ReplicaTakeoverTest,
+       Rule3_2_ATransferEndsTheTermByItsSuccessorsPromise) {
+  const Lsn kept = Push(a(), "kept");
+  wiring_.Settle();
+  ASSERT_EQ(a().replica.committed(), kept);
+  for (Node* node : {&b(), &c()}) {
+    node->replica.Configure(Config(2, 2, kB.server, {kA, kB, kC}),
+                            wiring_.now());
+  }
+  const Lsn late = Push(a(), "late");  // while B's promise is being saved
+  a().FlushLog();
+  wiring_.Deliver(kA);
+  EXPECT_EQ(b().replica.last(), kept);
+  wiring_.Settle();
+  EXPECT_LT(a().replica.committed(), late);
+  EXPECT_EQ(b().replica.role(), Role::kTakingOver);  // A is needed, too
+  a().replica.Configure(Config(2, 2, kB.server, {kA, kB, kC}), wiring_.now());
+  EXPECT_EQ(a().replica.serving(), Serving::kNothing);
+  wiring_.Settle();
+  wiring_.Pass(absl::Milliseconds(20));
+  EXPECT_EQ(b().servings.back(), Serving::kAll);
+  EXPECT_THAT(b().AppliedPayloads(), ElementsAre("", "1st", "kept", ""));
+  for (Node* node : {&a(), &c()}) {
+    EXPECT_EQ(node->replica.role(), Role::kBackup);
+    EXPECT_EQ(node->AppliedPayloads(), b().AppliedPayloads());
+  }
+}
+
 // A's log alone has "void" when it is cut off; B takes over; A comes back.
 class ReplicaConflictTest : public ReplicaTakeoverTest {
  protected:

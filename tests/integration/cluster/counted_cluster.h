@@ -1,0 +1,100 @@
+// A cluster under a load that can be counted: every row is minus the number of
+// pushes that were applied to it.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "paramo/v1/cluster.pb.h"
+#include "tests/integration/cluster/harness.h"
+
+namespace paramo::test {
+
+class CountedClusterTest : public ::testing::Test {
+ protected:
+  explicit CountedClusterTest(ClusterOptions options)
+      : cluster_(std::move(options)), client_(cluster_.Connect()) {
+    TableSpec spec;
+    spec.name = "counted";
+    spec.dim = 1;
+    spec.rule = {"sgd", {{"lr", 1.0}}};
+    auto table = client_->CreateTable(spec);
+    EXPECT_TRUE(table.ok()) << table.status().ToString();
+    table_ = *table;
+  }
+  ~CountedClusterTest() override { StopLoad(); }
+
+  // One push at a time to keys of every shard; none may fail.
+  void StartLoad() {
+    stop_.store(false);
+    load_ = std::thread([this] {
+      while (!stop_.load()) {
+        const absl::Time start = absl::Now();
+        auto ack = table_->Push(keys_, ones_);
+        ASSERT_TRUE(ack.ok()) << ack.status().ToString();
+        const int64_t took = absl::ToInt64Microseconds(absl::Now() - start);
+        if (took > worst_us_.load()) worst_us_.store(took);
+        pushed_.fetch_add(1);
+      }
+    });
+  }
+  void StopLoad() {
+    stop_.store(true);
+    if (load_.joinable()) load_.join();
+  }
+  void WaitForPushes(int more) {
+    const int before = pushed_.load();
+    EXPECT_TRUE(WaitUntil([&] { return pushed_.load() >= before + more; }))
+        << "the load stands still";
+  }
+  // The longest that a push took since the last call.
+  double TakeWorstMs() {
+    return static_cast<double>(worst_us_.exchange(0)) / 1000;
+  }
+
+  v1::ClusterState State() {
+    auto state = cluster_.coordinator().State();
+    EXPECT_TRUE(state.ok()) << state.status();
+    return state.ok() ? *state : v1::ClusterState();
+  }
+  bool InSync(int replicas) {
+    const v1::ClusterState state = State();
+    return std::all_of(state.shards().begin(), state.shards().end(),
+                       [&](const v1::Shard& shard) {
+                         return shard.in_sync_size() == replicas &&
+                                !shard.fencing();
+                       });
+  }
+  std::vector<float> Rows() {
+    std::vector<float> rows(keys_.size());
+    Status pulled = table_->Pull(keys_, rows);
+    EXPECT_TRUE(pulled.ok()) << pulled.ToString();
+    return rows;
+  }
+  int pushed() const { return pushed_.load(); }
+
+  TestCluster cluster_;
+  std::unique_ptr<Cluster> client_;
+  std::optional<Table> table_;
+  std::vector<uint64_t> keys_ = [] {
+    std::vector<uint64_t> keys(200);
+    for (size_t i = 0; i < keys.size(); ++i) keys[i] = i;
+    return keys;
+  }();
+  const std::vector<float> ones_ = std::vector<float>(200, 1);
+
+ private:
+  std::thread load_;
+  std::atomic<bool> stop_{false};
+  std::atomic<int> pushed_{0};
+  std::atomic<int64_t> worst_us_{0};
+};
+
+}  // namespace paramo::test
