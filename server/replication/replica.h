@@ -114,7 +114,7 @@ class Replica {
     ShardId shard = 0;
     ReplicaId self;
     size_t tail_bytes_max = kTailBytesMax;
-    SeededBugs bugs;
+    SeededBugs bugs = {};
   };
 
   // `listener` and `effects` outlive it. `now` is steady time; it never
