@@ -220,8 +220,7 @@ int RunDemo(const Args& args) {
                             "(which Debian package needs which)");
   config.Int("servers", options.cluster.servers, {1, 64}, "server processes");
   config.Int("replicas", options.cluster.replicas, {0, 7},
-             "replicas of every shard, on different servers; 0: two, or one "
-             "on one server");
+             "replicas of every shard; 0: two, or one on one server");
   config.Switch("kill-one", options.kill_one,
                 "kill -9 a server in mid-run; done unless --no-kill");
   config.Switch("no-kill", options.no_kill, "let every server live");

@@ -51,8 +51,7 @@ int RunDev(const Args& args) {
   Config config("paramo dev", "a whole cluster on this machine, until Ctrl-C");
   config.Int("servers", options.cluster.servers, {1, 64}, "server processes");
   config.Int("replicas", options.cluster.replicas, {0, 7},
-             "replicas of every shard, on different servers; 0: two, or one "
-             "on one server");
+             "replicas of every shard; 0: two, or one on one server");
   config.Int("shards", options.cluster.shards, {1, kShardsMax},
              "shards, a power of two; fixed for the cluster's life");
   config.Text("dir", options.cluster.dir, "keep data and logs in this folder")

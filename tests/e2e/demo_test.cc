@@ -137,13 +137,13 @@ void ExpectFinishedInSpiteOfADeath(Demo& demo) {
 }
 
 TEST(Demo, AsyncSurvivesAWorkerKilledInMidRun) {
-  Demo demo({"--epochs", "2", "--sync", "async", "--no-kill"});
+  Demo demo({"--epochs", "2", "--sync", "async", "--replicas", "1"});
   demo.KillWorker("worker-2", 0.3);
   ExpectFinishedInSpiteOfADeath(demo);
 }
 
 TEST(Demo, BspSurvivesAWorkerKilledInMidRun) {
-  Demo demo({"--epochs", "1", "--no-kill"});
+  Demo demo({"--epochs", "1", "--replicas", "1"});
   demo.KillWorker("worker-1", 0.2);
   ExpectFinishedInSpiteOfADeath(demo);
 }
@@ -159,7 +159,7 @@ TEST(Demo, AFailureIsInTheJsonToo) {
 
 // A quarter of the rounds of BspTrainsLikeOneProcess, of four steps each.
 TEST(Demo, AveragedModelsTrainLikeOneProcess) {
-  Demo demo({"--epochs", "2", "--local-steps", "4", "--no-kill"});
+  Demo demo({"--epochs", "2", "--local-steps", "4", "--replicas", "1"});
   EXPECT_EQ(demo.Finish(), "exit status 0") << demo.output();
   const auto result = demo.last();
   ExpectFlatResult(result);

@@ -135,11 +135,12 @@ TEST_F(MoveTest, ADrainSaysWhatItCannotDo) {
   CheckRows();
 }
 
+// Three replicas on three servers: whoever returns gets all of its own again.
 class BalanceTest : public CountedClusterTest {
  protected:
   BalanceTest()
       : CountedClusterTest({.servers = 3,
-                            .replicas = 2,
+                            .replicas = 3,
                             .shards = 16,
                             .coordinator_args = {"--balance-after", "300ms"}}) {
   }
@@ -155,13 +156,13 @@ class BalanceTest : public CountedClusterTest {
 };
 
 TEST_F(BalanceTest, PrimariesReturnToAServerThatDiedAndCostNoPush) {
-  ASSERT_TRUE(WaitUntil([&] { return InSync(2); }));
+  ASSERT_TRUE(WaitUntil([&] { return InSync(3); }));
   StartLoad();
   WaitForPushes(20);
   cluster_.StopServer(0, SIGKILL);
   EXPECT_TRUE(WaitUntil([&] { return !Balanced(); }));
   cluster_.StartServer(0);
-  EXPECT_TRUE(WaitUntil([&] { return InSync(2); }));
+  EXPECT_TRUE(WaitUntil([&] { return InSync(3); }));
   TakeWorstMs();
   EXPECT_TRUE(WaitUntil([&] { return Balanced(); }, absl::Seconds(40)));
   WaitForPushes(20);

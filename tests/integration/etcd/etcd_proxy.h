@@ -13,7 +13,7 @@ namespace paramo::test {
 // What it does to calls of one method ("Range", "Txn", "Compact",
 // "LeaseGrant", "LeaseRevoke", "LeaseKeepAlive", "Watch", "Status").
 struct EtcdFault {
-  std::string method;
+  std::string method = "";
   int calls = 1;         // so many, then no more
   bool forward = false;  // etcd does it all the same
   int code = 14;         // gRPC's number of the answer: UNAVAILABLE
