@@ -37,11 +37,27 @@ Outcome Paramo(const std::string& args, const std::string& environment = "") {
 }
 
 TEST(Cli, HelpOfEveryCommandFitsAScreen) {
-  for (const char* command :
-       {"", "dev", "demo", "status", "doctor", "config show", "table create",
-        "table list", "table describe", "table alter", "table drop",
-        "table export", "shard list", "shard describe", "shard transfer",
-        "server list", "server drain", "server undrain", "job list", "job describe", "job stop"}) {
+  for (const char* command : {"",
+                              "dev",
+                              "demo",
+                              "status",
+                              "doctor",
+                              "config show",
+                              "table create",
+                              "table list",
+                              "table describe",
+                              "table alter",
+                              "table drop",
+                              "table export",
+                              "shard list",
+                              "shard describe",
+                              "shard transfer",
+                              "server list",
+                              "server drain",
+                              "server undrain",
+                              "job list",
+                              "job describe",
+                              "job stop"}) {
     const Outcome help = Paramo(absl::StrCat(command, " --help"));
     EXPECT_EQ(help.exit_status, 0) << command;
     EXPECT_THAT(help.output, HasSubstr("Examples:\n  ")) << command;
