@@ -43,7 +43,7 @@ void ApplyMean(TableId table, uint32_t dim, std::vector<Term>& terms,
   std::sort(terms.begin(), terms.end(), [](const Term& a, const Term& b) {
     return a.key != b.key ? a.key < b.key : a.order < b.order;
   });
-  std::vector<float> sums(kRowsPerBatch * dim);
+  std::vector<float> sums(std::min(kRowsPerBatch, terms.size()) * dim);
   std::vector<Key> keys;
   std::vector<const float*> rows;
   size_t at = 0;
