@@ -269,7 +269,6 @@ int RunDemo(const Args& args) {
               "server is back; give --replicas 2 and --servers 2 or more");
   });
   config.Example("paramo demo");
-  config.Example("paramo demo --replicas 3 --sync async");
   config.Example("paramo demo debgraph --neighbours python3,git,gimp");
   config.Example("paramo demo --epochs 2 --json - | tail -1");
   if (auto status = config.ParseMain(args)) return *status;

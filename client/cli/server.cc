@@ -110,9 +110,7 @@ int RunServerDrain(const Args& args) {
   ServerArgument which;
   absl::Duration within = absl::Minutes(5);
   Config config("paramo server drain",
-                "moves what a server leads to other replicas, and its "
-                "replicas to other servers; no request fails. It gets nothing "
-                "new, also after a restart, until `paramo server undrain`");
+                "empties a server: others take what it leads and holds");
   which.AddTo(config);
   config.Duration("within", within, {absl::ZeroDuration(), absl::Hours(24)},
                   "wait so long; 0s = do not wait");

@@ -105,8 +105,7 @@ int RunShardTransfer(const Args& args) {
   ShardArgument which;
   uint32_t to = 0;
   Config config("paramo shard transfer",
-                "lets another of a shard's in-sync replicas lead it; no push "
-                "is lost, none fails");
+                "lets another in-sync replica of a shard lead it");
   which.AddTo(config);
   config.Int("to", to, {0, kServersMax}, "the server that has the replica")
       .FlagOnly()

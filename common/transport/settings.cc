@@ -21,14 +21,12 @@ namespace {
 constexpr size_t kMessageSlackBytes = 64 << 10;
 
 // Either end asks for a sign of life after this much silence, also when no
-// call is open, and gives the connection up when none comes. A damaged length
-// of a frame leaves a connection on which one side waits for up to 16 MB: on
-// one that carries only heartbeats, for ever.
-constexpr int kKeepaliveTimeMs = 5'000;
-constexpr int kKeepaliveTimeoutMs = 5'000;
+// call is open, and gives the connection up when none comes.
+constexpr int kKeepaliveTimeMs = 30'000;
+constexpr int kKeepaliveTimeoutMs = 20'000;
 // The least time between two pings of a client that the server tolerates; well
 // below kKeepaliveTimeMs, or it would answer too_many_pings and hang up.
-constexpr int kPingIntervalMinMs = 2'000;
+constexpr int kPingIntervalMinMs = 10'000;
 
 // Settings of both ends, as name and value, so that they cannot differ.
 // Frames of 16 MB (the most HTTP/2 allows) and reads of 256 KB save CPU time
