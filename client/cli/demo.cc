@@ -112,8 +112,8 @@ std::string Witnessed(const DemoResult& result) {
 std::string Verdict(const DemoOptions& options, const DemoResult& result) {
   std::string shards;
   for (const auto& server : result.shards_per_server) {
-    absl::StrAppend(&shards, shards.empty() ? "" : ", ", "server-",
-                    server.first, " ", server.second);
+    absl::StrAppend(&shards, shards.empty() ? "" : ", ", server.first, " ",
+                    server.second);
   }
   return absl::StrFormat(
       "\n%-20s %.4f   (%s, %d servers, %d workers, %s)\n"

@@ -212,8 +212,12 @@ absl::Status DemoRun::Finish(absl::Duration took, DemoResult& result) {
   result.push_bytes = report->push_bytes();
   result.pull_bytes = report->pull_bytes();
   result.deaths = report->deaths();
+  std::map<uint32_t, std::string> names;
+  for (const v1::Server& server : state->servers()) {
+    names[server.id()] = cluster_.NameOf(server.address());
+  }
   for (const v1::Shard& shard : state->shards()) {
-    ++result.shards_per_server[shard.primary()];
+    ++result.shards_per_server[names[shard.primary()]];
   }
   if (report->state().phase() != v1::JOB_PHASE_DONE) {
     return absl::FailedPreconditionError(absl::StrCat(

@@ -36,8 +36,8 @@ struct DemoResult {
   std::string killed;       // the server that was, and its pid
   double recovery_ms = -1;  // from its death until others lead; -1: none
   Testimony witness;
-  std::map<uint32_t, uint32_t> shards_per_server;  // by server id
-  std::string neighbours;                          // debgraph: text for people
+  std::map<std::string, uint32_t> shards_per_server;  // by process
+  std::string neighbours;                             // debgraph: for people
   bool pass = false;
   std::string error;
 };

@@ -165,6 +165,13 @@ absl::Status LocalCluster::CheckAlive() {
   return absl::OkStatus();
 }
 
+std::string LocalCluster::NameOf(const std::string& address) const {
+  for (const Member& member : members_) {
+    if (member.address == address) return member.process->name();
+  }
+  return address;
+}
+
 // Shards are spread evenly: the first one will do.
 std::string LocalCluster::KillServer() {
   Member& victim = members_[1];
