@@ -69,7 +69,7 @@ function(paramo_test name)
   endif()
   add_executable(${name}_test ${ARG_SOURCES})
   target_include_directories(${name}_test PRIVATE ${PROJECT_SOURCE_DIR})
-  target_link_libraries(${name}_test PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main Threads::Threads)
+  target_link_libraries(${name}_test PRIVATE ${ARG_DEPS} paramo_test_main Threads::Threads)
   _paramo_make_pch_owner(paramo_test_pch <gtest/gtest.h> <gmock/gmock.h>)
   _paramo_pch(${name}_test paramo_test_pch)
   target_compile_definitions(${name}_test PRIVATE

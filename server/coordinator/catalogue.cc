@@ -145,6 +145,7 @@ void Catalogue::Store(const v1::Table& table) {
 
 void Catalogue::FillState(v1::ClusterState* state) const {
   for (const auto& [name, table] : tables_) *state->add_tables() = *table;
+  state->set_newest_table(static_cast<TableId>(ids_.last()));
 }
 
 void Catalogue::FillList(v1::ListTablesReply* reply) const {

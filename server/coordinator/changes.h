@@ -65,6 +65,10 @@ class IdCounter {
 
   uint64_t Take();
 
+  // No higher number was handed out; those of a block that a restart cut short
+  // count as if they were.
+  uint64_t last() const { return next_ - 1; }
+
  private:
   const std::string key_;
   const uint64_t block_;

@@ -2,6 +2,7 @@
 
 #include <grpcpp/impl/service_type.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -61,6 +62,7 @@ struct Server::Parts {
   absl::Status Join();
   void OnState(std::shared_ptr<const v1::ClusterState> state);
   void FillHeartbeat(v1::HeartbeatRequest& beat);
+  uint64_t VersionInForce() const;
   void ExportGauges();
   ServerIdentity Identity() {
     MutexLock lock(mu);
@@ -266,10 +268,19 @@ absl::Status Server::Parts::Join() {
   return absl::OkStatus();
 }
 
+// Of the newest state that the shards keep to and that requests are routed by.
+// Who has made a table waits for it, then uses the table.
+uint64_t Server::Parts::VersionInForce() const {
+  const auto routing = data_service->view();
+  return routing == nullptr
+             ? 0
+             : std::min(routing->version, shards->VersionInForce());
+}
+
 // On the link's beating thread.
 void Server::Parts::FillHeartbeat(v1::HeartbeatRequest& beat) {
   // Before the rounds: who sees the version sees the rounds that go with it.
-  beat.set_applied_version(shards->VersionInForce());
+  beat.set_applied_version(VersionInForce());
   for (const auto& [job, round] : shards->OpenRounds()) {
     v1::JobClock& clock = *beat.add_jobs();
     clock.set_job(job);
@@ -308,10 +319,14 @@ void Server::Parts::OnState(std::shared_ptr<const v1::ClusterState> state) {
   if (first) {
     for (Shard* shard : all) write_behind->Add(shard);
   }
+  const uint64_t version = state->version();
   state_watch.Publish(std::move(state));
-  MutexLock lock(mu);
-  ready = true;
-  changed.NotifyAll();
+  {
+    MutexLock lock(mu);
+    ready = true;
+    changed.NotifyAll();
+  }
+  if (VersionInForce() == version) link->BeatNow();
 }
 
 Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

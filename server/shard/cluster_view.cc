@@ -143,8 +143,8 @@ absl::StatusOr<std::shared_ptr<const TableConfig>> MakeTableConfig(
 
 absl::StatusOr<SyncSpec> SyncSpecOf(const v1::Sync& proto) {
   if (!v1::Sync::Kind_IsValid(proto.kind())) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "unknown kind of sync ", static_cast<int>(proto.kind())));
+    return absl::InvalidArgumentError(
+        absl::StrCat("unknown kind of sync ", static_cast<int>(proto.kind())));
   }
   if (proto.kind() == v1::Sync::ROUND && proto.quorum() == 0) {
     return absl::InvalidArgumentError("a round with a quorum of 0");
@@ -192,6 +192,7 @@ absl::StatusOr<std::shared_ptr<const ClusterView>> MakeClusterView(
   view->version = state->version();
   view->cluster_id = state->cluster_id();
   view->cluster_incarnation = state->cluster_incarnation();
+  view->newest_table = state->newest_table();
   std::map<uint32_t, std::string> addresses;
   for (const v1::Server& server : state->servers()) {
     addresses[server.id()] = server.address();
@@ -207,6 +208,7 @@ absl::StatusOr<std::shared_ptr<const ClusterView>> MakeClusterView(
                       absl::StrCat("table ", table.spec().name()));
     }
     view->tables[table.id()] = *std::move(config);
+    view->newest_table = std::max(view->newest_table, table.id());
   }
   for (const v1::JobState& job : state->jobs()) {
     absl::StatusOr<JobView> made = MakeJob(job);

@@ -61,6 +61,7 @@ struct ClusterView {
   uint64_t cluster_incarnation = 0;
   std::vector<ShardView> shards;
   std::map<TableId, std::shared_ptr<const TableConfig>> tables;
+  TableId newest_table = 0;  // the highest id ever given
   std::vector<JobView> jobs;
   // The state as the coordinator sent it, for handing it on.
   std::shared_ptr<const v1::ClusterState> state;

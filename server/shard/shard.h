@@ -265,6 +265,7 @@ class Shard final : public ReplicaListener, public FlushSource {
   // shard_pull.cc
   void Pull(SectionTask* task);
   Refusal CheckPull(SectionTask& task) const;
+  Refusal NoTable(const wire::SectionHeader& header) const;
   Lsn NeededLsn(const SectionTask& task) const;
   void Gather(SectionTask* task);
   void Park(SectionTask* task, Job& job);

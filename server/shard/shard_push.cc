@@ -201,12 +201,7 @@ Shard::Refusal Shard::Validate(SectionTask& task) const {
             wire::Reason::kKeys};
   }
   const TableShard* table = this->table(header.table);
-  if (table == nullptr) {
-    return {absl::NotFoundError(
-                absl::StrCat("no table with id ", header.table,
-                             "; it may have been dropped: list the tables")),
-            wire::Reason::kUnknownTable};
-  }
+  if (table == nullptr) return NoTable(header);
   if (header.table_version > table->config().version) {
     return {
         absl::AbortedError(absl::StrCat("table version ", header.table_version,

@@ -42,7 +42,16 @@ class BadInputTest : public ::testing::Test {
   static v1::Table Create(const v1::TableSpec& spec) {
     auto table = coordinator().CreateTable(spec);
     EXPECT_TRUE(table.ok()) << table.status();
-    return table.ok() ? *table : v1::Table();
+    if (!table.ok()) return v1::Table();
+    // A server that looked dead for a moment is not waited for by the
+    // coordinator, and hears of the table later.
+    v1::Request request;
+    *request.add_pull() = SimpleSection(table->id(), {0});
+    EXPECT_TRUE(WaitUntil([&] {
+      auto reply = server().Pull(request);
+      return reply.ok() && reply->pull(0).code() == 0;
+    }));
+    return *table;
   }
   static const Peer& server() { return cluster_->server(0); }
   static const Peer& coordinator() { return cluster_->coordinator(); }

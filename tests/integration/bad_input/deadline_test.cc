@@ -227,7 +227,7 @@ TEST_F(DeadlineTest, W7_ClientThatNeverReadsIsBounded) {
   });
   // It goes on until the answers that wait reach the limit...
   const double limit = kStreamUnsentBytesSoft;
-  EXPECT_TRUE(WaitUntil([&] { return sent() >= limit; }));
+  EXPECT_TRUE(WaitUntil([&] { return sent() >= limit; })) << sent();
   // ... and then stops, while others are served as ever.
   for (int i = 0; i < 200; ++i) ExpectServing();
   EXPECT_LT(sent(), limit + 16 * kMiB);

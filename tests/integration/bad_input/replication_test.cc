@@ -72,7 +72,8 @@ class ReplicatedShard {
        : in_sync                      ? backup_
                                       : stranger_) = server;
     }
-    EXPECT_TRUE(Push().ok());
+    // A server that looked dead for a moment hears of the table later.
+    EXPECT_TRUE(WaitUntil([this] { return Push().ok(); }));
   }
 
   TestCluster& cluster() { return cluster_; }

@@ -96,6 +96,22 @@ TEST(OneServer, ServesAnyMixOfShardsInOneUnaryCall) {
   EXPECT_EQ(Floats(answered->pull(0).values()), expected);
 }
 
+TEST_F(SimpleClientTest, ATableIsThereWhenItsCreationIsAnswered) {
+  for (int i = 0; i < 50; ++i) {
+    const v1::Table table = Create(absl::StrCat("new_", i), 1);
+    for (int s = 0; s < cluster_->servers(); ++s) {
+      v1::Request request;
+      *request.add_pull() = SimpleSection(table.id(), Keys(64));
+      auto reply = cluster_->server(s).Pull(request);
+      ASSERT_TRUE(reply.ok()) << reply.status();
+      ASSERT_NE(reply->pull(0).reason(), v1::REASON_UNKNOWN_TABLE)
+          << "table " << i << ", server " << s;
+    }
+    ASSERT_TRUE(
+        cluster_->coordinator().DropTable(absl::StrCat("new_", i)).ok());
+  }
+}
+
 TEST_F(SimpleClientTest, FollowsRedirectsToTheServersOfItsKeys) {
   const v1::Table table = Create("redirected", 1);
   const std::vector<uint64_t> keys = Keys(300);

@@ -199,6 +199,12 @@ INSTANTIATE_TEST_SUITE_P(
              absl::StatusCode::kAborted, Reason::kWrongHistory},
         Case{"UnknownTable", [](wire::SectionHeader& h) { h.table = 99; },
              absl::StatusCode::kNotFound, Reason::kUnknownTable},
+        Case{"TableToCome",
+             [](wire::SectionHeader& h) {
+               h.table_version = 1;
+               h.table = 100;
+             },
+             absl::StatusCode::kAborted, Reason::kTableVersion},
         Case{"FutureTable", [](wire::SectionHeader& h) { h.table_version = 2; },
              absl::StatusCode::kAborted, Reason::kTableVersion}),
     [](const auto& info) { return info.param.name; });

@@ -47,6 +47,7 @@ class ShardHarness {
     (*spec_.mutable_spec()->mutable_rule()->mutable_params())["lr"] = 1;
     SetTable([](v1::TableSpec&) {});
     view_.shards.resize(kShardCount);
+    view_.newest_table = 99;
     for (ShardView& shard : view_.shards) {
       shard.config.epoch = shard.config.term = 3;
       shard.config.history = 7;
