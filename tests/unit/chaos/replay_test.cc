@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -171,7 +172,8 @@ class ReplayTest : public testing::TestWithParam<const char*> {
     return verdict.value_or(Verdict());
   }
 
-  const std::string dir_ = absl::StrCat(testing::TempDir(), "/replay-test");
+  const std::string dir_ =
+      absl::StrCat(testing::TempDir(), "/replay-test-", getpid());
   const ScalarRule rule_;
   std::vector<Section> sections_;
   Contents rows_;  // as they should be

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
@@ -17,7 +18,9 @@ using ::testing::HasSubstr;
 // A folder with four empty files named as the data set's.
 class FakeData {
  public:
-  FakeData() : dir_(testing::TempDir() + "/paramo_demo_job_test: \"x\"") {
+  FakeData()
+      : dir_(absl::StrCat(testing::TempDir(), "/paramo_demo_job_test: \"x\"",
+                          getpid())) {
     std::filesystem::create_directories(dir_);
     for (const char* name :
          {"train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte",
