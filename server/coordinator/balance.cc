@@ -32,6 +32,10 @@ std::optional<PrimaryMove> LastStepFrom(uint32_t source,
   return std::nullopt;
 }
 
+bool Contains(const std::vector<uint32_t>& servers, uint32_t server) {
+  return std::find(servers.begin(), servers.end(), server) != servers.end();
+}
+
 }  // namespace
 
 std::optional<PrimaryMove> NextPrimaryMove(
@@ -48,6 +52,32 @@ std::optional<PrimaryMove> NextPrimaryMove(
     if (auto move = LastStepFrom(source, led, shards)) return move;
   }
   return std::nullopt;
+}
+
+std::optional<ReplicaMove> NextReplicaMove(
+    const std::vector<uint32_t>& takers, const std::vector<ShardLead>& shards) {
+  std::map<uint32_t, int> held;
+  for (const uint32_t server : takers) held[server] = 0;
+  for (const ShardLead& shard : shards) {
+    ++held[shard.primary];
+    for (const uint32_t backup : shard.backups) ++held[backup];
+  }
+  // From the fullest there is to the emptiest that takes it.
+  std::optional<ReplicaMove> best;
+  int best_gap = 1;
+  for (ShardId shard = 0; shard < shards.size(); ++shard) {
+    const std::vector<uint32_t>& backups = shards[shard].backups;
+    for (const uint32_t to : takers) {
+      if (to == shards[shard].primary || Contains(backups, to)) continue;
+      for (const uint32_t from : backups) {
+        const int gap = held.at(from) - held.at(to);
+        if (gap <= best_gap) continue;
+        best = ReplicaMove{shard, from, to};
+        best_gap = gap;
+      }
+    }
+  }
+  return best;
 }
 
 }  // namespace paramo

@@ -1,5 +1,6 @@
-// Which shard should change its primary so that all servers lead equally many:
-// a pure function, so that it is tested without a cluster.
+// Which replica should move, and which shard change its primary, so that all
+// servers hold and lead equally many: pure functions, so that they are tested
+// without a cluster.
 #pragma once
 
 #include <cstdint>
@@ -29,5 +30,20 @@ struct PrimaryMove {
 // Cost:   O(servers x replicas of all shards).
 std::optional<PrimaryMove> NextPrimaryMove(
     const std::vector<uint32_t>& servers, const std::vector<ShardLead>& shards);
+
+struct ReplicaMove {
+  ShardId shard = 0;
+  uint32_t from = 0;  // a backup of it
+  uint32_t to = 0;    // has no replica of it
+};
+
+// The next of a series of moves of backups after which the servers' numbers of
+// replicas differ by at most one, as far as backups can be moved for that;
+// nothing when there is no more to do. The series always ends.
+//
+// Shapes: `takers` may get replicas, also those that have none yet.
+// Cost:   O(takers x replicas of all shards).
+std::optional<ReplicaMove> NextReplicaMove(
+    const std::vector<uint32_t>& takers, const std::vector<ShardLead>& shards);
 
 }  // namespace paramo

@@ -18,10 +18,6 @@ constexpr absl::Duration kFenceWait = absl::Milliseconds(100);
 constexpr absl::Duration kHoldDownMin = absl::Milliseconds(100);
 constexpr absl::Duration kFlapMemory = absl::Seconds(60);
 
-bool Names(const std::vector<ServerLife>& lives, const ServerLife& life) {
-  return std::find(lives.begin(), lives.end(), life) != lives.end();
-}
-
 bool NamesServer(const std::vector<ServerLife>& lives, uint32_t server) {
   return std::any_of(lives.begin(), lives.end(), [&](const ServerLife& life) {
     return life.server == server;
@@ -172,6 +168,11 @@ bool ReplicaSets::HasStopped(ShardId shard, const ServerLife& life) const {
   return stopped_.contains({shard, life});
 }
 
+bool ReplicaSets::Names(const std::vector<ServerLife>& lives,
+                        const ServerLife& life) {
+  return std::find(lives.begin(), lives.end(), life) != lives.end();
+}
+
 std::optional<ServerLife> ReplicaSets::MemberOf(const ReplicaSet& set,
                                                 uint32_t server) {
   for (const ServerLife& life : set.in_sync) {
@@ -283,6 +284,15 @@ ptrdiff_t ReplicaSets::CountLed(uint32_t server) const {
   });
 }
 
+std::map<uint32_t, size_t> ReplicaSets::CountHeld() const {
+  std::map<uint32_t, size_t> held;
+  for (const ReplicaSet& set : sets_) {
+    for (const ServerLife& life : set.in_sync) ++held[life.server];
+    for (const ServerLife& life : set.learners) ++held[life.server];
+  }
+  return held;
+}
+
 void ReplicaSets::Join(ShardId shard, const ServerLife& learner) {
   ReplicaSet set = sets_[shard];
   if (!Names(set.learners, learner)) return;
@@ -313,7 +323,7 @@ void ReplicaSets::EnsureReplicas(ShardId shard, absl::Duration now) {
       std::count_if(set.in_sync.begin(), set.in_sync.end(), useful));
   std::erase_if(set.learners, std::not_fn(useful));
   if (members >= options_.replicas) {
-    set.learners.clear();
+    if (!IsMoving(shard)) set.learners.clear();
     // The primary counts on fewer once it knows, so this may come from here.
     std::erase_if(set.in_sync, [&](const ServerLife& life) {
       return IsDrained(life) && life.server != set.primary;
@@ -333,11 +343,7 @@ void ReplicaSets::EnsureReplicas(ShardId shard, absl::Duration now) {
 std::optional<ServerLife> ReplicaSets::ChooseLearner(const ReplicaSet& set,
                                                      ShardId shard,
                                                      absl::Duration now) const {
-  std::map<uint32_t, size_t> held;
-  for (const ReplicaSet& other : sets_) {
-    for (const ServerLife& life : other.in_sync) ++held[life.server];
-    for (const ServerLife& life : other.learners) ++held[life.server];
-  }
+  std::map<uint32_t, size_t> held = CountHeld();
   std::optional<ServerLife> best;
   std::pair<size_t, uint32_t> best_rank;
   uint32_t place = shard;

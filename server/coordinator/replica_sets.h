@@ -21,11 +21,13 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/base/ids.h"
+#include "server/coordinator/balance.h"
 
 namespace paramo {
 
@@ -68,8 +70,8 @@ struct ReplicaSetsOptions {
   uint32_t servers_expected = 1;  // shards are placed once so many are up
   HistoryId history = 1;          // of newly placed shards
   absl::Duration hold_down_max = absl::Seconds(30);  // of a flapping server
-  // Primaries are spread evenly again when every shard has had all its replicas
-  // for so long; 0 = never.
+  // Replicas and primaries are spread evenly again when every shard has had all
+  // its replicas for so long; 0 = never.
   absl::Duration balance_after;
   // Seeded bugs, for tests/sim only.
   bool promote_lagging = false;   // a takeover chooses a learner
@@ -156,6 +158,8 @@ class ReplicaSets {
   bool IsUseful(ShardId shard, const ServerLife& life) const;
   bool IsHeldDown(const Server& server, absl::Duration now) const;
   bool HasStopped(ShardId shard, const ServerLife& life) const;
+  static bool Names(const std::vector<ServerLife>& lives,
+                    const ServerLife& life);
   // The life of `server` that is in sync.
   static std::optional<ServerLife> MemberOf(const ReplicaSet& set,
                                             uint32_t server);
@@ -172,6 +176,7 @@ class ReplicaSets {
   void TryCompleteFence(ShardId shard, absl::Duration now);
   ServerLife ChoosePrimary(const Fence& fence) const;
   ptrdiff_t CountLed(uint32_t server) const;
+  std::map<uint32_t, size_t> CountHeld() const;  // replicas, by server
   void Join(ShardId shard, const ServerLife& learner);
   void Drop(ShardId shard, const ServerLife& peer);
   void EnsureReplicas(ShardId shard, absl::Duration now);
@@ -183,8 +188,13 @@ class ReplicaSets {
   void LeaveDrainedPrimary(ShardId shard);
   void Balance(absl::Duration now);
   bool IsWhole(ShardId shard) const;
+  std::vector<ShardLead> Leads() const;
   bool DropSurplus();
+  bool MoveReplica(absl::Duration now);
   void MovePrimary();
+  bool IsMoving(ShardId shard) const {
+    return moving_ && moving_->first == shard;
+  }
 
   const ReplicaSetsOptions options_;
   std::vector<ReplicaSet> sets_;        // by shard
@@ -194,6 +204,8 @@ class ReplicaSets {
   std::set<ShardId> changed_;
   std::optional<absl::Duration> whole_since_;  // every shard
   absl::Duration balanced_at_ = -absl::InfiniteDuration();
+  // A learner that is to take the place of a backup on a fuller server.
+  std::optional<std::pair<ShardId, ServerLife>> moving_;
 };
 
 }  // namespace paramo

@@ -6,6 +6,8 @@
 // that takes the successor's acknowledgement. So its log has all that is
 // committed, and its takeover goes on as after a fence.
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "server/coordinator/balance.h"
@@ -89,6 +91,7 @@ void ReplicaSets::Balance(absl::Duration now) {
   for (ShardId shard = 0; shard < sets_.size(); ++shard) {
     if (IsWhole(shard)) continue;
     whole_since_.reset();
+    moving_.reset();  // what it lacks comes first
     return;
   }
   if (!whole_since_) whole_since_ = now;
@@ -96,38 +99,49 @@ void ReplicaSets::Balance(absl::Duration now) {
   if (now - balanced_at_ < std::min(kBalancePause, options_.balance_after)) {
     return;
   }
+  if (moving_) {
+    if (Names(sets_[moving_->first].learners, moving_->second)) return;
+    moving_.reset();  // it has joined, or was given up
+  }
   balanced_at_ = now;
-  if (!DropSurplus()) MovePrimary();
+  if (DropSurplus() || MoveReplica(now)) return;
+  MovePrimary();
 }
 
 bool ReplicaSets::IsWhole(ShardId shard) const {
   const ReplicaSet& set = sets_[shard];
-  return set.epoch != 0 && !set.fencing && set.learners.empty() &&
+  return set.epoch != 0 && !set.fencing &&
+         (set.learners.empty() || IsMoving(shard)) &&
          set.in_sync.size() >= options_.replicas &&
          std::all_of(
              set.in_sync.begin(), set.in_sync.end(),
              [&](const ServerLife& life) { return IsUseful(shard, life); });
 }
 
-// A drain that is called off may leave one replica more than wanted, which
-// every push waits for. The youngest goes.
+// A replica that has moved, or a drain that was called off, leaves one more
+// than wanted, which every push waits for. The one on the fullest server goes;
+// of equals, the youngest.
 bool ReplicaSets::DropSurplus() {
   for (ShardId shard = 0; shard < sets_.size(); ++shard) {
     if (sets_[shard].in_sync.size() <= options_.replicas) continue;
     ReplicaSet set = sets_[shard];
-    const bool primary_last = set.in_sync.back().server == set.primary;
-    set.in_sync.erase(set.in_sync.end() - (primary_last ? 2 : 1));
+    std::map<uint32_t, size_t> held = CountHeld();
+    auto surplus = set.in_sync.end();
+    for (auto it = set.in_sync.begin(); it != set.in_sync.end(); ++it) {
+      if (it->server == set.primary) continue;
+      if (surplus == set.in_sync.end() ||
+          held[it->server] >= held[surplus->server]) {
+        surplus = it;
+      }
+    }
+    set.in_sync.erase(surplus);
     Change(shard, std::move(set));
     return true;
   }
   return false;
 }
 
-void ReplicaSets::MovePrimary() {
-  std::vector<uint32_t> servers;
-  for (const auto& [id, server] : servers_) {
-    if (server.incarnation && !server.drained) servers.push_back(id);
-  }
+std::vector<ShardLead> ReplicaSets::Leads() const {
   std::vector<ShardLead> leads(sets_.size());
   for (ShardId shard = 0; shard < sets_.size(); ++shard) {
     leads[shard].primary = sets_[shard].primary;
@@ -137,7 +151,33 @@ void ReplicaSets::MovePrimary() {
       }
     }
   }
-  const std::optional<PrimaryMove> move = NextPrimaryMove(servers, leads);
+  return leads;
+}
+
+// The copy is made first: until it has joined, the shard has all it had.
+bool ReplicaSets::MoveReplica(absl::Duration now) {
+  std::vector<uint32_t> takers;
+  for (const auto& [id, server] : servers_) {
+    if (!server.incarnation || server.drained) continue;
+    if (!IsHeldDown(server, now)) takers.push_back(id);
+  }
+  const std::optional<ReplicaMove> move = NextReplicaMove(takers, Leads());
+  if (!move) return false;
+  const ServerLife to = {move->to, *servers_[move->to].incarnation};
+  if (HasStopped(move->shard, to)) return false;
+  ReplicaSet set = sets_[move->shard];
+  set.learners = {to};
+  moving_ = {move->shard, to};
+  Change(move->shard, std::move(set));
+  return true;
+}
+
+void ReplicaSets::MovePrimary() {
+  std::vector<uint32_t> servers;
+  for (const auto& [id, server] : servers_) {
+    if (server.incarnation && !server.drained) servers.push_back(id);
+  }
+  const std::optional<PrimaryMove> move = NextPrimaryMove(servers, Leads());
   if (!move) return;
   HandOver(move->shard, *MemberOf(sets_[move->shard], move->to));
 }

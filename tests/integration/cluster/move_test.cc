@@ -171,6 +171,52 @@ TEST_F(BalanceTest, PrimariesReturnToAServerThatDiedAndCostNoPush) {
   EXPECT_THAT(Rows(), Each(-pushed()));
 }
 
+class ReplicaBalanceTest : public CountedClusterTest {
+ protected:
+  ReplicaBalanceTest()
+      : CountedClusterTest({.servers = 3,
+                            .replicas = 2,
+                            .shards = 16,
+                            .coordinator_args = {"--balance-after", "300ms"}}) {
+  }
+
+  // Shards in sync on server 1 to 3, and those led by it.
+  std::pair<std::map<uint32_t, int>, std::map<uint32_t, int>> HeldAndLed() {
+    std::map<uint32_t, int> held, led;
+    const v1::ClusterState state = State();
+    for (const v1::Shard& shard : state.shards()) {
+      ++led[shard.primary()];
+      for (const v1::Replica& replica : shard.in_sync()) {
+        ++held[replica.server()];
+      }
+    }
+    return {held, led};
+  }
+};
+
+TEST_F(ReplicaBalanceTest, AServerThatDiedGetsItsShareOfReplicasAgain) {
+  ASSERT_TRUE(WaitUntil([&] { return InSync(2); }));
+  StartLoad();
+  WaitForPushes(20);
+  cluster_.StopServer(0, SIGKILL);
+  EXPECT_TRUE(WaitUntil([&] {  // made anew on the other two
+    return InSync(2) && HeldAndLed().first.size() == 2;
+  }));
+  cluster_.StartServer(0);
+  TakeWorstMs();
+  EXPECT_TRUE(WaitUntil(
+      [&] {
+        auto [held, led] = HeldAndLed();
+        return std::minmax({held[1], held[2], held[3]}) == std::pair(10, 11) &&
+               std::minmax({led[1], led[2], led[3]}) == std::pair(5, 6);
+      },
+      absl::Seconds(60)));
+  WaitForPushes(20);
+  std::printf("longest push while balancing: %.1f ms\n", TakeWorstMs());
+  StopLoad();
+  EXPECT_THAT(Rows(), Each(-pushed()));
+}
+
 TEST_F(MoveTest, ATransferElsewhereIsRefused) {
   const v1::Shard shard = State().shards(0);
   uint32_t stranger = 1;

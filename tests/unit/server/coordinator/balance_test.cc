@@ -80,6 +80,74 @@ TEST(BalanceTest, WithoutBackupsThereIsNothingToDo) {
   EXPECT_FALSE(NextPrimaryMove({1, 2}, shards));
 }
 
+std::map<uint32_t, int> CountHeld(const std::vector<uint32_t>& servers,
+                                  const std::vector<ShardLead>& shards) {
+  std::map<uint32_t, int> held = Count(servers, shards);
+  for (const ShardLead& shard : shards) {
+    for (uint32_t backup : shard.backups) ++held[backup];
+  }
+  return held;
+}
+
+TEST(BalanceReplicasTest, AnEmptyServerGetsItsShareFromTheFullest) {
+  std::vector<ShardLead> shards(4, {1, {2}});
+  shards.resize(6, {2, {1}});
+  const auto move = NextReplicaMove({1, 2, 3}, shards);
+  ASSERT_TRUE(move);
+  EXPECT_EQ(move->to, 3u);
+  EXPECT_THAT(shards[move->shard].backups, Contains(move->from));
+}
+
+TEST(BalanceReplicasTest, NobodyHoldsAShardTwice) {
+  std::vector<ShardLead> shards(4, {1, {2}});
+  shards.resize(6, {1, {3}});  // 6, 4, 2, but 2 may not go to 1
+  for (int moves = 0; auto move = NextReplicaMove({1, 2, 3}, shards); ++moves) {
+    ASSERT_LT(moves, 10);
+    ShardLead& shard = shards[move->shard];
+    EXPECT_NE(move->to, shard.primary);
+    EXPECT_EQ(move->from, shard.backups[0]);
+    shard.backups[0] = move->to;
+  }
+  EXPECT_EQ(CountHeld({1, 2, 3}, shards),
+            (std::map<uint32_t, int>{{1, 6}, {2, 3}, {3, 3}}));
+}
+
+TEST(BalanceReplicasTest, WhoTakesNothingGetsNothing) {
+  std::vector<ShardLead> shards(4, {1, {2}});
+  EXPECT_FALSE(NextReplicaMove({1, 2}, shards));
+  EXPECT_FALSE(NextReplicaMove({}, shards));
+  EXPECT_TRUE(NextReplicaMove({3}, shards));
+}
+
+// With both kinds of moves in turn any placement ends even: backups first, then
+// leads, which may set other backups free.
+TEST(BalanceReplicasTest, RandomPlacementsEndEven) {
+  for (uint32_t seed = 1; seed <= 200; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937 random(seed);
+    std::vector<uint32_t> servers;
+    for (uint32_t i = 1; i <= 3 + random() % 4; ++i) servers.push_back(i);
+    std::vector<ShardLead> shards(8 * servers.size());
+    for (ShardLead& shard : shards) {  // all of it on two of the servers
+      shard.primary = 1 + random() % 2;
+      shard.backups = {3 - shard.primary};
+    }
+    for (int moves = 0;; ++moves) {
+      ASSERT_LT(moves, 10000);
+      if (auto move = NextReplicaMove(servers, shards)) {
+        shards[move->shard].backups = {move->to};
+      } else if (auto lead = NextPrimaryMove(servers, shards)) {
+        shards[lead->shard].backups = {shards[lead->shard].primary};
+        shards[lead->shard].primary = lead->to;
+      } else {
+        break;
+      }
+    }
+    EXPECT_LE(Spread(CountHeld(servers, shards)), 1);
+    EXPECT_LE(Spread(Count(servers, shards)), 1);
+  }
+}
+
 // Whatever the placement: it ends, and where two servers are more than one
 // apart no chain of backups leads from the one to the other.
 TEST(BalanceTest, RandomPlacementsEndBalanced) {

@@ -451,6 +451,93 @@ TEST_F(BalancingTest, AFailureStartsTheWaitAnew) {
   EXPECT_EQ(Led(2), 3);
 }
 
+// Three servers, two replicas; the third comes when all is placed.
+class MovingReplicasTest : public ReplicaSetsTest {
+ protected:
+  MovingReplicasTest() : sets_(Balancing()) {
+    Up(sets_, 1);
+    Up(sets_, 2);
+    Up(sets_, 3);
+    Pass(absl::ZeroDuration());
+    EXPECT_EQ(Learning(), std::nullopt);
+    Pass(absl::Seconds(10));
+  }
+  static ReplicaSetsOptions Balancing() {
+    ReplicaSetsOptions options = Options(4, 2, 2);
+    options.balance_after = absl::Seconds(10);
+    return options;
+  }
+  void Pass(absl::Duration time) { sets_.Tick(now_ += time); }
+  std::optional<ShardId> Learning() const {
+    for (ShardId shard = 0; shard < sets_.sets().size(); ++shard) {
+      if (!sets_.sets()[shard].learners.empty()) return shard;
+    }
+    return std::nullopt;
+  }
+  void Tell(ShardId shard, Kind kind) {
+    ReplicaNews news = News(sets_, kind, sets_.sets()[shard].primary, 3);
+    news.shard = shard;
+    news.epoch = sets_.sets()[shard].epoch;
+    sets_.OnNews(news, now_);
+  }
+  int Held(uint32_t server) const {
+    int held = 0;
+    for (const ReplicaSet& set : sets_.sets()) {
+      for (const ServerLife& life : set.in_sync) held += life.server == server;
+    }
+    return held;
+  }
+
+  ReplicaSets sets_;
+};
+
+TEST_F(MovingReplicasTest, AreCopiedFirstThenLeaveTheFullestServer) {
+  for (int moved = 1; moved <= 2; ++moved) {
+    const auto shard = Learning();
+    ASSERT_TRUE(shard);
+    Pass(absl::Seconds(100));  // one at a time, however long it takes
+    EXPECT_EQ(Learning(), shard);
+    EXPECT_EQ(sets_.sets()[*shard].in_sync.size(), 2u);
+    Tell(*shard, Kind::kJoin);
+    EXPECT_EQ(sets_.sets()[*shard].in_sync.size(), 3u);
+    Pass(absl::Milliseconds(500));
+    EXPECT_EQ(sets_.sets()[*shard].in_sync.size(), 2u);
+    EXPECT_EQ(Held(3), moved);
+    Pass(absl::Milliseconds(500));
+  }
+  EXPECT_EQ(Learning(), std::nullopt);
+  EXPECT_EQ(Held(1), 3);
+  EXPECT_EQ(Held(2), 3);
+}
+
+TEST_F(MovingReplicasTest, ACopyGivenUpIsTriedAgain) {
+  Tell(*Learning(), Kind::kDrop);
+  EXPECT_EQ(Learning(), std::nullopt);
+  Pass(absl::Milliseconds(500));
+  EXPECT_NE(Learning(), std::nullopt);
+}
+
+TEST_F(MovingReplicasTest, AServerThatFlapsGetsNothingForAWhile) {
+  sets_.ServerDown(Life(3), now_);
+  Pass(absl::Milliseconds(1));
+  EXPECT_EQ(Learning(), std::nullopt);
+  Up(sets_, 3);
+  Pass(absl::Milliseconds(1));
+  EXPECT_EQ(Learning(), std::nullopt);
+  Pass(absl::Milliseconds(500));
+  EXPECT_NE(Learning(), std::nullopt);
+}
+
+// A shard without its replicas comes first.
+TEST_F(MovingReplicasTest, AFailureEndsTheMove) {
+  const ShardId moving = *Learning();
+  sets_.ServerDown(Life(2), now_);
+  Pass(absl::ZeroDuration());
+  Up(sets_, 2);
+  for (int i = 0; i < 9; ++i) Pass(absl::Seconds(1));
+  EXPECT_TRUE(sets_.sets()[moving].learners.empty());
+}
+
 TEST_F(ReplicaSetsTest, WithoutBalanceAfterPrimariesStay) {
   ReplicaSets sets(Options(4, 2, 2));
   Up(sets, 1);
