@@ -60,15 +60,15 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags& flags) {
   config.Int("servers", options.servers_expected,
              {1, static_cast<int64_t>(kServersMax)},
              "place the shards once so many servers are up; later ones get "
-             "none");
+             "theirs by and by");
   config.Int("replicas", options.replicas, {0, 7},
              "replicas of every shard, on servers of their own; 0 = 2, or 1 "
              "with --servers 1");
   config.Duration("balance-after", options.balance_after,
                   {absl::ZeroDuration(), absl::Hours(24)},
-                  "spread the shards' primaries evenly again, one by one, once "
-                  "every shard has had all its replicas for so long; 0s = "
-                  "never");
+                  "spread replicas and primaries evenly again, one by one, "
+                  "once every shard has had all its replicas for so long; "
+                  "0s = never");
   config.Int("shards", options.shards, {0, kShardsMax},
              "of a new cluster, a power of two; 0 = 64, or as stored");
   config

@@ -35,6 +35,12 @@ constexpr absl::Duration kBeatTimeOfSeveral = absl::Milliseconds(250);
 // servers only 600 ms to be heard.
 constexpr int kBeatsPerReconnect = 4;
 
+// While no coordinator answers, one server after another is watched for so
+// long.
+constexpr absl::Duration kPeerWatchTime = absl::Seconds(1);
+
+constexpr size_t kNoCoordinator = ~size_t{0};
+
 // So many beats with a newer state than the watch brought end the watch.
 constexpr int kBeatsBehind = 10;
 
@@ -60,7 +66,11 @@ struct CoordinatorLink::Rpc {
 
   Mutex mu;
   grpc::ClientContext* watch ABSL_GUARDED_BY(mu) = nullptr;  // under way
-  size_t watched ABSL_GUARDED_BY(mu) = 0;  // the coordinator it is to
+  size_t watched ABSL_GUARDED_BY(mu) = 0;  // the coordinator it is to, or none
+
+  // Hands every newer state to the link until the stream ends.
+  absl::Status Follow(CoordinatorLink& link, v1::Cluster::Stub& from,
+                      size_t coordinator, grpc::ClientContext& context);
 
   void Reconnect() {
     for (const Stubs& one : stubs) {
@@ -209,7 +219,6 @@ absl::StatusOr<uint64_t> CoordinatorLink::SendHeartbeat(size_t coordinator,
 }
 
 void CoordinatorLink::Beat() {
-  bool lost = false;
   int failures = 0;
   int behind = 0;  // beats in a row that told of a state not seen yet
   uint64_t seen_before = 0;
@@ -228,8 +237,9 @@ void CoordinatorLink::Beat() {
         rpc_->EndWatch();
         behind = 0;
       }
-      if (lost) LogInfo("the coordinator answers again");
-      lost = false;
+      if (lost_.exchange(false, std::memory_order_relaxed)) {
+        LogInfo("the coordinator answers again");
+      }
       rpc_->EndWatchUnlessOf(coordinator);
     } else if (absl::IsNotFound(status)) {
       LogWarning("the coordinator does not know this server; registering");
@@ -238,8 +248,10 @@ void CoordinatorLink::Beat() {
         LogError("%s", ToString(registered.status()));
       }
     } else {
-      if (!lost) LogWarning("heartbeat: %s", ToString(status));
-      lost = true;
+      if (!lost_.exchange(true, std::memory_order_relaxed)) {
+        LogWarning("heartbeat: %s", ToString(status));
+        rpc_->EndWatch();  // it may say nothing for ever
+      }
       if (++failures % kBeatsPerReconnect == 0) rpc_->Reconnect();
       NextCoordinator(coordinator);
     }
@@ -247,50 +259,80 @@ void CoordinatorLink::Beat() {
 }
 
 void CoordinatorLink::Watch() {
-  for (;;) {
-    const size_t coordinator = ThisCoordinator();
-    absl::Status status = WatchOnce(coordinator);
+  for (size_t turn = 0;; ++turn) {
+    absl::Status status;
+    if (lost_.load(std::memory_order_relaxed) && !peers_.empty()) {
+      status = WatchPeer(std::string(peers_[turn % peers_.size()]));
+    } else {
+      const size_t coordinator = ThisCoordinator();
+      status = WatchCoordinator(coordinator);
+      NextCoordinator(coordinator);
+    }
     {
       MutexLock lock(mu_);
       if (stopping_) return;
     }
     LogDebug("watch of the cluster state ended: %s", ToString(status));
-    NextCoordinator(coordinator);
     MutexLock lock(mu_);
     if (!stopping_) wake_.WaitFor(mu_, absl::Milliseconds(100));
     if (stopping_) return;
   }
 }
 
-absl::Status CoordinatorLink::WatchOnce(size_t coordinator) {
+absl::Status CoordinatorLink::WatchCoordinator(size_t coordinator) {
   grpc::ClientContext context;
+  return rpc_->Follow(*this, *rpc_->stubs[coordinator].cluster, coordinator,
+                      context);
+}
+
+// Every server hands on the state it has, to whoever asks.
+absl::Status CoordinatorLink::WatchPeer(const std::string& address) {
+  grpc::ClientContext context;
+  SetDeadline(context, kPeerWatchTime);
+  const auto stub = v1::Cluster::NewStub(MakeControlChannel(address));
+  return rpc_->Follow(*this, *stub, kNoCoordinator, context);
+}
+
+absl::Status CoordinatorLink::Rpc::Follow(CoordinatorLink& link,
+                                          v1::Cluster::Stub& from,
+                                          size_t coordinator,
+                                          grpc::ClientContext& context) {
   {
-    MutexLock lock(rpc_->mu);
-    rpc_->watch = &context;
-    rpc_->watched = coordinator;
+    MutexLock lock(mu);
+    watch = &context;
+    watched = coordinator;
   }
   {  // Stop may have come before the context was there to cancel.
-    MutexLock lock(mu_);
-    if (stopping_) context.TryCancel();
+    MutexLock lock(link.mu_);
+    if (link.stopping_) context.TryCancel();
   }
   v1::WatchRequest request;
-  request.set_cluster_id(registration_.cluster_id);
-  request.set_after_version(applied_version_.load(std::memory_order_relaxed));
-  auto reader = rpc_->stubs[coordinator].cluster->Watch(&context, request);
+  request.set_cluster_id(link.registration_.cluster_id);
+  request.set_after_version(
+      link.applied_version_.load(std::memory_order_relaxed));
+  auto reader = from.Watch(&context, request);
   v1::ClusterState state;
-  while (reader->Read(&state)) {
-    if (state.version() <= applied_version_.load(std::memory_order_relaxed)) {
-      continue;  // never back
-    }
-    uint64_t version = state.version();
-    on_state_(std::make_shared<const v1::ClusterState>(std::move(state)));
-    state.Clear();
-    applied_version_.store(version, std::memory_order_relaxed);
-  }
+  while (reader->Read(&state)) link.Take(std::exchange(state, {}));
   absl::Status status = FromGrpc(reader->Finish());
-  MutexLock lock(rpc_->mu);
-  rpc_->watch = nullptr;
+  MutexLock lock(mu);
+  watch = nullptr;
   return status;
+}
+
+void CoordinatorLink::Take(v1::ClusterState state) {
+  const uint64_t version = state.version();
+  if (version <= applied_version_.load(std::memory_order_relaxed)) {
+    return;  // never back
+  }
+  peers_.clear();
+  for (const v1::Server& server : state.servers()) {
+    if (server.status() == v1::SERVER_STATUS_UP &&
+        server.id() != registration_.server_id) {
+      peers_.push_back(server.address());
+    }
+  }
+  on_state_(std::make_shared<const v1::ClusterState>(std::move(state)));
+  applied_version_.store(version, std::memory_order_relaxed);
 }
 
 }  // namespace paramo

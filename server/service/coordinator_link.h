@@ -1,6 +1,7 @@
 // The server's line to the coordinator: registers, beats, and follows the
 // cluster state. Loses nothing when the coordinator is away: pushes and pulls
-// go on, only changes wait.
+// go on, only changes wait. What it said last may have reached some servers
+// only; the others hear it from them.
 #pragma once
 
 #include <atomic>
@@ -73,7 +74,9 @@ class CoordinatorLink {
 
   void Beat();
   void Watch();
-  absl::Status WatchOnce(size_t coordinator);
+  absl::Status WatchCoordinator(size_t coordinator);
+  absl::Status WatchPeer(const std::string& address);
+  void Take(v1::ClusterState state);
   // The newest version of the cluster's state.
   absl::StatusOr<uint64_t> SendHeartbeat(size_t coordinator, bool leaving);
   bool WaitUnlessStopping(absl::Duration time);
@@ -92,6 +95,11 @@ class CoordinatorLink {
   // Newest version in force; written by the watching thread, read by the
   // beating one. Relaxed: a number on its own.
   std::atomic<uint64_t> applied_version_{0};
+  // No coordinator answers beats. Relaxed: whom to watch, not what is there.
+  std::atomic<bool> lost_{false};
+  // Data planes of the other servers that are up, in the newest state. Of the
+  // watching thread.
+  std::vector<std::string> peers_;
 
   Mutex mu_;
   CondVar wake_;
