@@ -79,10 +79,14 @@ absl::Status Membership::LoadShard(absl::string_view value) {
 
 void Membership::Reconcile(absl::Duration now) {
   sets_.Resume();
-  ForEachUp([&](const v1::Server& server) {
-    sets_.ServerUp({server.id(), server.incarnation()}, now);
-  });
+  ForEachUp([&](const v1::Server& server) { ServerUp(server, now); });
   StoreChangedSets();
+}
+
+void Membership::ServerUp(const v1::Server& server, absl::Duration now) {
+  sets_.ServerUp(
+      {server.id(), server.incarnation()}, now,
+      {server.damaged_shards().begin(), server.damaged_shards().end()});
 }
 
 absl::Status Membership::CheckIdentity(
@@ -152,8 +156,9 @@ absl::Status Membership::Register(const v1::RegisterServerRequest& request,
   server->set_build(request.build());
   server->set_incarnation(request.incarnation());
   server->set_status(v1::SERVER_STATUS_UP);
+  *server->mutable_damaged_shards() = request.damaged_shards();
   Store(*server);
-  sets_.ServerUp({server->id(), server->incarnation()}, now);
+  ServerUp(*server, now);
   StoreChangedSets();
 
   reply->set_cluster_id(options_.cluster_id);

@@ -44,23 +44,26 @@ void ReplicaSets::Resume() {
   }
 }
 
-void ReplicaSets::ServerUp(const ServerLife& life, absl::Duration now) {
+void ReplicaSets::ServerUp(const ServerLife& life, absl::Duration now,
+                           const std::set<ShardId>& damaged) {
   Server& server = servers_[life.server];
   if (server.incarnation && *server.incarnation != life.incarnation) {
     ServerDown({life.server, *server.incarnation}, now);
   }
   server.incarnation = life.incarnation;
-  if (options_.replicas == 1) AdoptAlone(life);
+  if (options_.replicas == 1) AdoptAlone(life, damaged);
   PlaceWhenComplete();
 }
 
 // With one replica wanted, what its server comes back with is all there is; it
-// has said in its log what may be missing.
-void ReplicaSets::AdoptAlone(const ServerLife& life) {
+// has said in its log what may be missing. Where it knows that something is,
+// the shard waits for somebody to decide.
+void ReplicaSets::AdoptAlone(const ServerLife& life,
+                             const std::set<ShardId>& damaged) {
   for (ShardId shard = 0; shard < sets_.size(); ++shard) {
     ReplicaSet set = sets_[shard];
     if (set.in_sync.size() != 1 || set.in_sync[0].server != life.server ||
-        set.in_sync[0] == life) {
+        set.in_sync[0] == life || damaged.contains(shard)) {
       continue;
     }
     set.in_sync[0] = life;

@@ -100,8 +100,10 @@ class ReplicaSets {
 
   // ---- Events ---------------------------------------------------------------
 
-  // Registered under this incarnation; any earlier one is over.
-  void ServerUp(const ServerLife& life, absl::Duration now);
+  // Registered under this incarnation; any earlier one is over. It knows that
+  // it has not all of its `damaged` shards.
+  void ServerUp(const ServerLife& life, absl::Duration now,
+                const std::set<ShardId>& damaged = {});
   // Silent, or said goodbye. Ignored when it is not up under that incarnation.
   void ServerDown(const ServerLife& life, absl::Duration now);
   void OnNews(const ReplicaNews& news, absl::Duration now);
@@ -170,7 +172,7 @@ class ReplicaSets {
   // Every change of a set goes through here.
   void Change(ShardId shard, ReplicaSet set);
   void PlaceWhenComplete();
-  void AdoptAlone(const ServerLife& life);
+  void AdoptAlone(const ServerLife& life, const std::set<ShardId>& damaged);
   void FenceWherePrimaryIsGone();
   void StartFence(ShardId shard);
   void TryCompleteFence(ShardId shard, absl::Duration now);

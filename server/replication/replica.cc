@@ -28,6 +28,7 @@ void Replica::Restore(RestoredReplica restored) {
     tail_.Append(std::move(record), Durability::kSynced);
   }
   written_ = synced_ = stored_ = last();
+  if (restored.log_damaged) damaged_log_ = restored.applied;
 }
 
 void Replica::OnLogged(Lsn lsn, Durability level, absl::Duration /*now*/) {
@@ -143,6 +144,20 @@ void Replica::WriteMark(RecordKind kind, const LogPosition& at) {
       std::string(reinterpret_cast<const char*>(piece.data), piece.size));
   mark_unwritten_ = true;
   effects_.WriteLog(record, Durability::kWritten);
+}
+
+// A damaged log goes on behind a mark, with what could be read of it again.
+// Not before there is something to follow: until then the damage tells whoever
+// starts this server again that the replica is not whole.
+void Replica::RestartLog() {
+  if (!damaged_log_) return;
+  const LogPosition at = *std::exchange(damaged_log_, std::nullopt);
+  written_ = synced_ = stored_ = at.lsn;
+  WriteMark(RecordKind::kRestart, at);
+  if (options_.bugs.restart_bare) return;
+  for (Lsn lsn = at.lsn + 1; lsn <= last(); ++lsn) {
+    effects_.WriteLog(tail_.at(lsn).record, Durability::kWritten);
+  }
 }
 
 void Replica::OnCheckpointInstalled(const LogPosition& at,

@@ -99,6 +99,8 @@ struct RestoredReplica {
   LogPosition applied;  // of the state: all of it is committed
   // The log's records behind it, chained; every one of them is synced.
   std::vector<Record> tail;
+  // What the log held behind them is lost: nothing can follow them there.
+  bool log_damaged = false;
 };
 
 // Owned by the shard, used on its strand only. One history in its life.
@@ -191,6 +193,7 @@ class Replica {
   void Trim();
   void SetServing(Serving serving);
   void WriteMark(RecordKind kind, const LogPosition& at);
+  void RestartLog();
   void AppendToLog(Record record, Durability level);
   void FinishInstall();
   // The log has reported everything that was given to it.
@@ -275,6 +278,7 @@ class Replica {
   // After a mark: kSynced reports are of records before it until the mark is
   // reported as written.
   bool mark_unwritten_ = false;
+  std::optional<LogPosition> damaged_log_;  // where it is to begin again
   Lsn committed_ = 0;
   Lsn applied_ = 0;
   bool applying_ = false;

@@ -90,6 +90,7 @@ void Replica::Adopt(const ShardConfig& config, absl::Duration now) {
 }
 
 void Replica::Follow(Role role, bool same_term) {
+  RestartLog();
   role_ = role;
   const std::optional<ReplicaId> primary = PrimaryId();
   leader_ = {primary.value_or(ReplicaId{}), config_.epoch, config_.term};
@@ -99,6 +100,7 @@ void Replica::Follow(Role role, bool same_term) {
 }
 
 void Replica::TakeOver(absl::Duration now) {
+  RestartLog();
   role_ = Role::kTakingOver;
   led_term_ = config_.term;
   sum_at_ = now;

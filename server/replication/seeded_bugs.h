@@ -23,6 +23,7 @@ struct SeededBugs {
   PARAMO_SEEDED_BUG(ack_before_log);     // a record counts before it is logged
   PARAMO_SEEDED_BUG(truncate_unlogged);  // a cut tail comes back on restart
   PARAMO_SEEDED_BUG(truncate_unquiet);  // old log reports count for new records
+  PARAMO_SEEDED_BUG(restart_bare);  // a damaged log loses what was read of it
   PARAMO_SEEDED_BUG(lead_again);  // a restarted primary goes on in its term
   PARAMO_SEEDED_BUG(match_unchecked);     // records are appended unchained
   PARAMO_SEEDED_BUG(checksum_unchecked);  // replicas are not compared

@@ -128,6 +128,9 @@ absl::StatusOr<CoordinatorLink::Registration> CoordinatorLink::Register(
     request.set_address(options_.address);
     request.set_metrics_address(options_.metrics_address);
     request.set_build(kBuild);
+    for (const uint32_t shard : options_.damaged_shards) {
+      request.add_damaged_shards(shard);
+    }
     v1::RegisterServerReply reply;
     grpc::ClientContext context;
     SetDeadline(context, absl::Seconds(2));

@@ -35,6 +35,7 @@ class CoordinatorLink {
     uint64_t incarnation = 0;
     uint64_t cluster_id = 0;  // from the data directory; 0 = none yet
     uint32_t server_id = 0;   // likewise
+    std::vector<uint32_t> damaged_shards = {};
   };
 
   struct Registration {

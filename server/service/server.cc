@@ -246,6 +246,10 @@ absl::Status Server::Parts::Join() {
   joining.incarnation = data_dir->incarnation();
   joining.cluster_id = data_dir->cluster_id();
   joining.server_id = data_dir->server_id();
+  if (log != nullptr) {
+    PARAMO_ASSIGN_OR_RETURN(joining.damaged_shards,
+                            shards->Damaged(log->recovery()));
+  }
   link = std::make_unique<CoordinatorLink>(std::move(joining));
   PARAMO_ASSIGN_OR_RETURN(CoordinatorLink::Registration me,
                           link->Register(options.register_timeout));

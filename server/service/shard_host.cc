@@ -135,10 +135,11 @@ absl::Status ShardHost::LoadAll(
 }
 
 absl::Status ShardHost::Load(Shard& shard, const LogRecovery& recovery) const {
-  PARAMO_RETURN_IF_ERROR(recovery.DamageOf(shard.id()));
+  const absl::Status damage = recovery.DamageOf(shard.id());
   PARAMO_ASSIGN_OR_RETURN(std::optional<v1::ShardState> state,
                           StoredState(shard.id()));
   Shard::Stored stored;
+  stored.log_damaged = !damage.ok();
   if (state.has_value()) {
     stored.state = &*state;
     PARAMO_ASSIGN_OR_RETURN(stored.tables, LoadTables(*state));
@@ -158,6 +159,12 @@ absl::Status ShardHost::Load(Shard& shard, const LogRecovery& recovery) const {
   }
   absl::Status loaded;
   RunOn(shard, [&] { loaded = shard.Restore(std::move(stored)); });
+  if (!damage.ok()) {
+    LogError(
+        "%s; it goes on from what could be read and takes the rest from "
+        "its primary, if there is one",
+        ToString(damage));
+  }
   return Annotate(loaded, absl::StrCat("loading shard ", shard.id()));
 }
 
@@ -204,6 +211,16 @@ absl::StatusOr<absl::flat_hash_map<ShardId, Lsn>> ShardHost::StoredLsns()
     if (state.has_value()) lsns[shard] = state->lsn();
   }
   return lsns;
+}
+
+absl::StatusOr<std::vector<ShardId>> ShardHost::Damaged(
+    const LogRecovery& recovery) const {
+  PARAMO_ASSIGN_OR_RETURN(v1::ClusterState last, LastClusterState(meta_));
+  std::vector<ShardId> damaged;
+  for (ShardId shard = 0; shard < last.shard_count(); ++shard) {
+    if (!recovery.DamageOf(shard).ok()) damaged.push_back(shard);
+  }
+  return damaged;
 }
 
 bool ShardHost::LogHoldsEverything() const {

@@ -75,6 +75,10 @@ class ShardHost {
   // The newest cluster state that is in force on every shard. Never waits.
   uint64_t VersionInForce() const;
 
+  // Shards of which the log may have lost something.
+  absl::StatusOr<std::vector<ShardId>> Damaged(
+      const LogRecovery& recovery) const;
+
   // From now on every shard refuses; what waits is answered.
   void StopServing();
 

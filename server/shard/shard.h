@@ -114,6 +114,7 @@ class Shard final : public ReplicaListener, public FlushSource {
     std::vector<std::unique_ptr<TableShard>> tables;
     Promise promise;
     std::vector<Record> log;  // chained; what is behind the state counts
+    bool log_damaged = false;  // records are missing behind some of those
   };
   // Errors: DATA_LOSS  of another shard or format, or a gap in the log
   absl::Status Restore(Stored stored);

@@ -197,6 +197,7 @@ absl::Status Shard::Restore(Stored stored) {
   for (Record& record : stored.log) {
     if (record.lsn() <= applied_) continue;
     if (record.lsn() != lsn + 1 || record.header.previous_crc != crc) {
+      if (stored.log_damaged) break;
       return absl::DataLossError(absl::StrCat(
           "record ", record.lsn(), " of the log does not continue record ", lsn,
           ": some of the log is missing"));
@@ -206,6 +207,7 @@ absl::Status Shard::Restore(Stored stored) {
     replica.history = record.header.history;
     replica.tail.push_back(std::move(record));
   }
+  replica.log_damaged = stored.log_damaged;
   if (replica.history != 0 || replica.promise.epoch != 0) {
     replica_->Restore(std::move(replica));
   }

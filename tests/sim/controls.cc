@@ -24,6 +24,8 @@ const std::vector<Control>& Controls() {
        [](Bugs& bugs) { bugs.replica.truncate_unlogged = true; }, 60},
       {"cuts do not wait for the log",
        [](Bugs& bugs) { bugs.replica.truncate_unquiet = true; }, 400},
+      {"a damaged log loses what was read of it",
+       [](Bugs& bugs) { bugs.replica.restart_bare = true; }, 600},
       {"a restarted primary goes on",
        [](Bugs& bugs) { bugs.replica.lead_again = true; }, 60},
       {"records are appended unchained",

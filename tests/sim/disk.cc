@@ -10,14 +10,17 @@ namespace {
 struct Chain {
   LogPosition start;  // behind the last restart mark
   std::vector<Record> records;
+  bool damaged = false;  // what follows the records is lost
 };
 
 void Obey(const RecordHeader& header, Chain& chain) {
   if (static_cast<RecordKind>(header.kind) == RecordKind::kRestart) {
     chain.records.clear();
+    chain.damaged = false;
     chain.start = {header.lsn, header.previous_crc, header.epoch};
     return;
   }
+  if (chain.damaged) return;
   while (!chain.records.empty() && chain.records.back().lsn() > header.lsn) {
     chain.records.pop_back();
   }
@@ -56,6 +59,19 @@ void Disk::LosePower(Loop& loop) {
   }
 }
 
+bool Disk::SpoilRecord(Loop& loop) {
+  std::vector<size_t> records;
+  for (size_t at = 0; at + sizeof(RecordHeader) <= log_.size();) {
+    RecordHeader header;
+    std::memcpy(&header, log_.data() + at, sizeof(header));
+    if (!IsMark(header)) records.push_back(at);
+    at += sizeof(header) + header.length;
+  }
+  if (records.empty()) return false;
+  bad_.insert(records[loop.Between(0, records.size() - 1)]);
+  return true;
+}
+
 std::map<ShardId, RestoredReplica> Disk::Recover() {
   std::map<ShardId, Chain> chains;
   size_t at = 0;
@@ -66,10 +82,13 @@ std::map<ShardId, RestoredReplica> Disk::Recover() {
     Record record{header, Rope::FromString(
                               log_.substr(at + sizeof(header), header.length))};
     if (!CheckRecord(header, record.payload.pieces())) break;
-    at += sizeof(header) + header.length;
     Chain& chain = chains[header.shard];
+    const bool bad = bad_.count(at) > 0;
+    at += sizeof(header) + header.length;
     if (IsMark(header)) {
       Obey(header, chain);
+    } else if (bad || chain.damaged) {
+      chain.damaged = true;
     } else {
       chain.records.push_back(std::move(record));
     }
@@ -79,6 +98,7 @@ std::map<ShardId, RestoredReplica> Disk::Recover() {
     store.erase(shard);
     chains[shard].records.clear();
     chains[shard].start = {~Lsn{0}, 0, 0};  // whatever is there is void
+    chains[shard].damaged = false;
   }
   stopped.clear();
   std::map<ShardId, RestoredReplica> restored;
@@ -93,6 +113,8 @@ std::map<ShardId, RestoredReplica> Disk::Recover() {
     const Lsn chain_end =
         chain.records.empty() ? chain.start.lsn : chain.records.back().lsn();
     replica.tail = Behind(replica.applied, std::move(chain.records));
+    replica.log_damaged = chain.damaged;
+    if (chain.damaged) continue;  // the replica begins the log anew
     if (replica.tail.empty() && chain_end != replica.applied.lsn) {
       // The stored state is ahead of the log (or both are gone): the log
       // begins anew behind it.

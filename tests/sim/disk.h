@@ -50,6 +50,10 @@ class Disk {
   // perhaps not every page.
   void LosePower(Loop& loop);
 
+  // One of the log's records cannot be read any more. False: there is none.
+  bool SpoilRecord(Loop& loop);
+  bool spoiled() const { return !bad_.empty(); }
+
   // The good prefix, per shard: records behind the shard's stored state, marks
   // obeyed. Cuts what is not good, wipes what has stopped, and syncs.
   std::map<ShardId, RestoredReplica> Recover();
@@ -59,6 +63,7 @@ class Disk {
  private:
   std::string log_;
   size_t synced_ = 0;
+  std::set<size_t> bad_;  // where spoiled records begin
 };
 
 }  // namespace paramo::sim

@@ -66,7 +66,7 @@ void Faults::Count(const char* kind, const Server* server) {
 void Faults::HurtServer(Server& server) {
   Loop& loop = world_.loop();
   if (!server.alive()) return;
-  switch (loop.Between(0, 6)) {
+  switch (loop.Between(0, 7)) {
     case 0:
     case 1:
       if (world_.level() == Durability::kMemory && !MayLosePast(server)) return;
@@ -88,6 +88,12 @@ void Faults::HurtServer(Server& server) {
     case 4:
       Count("server paused", &server);
       server.Pause(loop.now() + loop.Between(20, 1500) * kMilli);
+      break;
+    case 5:
+      if (!damages_ || !MayLosePast(server)) return;
+      server.Kill();
+      if (server.disk().SpoilRecord(loop)) Count("log damaged", &server);
+      StartLater(server);
       break;
     default:
       server.set_slow_disk(true);

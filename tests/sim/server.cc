@@ -58,7 +58,7 @@ void Server::Start() {
 // Rule 3.4. The world's records are all of one durability.
 bool Server::ProvesItsPast() const {
   if (world_.options().bugs.restart_unproven) return true;
-  if (!disk_.stopped.empty()) return false;
+  if (!disk_.stopped.empty() || disk_.spoiled()) return false;
   if (disk_.clean) return true;
   switch (world_.level()) {
     case Durability::kMemory:

@@ -378,6 +378,19 @@ TEST_F(ReplicaSetsTest, InSafeModeNothingIsDrained) {
   EXPECT_THAT(sets.TakeChanged(), IsEmpty());
 }
 
+TEST_F(ReplicaSetsTest, AServerAloneGoesOnWithWhatItHasUnlessThatIsDamaged) {
+  ReplicaSets sets(Options(2, 1, 1));
+  Up(sets, 1);
+  sets.ServerDown(Life(1), now_);
+  const ServerLife next = {1, 11};
+  sets.ServerUp(next, now_, /*damaged=*/{1});
+  sets.Tick(now_);
+  EXPECT_THAT(sets.sets()[0].in_sync, ElementsAre(next));
+  EXPECT_FALSE(sets.Offline(0));
+  EXPECT_THAT(sets.sets()[1].in_sync, ElementsAre(Life(1)));
+  EXPECT_TRUE(sets.Offline(1));
+}
+
 class BalancingTest : public ReplicaSetsTest {
  protected:
   BalancingTest() : sets_(Balancing()) {

@@ -1,0 +1,106 @@
+// A log that cannot be read in one place: the server starts, says so, and takes
+// what it lacks from the other replica. Where there is no other, the shard
+// waits.
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/string_view.h"
+#include "paramo/v1/admin.pb.h"
+#include "tests/integration/cluster/counted_cluster.h"
+
+namespace paramo::test {
+namespace {
+
+using ::testing::Each;
+
+constexpr char kDamaged[] = " is damaged: ";
+
+// Flips a bit in the middle of the largest file of the log.
+void DamageLog(const std::string& data_dir) {
+  namespace fs = std::filesystem;
+  fs::path largest;
+  uintmax_t bytes = 0;
+  for (const auto& file : fs::directory_iterator(data_dir + "/log")) {
+    if (file.file_size() <= bytes) continue;
+    largest = file.path();
+    bytes = file.file_size();
+  }
+  std::string content = ReadWholeFile(largest);
+  ASSERT_GT(content.size(), 10000u) << largest;
+  content[content.size() / 2] ^= 1;
+  std::ofstream(largest, std::ios::binary) << content;
+}
+
+class RepairTest : public CountedClusterTest {
+ protected:
+  explicit RepairTest(int servers = 2, int replicas = 2)
+      : CountedClusterTest({.servers = servers,
+                            .replicas = replicas,
+                            .shards = 16,
+                            // Everything stays in the log.
+                            .server_args = {"--flush-interval", "1h"}}) {}
+
+  // Server 0 dies, and its log is not whole when it starts again.
+  void RestartDamaged() {
+    StartLoad();
+    WaitForPushes(200);
+    if (cluster_.servers() == 1) StopLoad();
+    cluster_.StopServer(0, SIGKILL);
+    DamageLog(cluster_.data_dir(0));
+    cluster_.StartServer(0);
+  }
+  size_t CountDamaged() const {
+    const std::string log = cluster_.log(0);
+    size_t count = 0;
+    for (size_t at = log.find(kDamaged); at != std::string::npos;
+         at = log.find(kDamaged, at + 1)) {
+      ++count;
+    }
+    return count;
+  }
+};
+
+TEST_F(RepairTest, TheOtherReplicaGivesWhatIsMissing) {
+  ASSERT_TRUE(WaitUntil([&] { return InSync(2); }));
+  RestartDamaged();
+  EXPECT_TRUE(WaitUntil([&] { return InSync(2); }));
+  EXPECT_GT(CountDamaged(), 0u) << cluster_.log(0);
+  WaitForPushes(20);
+  // What server 0 has now is whole: alone, after another death.
+  cluster_.StopServer(0, SIGKILL);
+  const size_t before = CountDamaged();
+  cluster_.StartServer(0);
+  EXPECT_TRUE(WaitUntil([&] { return InSync(2); }));
+  EXPECT_EQ(CountDamaged(), before) << cluster_.log(0);
+  StopLoad();
+  cluster_.StopServer(1, SIGKILL);
+  EXPECT_THAT(Rows(), Each(-pushed()));
+}
+
+class LoneRepairTest : public RepairTest {
+ protected:
+  LoneRepairTest() : RepairTest(/*servers=*/1, /*replicas=*/1) {}
+};
+
+TEST_F(LoneRepairTest, WithoutAnotherReplicaTheShardWaits) {
+  RestartDamaged();
+  EXPECT_GT(CountDamaged(), 0u) << cluster_.log(0);
+  int served = 0, damaged = 0;
+  EXPECT_TRUE(WaitUntil([&] {
+    damaged = State().servers(0).damaged_shards_size();
+    served = cluster_.server(0).Stats().shards_size();
+    return served + damaged == 16;
+  })) << served
+      << " served, " << damaged << " damaged";
+  EXPECT_GT(damaged, 0);
+  // Once more, in order: it is not forgotten.
+  cluster_.StopServer(0, SIGTERM);
+  cluster_.StartServer(0);
+  EXPECT_EQ(State().servers(0).damaged_shards_size(), damaged);
+}
+
+}  // namespace
+}  // namespace paramo::test
