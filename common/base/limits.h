@@ -88,7 +88,10 @@ inline constexpr size_t kReceiveBytesDefault = 2 * kHeldBytesDefault;
 // Pushes of one session in flight per shard. The window of remembered answers
 // has the same length, so a retry always finds its answer.
 inline constexpr uint64_t kSessionWindow = 32;
-inline constexpr size_t kSessionsPerShardMax = 65536;
+// Beyond it those that were silent for longest expire, so many at a time;
+// members of a job never do.
+inline constexpr size_t kSessionsPerShardMax = 16384;
+inline constexpr size_t kSessionsExpiredAtOnce = 1024;
 
 // How long a push that came too early is held for the numbers before it. It
 // takes a place among its stream's kStreamInFlightMax, which the missing one

@@ -44,6 +44,7 @@ class Session {
 
   uint32_t epoch() const { return epoch_; }
   SeqNo last() const { return last_; }
+  Lsn used() const { return AnswerOf(last_).lsn; }  // last; 0 = never
 
   // The answer to number last() + 1.
   void Record(SeqNo seq, const Answer& answer);

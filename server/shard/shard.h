@@ -113,7 +113,7 @@ class Shard final : public ReplicaListener, public FlushSource {
     const v1::ShardState* state = nullptr;  // null: nothing is stored
     std::vector<std::unique_ptr<TableShard>> tables;
     Promise promise;
-    std::vector<Record> log;  // chained; what is behind the state counts
+    std::vector<Record> log;   // chained; what is behind the state counts
     bool log_damaged = false;  // records are missing behind some of those
   };
   // Errors: DATA_LOSS  of another shard or format, or a gap in the log
@@ -231,6 +231,7 @@ class Shard final : public ReplicaListener, public FlushSource {
   void HandleFresh(SectionTask* task, SessionGate* gate);
   void AnswerDuplicate(SectionTask* task, const Session& session);
   Refusal CheckSession(const wire::SectionHeader& header) const;
+  static Refusal SessionExpired(SessionId session);
   SessionGate& GateOf(const wire::SectionHeader& header);
   void Hold(SectionTask* task, SessionGate& gate);
   void TakeHeld(SessionId session);
@@ -244,6 +245,7 @@ class Shard final : public ReplicaListener, public FlushSource {
   absl::Status ApplyCatalogue(const Record& record);
   absl::Status ApplyMembership(const Record& record);
   absl::Status ApplyRoundClose(const Record& record);
+  void ExpireSessions();
   absl::StatusOr<Session*> SessionOf(const wire::SectionHeader& header);
   wire::Outcome ApplyGradient(SectionTask& task, Membership* membership,
                               Lsn lsn);
@@ -334,6 +336,8 @@ class Shard final : public ReplicaListener, public FlushSource {
   RecordHeader applied_header_;  // of record applied_
   std::map<TableId, std::unique_ptr<TableShard>> tables_;
   absl::flat_hash_map<SessionId, Session> sessions_;
+  // A session up to here that is not there has expired, or comes too late.
+  SessionId expired_ = kNoSession;
   std::map<uint32_t, std::unique_ptr<Job>> jobs_;
   absl::flat_hash_map<SessionId, Membership> memberships_;
   // Of records that are no push: the strongest of a table's.

@@ -1,6 +1,7 @@
 // What a committed record does. The same on every replica and in a replay of
 // the log: nothing here may look at the clock, at who serves, or at anything
 // that did not come by a record, but to answer who waits.
+#include <algorithm>
 #include <ctime>
 #include <utility>
 
@@ -77,6 +78,9 @@ absl::Status Shard::ApplyPush(const Record& record, SectionTask* task) {
           ? wire::Outcome::kDropped  // fenced, or gone from its job, meanwhile
           : ApplyGradient(push, membership, record.header.lsn);
   reply.outcome = static_cast<uint32_t>(outcome);
+  if (numbered && session == nullptr && header.session <= expired_) {
+    NoteRefusal(push.reply, SessionExpired(header.session));
+  }
   if (session != nullptr) {
     session->Record(header.seq, {.hash_low = header.payload_hash_low,
                                  .hash_high = header.payload_hash_high,
@@ -108,6 +112,10 @@ absl::StatusOr<Session*> Shard::SessionOf(const wire::SectionHeader& header) {
       found->second.epoch() > header.session_epoch) {
     return nullptr;
   }
+  if (found == sessions_.end()) {
+    if (header.session <= expired_) return nullptr;
+    if (sessions_.size() >= kSessionsPerShardMax) ExpireSessions();
+  }
   if (found == sessions_.end() ||
       found->second.epoch() < header.session_epoch) {
     found = sessions_
@@ -120,6 +128,26 @@ absl::StatusOr<Session*> Shard::SessionOf(const wire::SectionHeader& header) {
                      found->second.last(), ", the record has ", header.seq));
   }
   return &found->second;
+}
+
+// The same on every replica, since it depends on nothing but what is applied.
+void Shard::ExpireSessions() {
+  std::vector<std::pair<Lsn, SessionId>> idle;
+  for (const auto& [id, session] : sessions_) {
+    const Membership* member = FindMembership(id);
+    if (member == nullptr || member->left) idle.push_back({session.used(), id});
+  }
+  const size_t count = std::min(idle.size(), kSessionsExpiredAtOnce);
+  std::partial_sort(idle.begin(), idle.begin() + count, idle.end());
+  idle.resize(count);
+  for (const auto& [used, id] : idle) {
+    expired_ = std::max(expired_, id);
+    sessions_.erase(id);
+    auto gate = gates_.find(id);
+    if (gate == gates_.end()) continue;
+    RefuseWaiting(gate->second, SessionExpired(id));
+    gates_.erase(gate);
+  }
 }
 
 wire::Outcome Shard::ApplyGradient(SectionTask& task, Membership* membership,

@@ -124,20 +124,26 @@ Shard::Refusal Shard::CheckSession(const wire::SectionHeader& header) const {
             wire::Reason::kSessionFenced};
   }
   if (newest == header.session_epoch) return {};
-  if (header.seq > kSessionWindow) {
-    return {
-        absl::FailedPreconditionError(absl::StrCat(
-            "session ", header.session, " is unknown here and its number is ",
-            header.seq, ": it expired; open a new one")),
-        wire::Reason::kSessionExpired};
+  if (header.seq > kSessionWindow ||
+      (!newest.has_value() && header.session <= expired_)) {
+    return SessionExpired(header.session);
   }
+  // More than the limit: members of jobs, which do not expire.
   if (!newest.has_value() &&
-      std::max(sessions_.size(), gates_.size()) >= kSessionsPerShardMax) {
+      std::max(sessions_.size(), gates_.size()) >=
+          kSessionsPerShardMax + kSessionsExpiredAtOnce) {
     return {absl::ResourceExhaustedError(absl::StrCat(
-                "the shard has ", kSessionsPerShardMax, " sessions")),
+                "the shard has ", kSessionsPerShardMax, " sessions in use")),
             wire::Reason::kOverloaded};
   }
   return {};
+}
+
+Shard::Refusal Shard::SessionExpired(SessionId session) {
+  return {absl::FailedPreconditionError(absl::StrCat(
+              "session ", session, " has expired: ", kSessionsPerShardMax,
+              " others were used since; open a new one")),
+          wire::Reason::kSessionExpired};
 }
 
 SessionGate& Shard::GateOf(const wire::SectionHeader& header) {

@@ -107,6 +107,7 @@ std::string Shard::SaveState() const {
   proto.set_lsn(applied_);
   proto.set_crc(applied_header_.crc32c);
   proto.set_record_epoch(applied_header_.epoch);
+  proto.set_expired_sessions(expired_);
   for (const auto& [id, session] : sessions_) {
     *proto.add_sessions() = SaveSession(id, session);
   }
@@ -161,7 +162,7 @@ void Shard::SaveJob(const Job& job, v1::JobSyncState& proto) const {
 // newer than the record applied (rule 4.5).
 std::optional<uint64_t> Shard::Checksum() {
   if (applied_ < rows_newest_) return std::nullopt;
-  uint64_t sum = 0;
+  uint64_t sum = Mix64(expired_);
   for (const auto& [id, table] : tables_) {
     sum += Mix64(id) + table->rolling_checksum();
   }
@@ -227,6 +228,7 @@ absl::Status Shard::RestoreState(const v1::ShardState& state) {
   applied_header_.crc32c = state.crc();
   applied_header_.epoch = state.record_epoch();
   applied_header_.history = state.history();
+  expired_ = state.expired_sessions();
   for (const v1::SessionState& session : state.sessions()) {
     sessions_.emplace(session.session(), RestoreSession(session));
   }

@@ -248,17 +248,45 @@ TEST_F(PushTest, ADroppedTableIsGone) {
   EXPECT_EQ(h_.shard().Report().rows, 0u);
 }
 
-TEST_F(PushTest, NoMoreSessionsThanTheLimit) {
-  wire::SectionHeader header = Numbered(1);
-  for (SessionId id = 1; id <= kSessionsPerShardMax; ++id) {
-    header.session = id;
-    ASSERT_EQ(h_.Push(header, {keys_[0]}, {0, 0, 0})->code(),
-              absl::StatusCode::kOk);
+class SessionLimitTest : public PushTest {
+ protected:
+  std::unique_ptr<ShardHarness::Sent> Push(SessionId session, SeqNo seq) {
+    wire::SectionHeader header = Numbered(seq);
+    header.session = session;
+    return h_.Push(header, {keys_[0]}, {0, 0, 0});
   }
-  header.session = kSessionsPerShardMax + 1;
-  auto push = h_.Push(header, {keys_[0]}, {0, 0, 0});
-  EXPECT_EQ(push->code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(push->reply.header.retry_after_ms, kRetryAfterMs);
+  void Fill() {
+    for (SessionId id = 2; id <= kSessionsPerShardMax + 1; ++id) {
+      ASSERT_EQ(Push(id, 1)->code(), absl::StatusCode::kOk);
+    }
+  }
+};
+
+TEST_F(SessionLimitTest, ThoseThatWereSilentForLongestExpire) {
+  Fill();
+  ASSERT_EQ(Push(2, 2)->code(), absl::StatusCode::kOk);  // not silent
+  EXPECT_EQ(h_.shard().Report().sessions, kSessionsPerShardMax);
+  ASSERT_EQ(Push(kSessionsPerShardMax + 2, 1)->code(), absl::StatusCode::kOk);
+  EXPECT_EQ(h_.shard().Report().sessions,
+            kSessionsPerShardMax - kSessionsExpiredAtOnce + 1);
+  EXPECT_EQ(Push(2, 3)->code(), absl::StatusCode::kOk);
+  // Its first push, sent again, must not be taken for new.
+  auto again = Push(3, 1);
+  EXPECT_EQ(again->code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(again->reason(), Reason::kSessionExpired);
+  EXPECT_EQ(Push(3, 2)->reason(), Reason::kSessionExpired);
+  // One that came long ago and was never here comes too late.
+  EXPECT_EQ(Push(1, 1)->reason(), Reason::kSessionExpired);
+  // The next that is still there goes on.
+  EXPECT_EQ(Push(3 + kSessionsExpiredAtOnce, 2)->code(), absl::StatusCode::kOk);
+}
+
+TEST_F(SessionLimitTest, WhatHasExpiredStaysSoOverARestart) {
+  Fill();
+  Push(kSessionsPerShardMax + 2, 1);
+  h_.Restart();
+  EXPECT_EQ(Push(3, 1)->reason(), Reason::kSessionExpired);
+  EXPECT_EQ(Push(3 + kSessionsExpiredAtOnce, 2)->code(), absl::StatusCode::kOk);
 }
 
 }  // namespace
