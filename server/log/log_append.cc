@@ -56,6 +56,10 @@ absl::Status Log::Append(const RecordHeader& header,
     chains_[header.shard] = {
         header.lsn, IsMark(header) ? header.previous_crc : header.crc32c,
         /*damaged=*/false};
+    if (header.kind == static_cast<uint16_t>(RecordKind::kRestart)) {
+      Lsn& released = released_[header.shard];
+      released = std::min(released, header.lsn);
+    }
     if (batch_ == nullptr) batch_ = std::make_unique<LogBatch>(pool_);
     batch = batch_.get();
     if (batch->empty()) work_.NotifyOne();

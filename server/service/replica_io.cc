@@ -17,6 +17,10 @@ std::string PromiseKey(ShardId shard) {
   return absl::StrCat("promise/", shard);
 }
 
+std::string StoppedKey(ShardId shard) {
+  return absl::StrCat("stopped/", shard);
+}
+
 std::string Encode(const Promise& promise) {
   v1::StoredPromise proto;
   proto.set_epoch(promise.epoch);
@@ -38,6 +42,17 @@ absl::StatusOr<Promise> ReplicaIo::LoadPromise(const MetaStore& meta,
         absl::StrCat("the promise of shard ", shard, " cannot be read"));
   }
   return Promise{proto.epoch(), proto.term(), proto.primary()};
+}
+
+absl::StatusOr<bool> ReplicaIo::HasStopped(const MetaStore& meta,
+                                           ShardId shard) {
+  PARAMO_ASSIGN_OR_RETURN(std::optional<std::string> note,
+                          meta.Get(StoppedKey(shard)));
+  return note.has_value();
+}
+
+absl::Status ReplicaIo::ForgetStopped(MetaStore& meta, ShardId shard) {
+  return meta.Delete(StoppedKey(shard));
 }
 
 ReplicaIo::ReplicaIo(MetaStore& meta, RowStore& rows, Log& log,
@@ -68,6 +83,15 @@ void ReplicaIo::Stop() {
 void ReplicaIo::SavePromise(ShardId shard, const Promise& promise) {
   MutexLock lock(mu_);
   promises_[shard] = promise;
+  wake_.NotifyAll();
+}
+
+void ReplicaIo::NoteStopped(ShardId shard) {
+  MutexLock lock(mu_);
+  jobs_.push_back([this, shard] {
+    absl::Status noted = meta_.Put(StoppedKey(shard), "");
+    if (!noted.ok()) LogError("noting a stopped replica: %s", ToString(noted));
+  });
   wake_.NotifyAll();
 }
 

@@ -36,11 +36,16 @@ class ReplicaIo {
   static absl::StatusOr<Promise> LoadPromise(const MetaStore& meta,
                                              ShardId shard);
 
+  // Whether the shard's replica has stopped here and was not made anew since.
+  static absl::StatusOr<bool> HasStopped(const MetaStore& meta, ShardId shard);
+  static absl::Status ForgetStopped(MetaStore& meta, ShardId shard);
+
   void Start(std::vector<Shard*> shards);
   void Stop();
 
   // OnPromiseSaved follows; promises that come together share a sync.
   void SavePromise(ShardId shard, const Promise& promise);
+  void NoteStopped(ShardId shard);
   // OnLogRead or OnLogCut follows.
   void ReadLog(ShardId shard, const ReplicaId& peer, Lsn from,
                size_t bytes_max);

@@ -29,6 +29,8 @@ class ReplicaPort final : public ShardPort {
   }
   void Release(Lsn lsn) override { world_.log->Release(shard_, lsn); }
 
+  void NoteStopped() override { world_.io->NoteStopped(shard_); }
+
   void WriteLog(const Record& record, Durability level) override;
   void SavePromise(const Promise& promise) override {
     world_.io->SavePromise(shard_, promise);

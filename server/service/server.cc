@@ -154,7 +154,9 @@ absl::Status Server::Parts::ProveIncarnation(const LogRecovery& recovery) {
   }
   const bool kept_by_kernel =
       data_dir->same_boot() && shards->LogHoldsEverything();
-  if (recovery.corruptions().empty() &&
+  PARAMO_ASSIGN_OR_RETURN(const std::vector<ShardId> damaged,
+                          shards->Damaged(recovery));
+  if (recovery.corruptions().empty() && damaged.empty() &&
       (data_dir->last_stop_was_clean() || kept_by_kernel)) {
     return absl::OkStatus();
   }

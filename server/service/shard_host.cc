@@ -94,15 +94,46 @@ absl::Status ShardHost::MakeShards(const ClusterView& view,
     shards.push_back(std::make_unique<Shard>(options));
     pointers.push_back(shards.back().get());
   }
+  PARAMO_RETURN_IF_ERROR(MakeStoppedAnew(view, self));
   PARAMO_RETURN_IF_ERROR(LoadAll(shards));
   io_->Start(pointers);
   log_->Start(std::move(pointers));
+  if (!anew_.empty()) PARAMO_RETURN_IF_ERROR(log_->Sync());
+  for (const ShardId shard : anew_) {
+    PARAMO_RETURN_IF_ERROR(ReplicaIo::ForgetStopped(meta_, shard));
+  }
   MutexLock lock(mu_);
   shards_ = std::move(shards);
   return absl::OkStatus();
 }
 
 // ---- Loading ----------------------------------------------------------------
+
+// Replicas that stopped in an earlier run, where others have taken their place.
+absl::Status ShardHost::MakeStoppedAnew(const ClusterView& view,
+                                        const ReplicaId& self) {
+  std::vector<TableId> tables;
+  for (const auto& [id, config] : view.tables) tables.push_back(id);
+  for (ShardId shard = 0; shard < view.shards.size(); ++shard) {
+    PARAMO_ASSIGN_OR_RETURN(const bool stopped,
+                            ReplicaIo::HasStopped(meta_, shard));
+    const ShardConfig& config = view.shards[shard].config;
+    const bool needed =
+        config.in_sync.empty() ||
+        std::any_of(
+            config.in_sync.begin(), config.in_sync.end(),
+            [&](const ReplicaId& id) { return id.server == self.server; });
+    if (!stopped || needed) continue;
+    LogInfo("shard %d had stopped on this server; it begins empty", shard);
+    PARAMO_RETURN_IF_ERROR(rows_.DropShard(shard, tables));
+    const MarkRecord mark = MakeMark(RecordKind::kRestart, shard, config.epoch,
+                                     config.history, /*lsn=*/0, /*crc=*/0);
+    PARAMO_RETURN_IF_ERROR(
+        log_->log().Append(mark.header, {mark.piece()}, Durability::kSynced));
+    anew_.insert(shard);
+  }
+  return absl::OkStatus();
+}
 
 // All shards, several at a time: rows from the store, then the log behind them.
 absl::Status ShardHost::LoadAll(
@@ -135,7 +166,9 @@ absl::Status ShardHost::LoadAll(
 }
 
 absl::Status ShardHost::Load(Shard& shard, const LogRecovery& recovery) const {
-  const absl::Status damage = recovery.DamageOf(shard.id());
+  const bool anew = anew_.contains(shard.id());
+  const absl::Status damage =
+      anew ? absl::OkStatus() : recovery.DamageOf(shard.id());
   PARAMO_ASSIGN_OR_RETURN(std::optional<v1::ShardState> state,
                           StoredState(shard.id()));
   Shard::Stored stored;
@@ -148,7 +181,7 @@ absl::Status ShardHost::Load(Shard& shard, const LogRecovery& recovery) const {
                           ReplicaIo::LoadPromise(meta_, shard.id()));
   // Copied: the recovery's memory goes when all shards are loaded.
   const LogShardRecords& records = recovery.Shard(shard.id());
-  for (size_t i = 0; i < records.size(); ++i) {
+  for (size_t i = 0; !anew && i < records.size(); ++i) {
     const LogRecord record = records[i];
     if (state.has_value() && record.header.lsn <= state->lsn()) continue;
     stored.log.push_back(
@@ -218,7 +251,9 @@ absl::StatusOr<std::vector<ShardId>> ShardHost::Damaged(
   PARAMO_ASSIGN_OR_RETURN(v1::ClusterState last, LastClusterState(meta_));
   std::vector<ShardId> damaged;
   for (ShardId shard = 0; shard < last.shard_count(); ++shard) {
-    if (!recovery.DamageOf(shard).ok()) damaged.push_back(shard);
+    PARAMO_ASSIGN_OR_RETURN(const bool stopped,
+                            ReplicaIo::HasStopped(meta_, shard));
+    if (stopped || !recovery.DamageOf(shard).ok()) damaged.push_back(shard);
   }
   return damaged;
 }

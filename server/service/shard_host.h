@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -75,7 +76,7 @@ class ShardHost {
   // The newest cluster state that is in force on every shard. Never waits.
   uint64_t VersionInForce() const;
 
-  // Shards of which the log may have lost something.
+  // Shards of which the log may have lost something, and those that stopped.
   absl::StatusOr<std::vector<ShardId>> Damaged(
       const LogRecovery& recovery) const;
 
@@ -84,6 +85,7 @@ class ShardHost {
 
  private:
   absl::Status MakeShards(const ClusterView& view, const ReplicaId& self);
+  absl::Status MakeStoppedAnew(const ClusterView& view, const ReplicaId& self);
   absl::Status LoadAll(const std::vector<std::unique_ptr<Shard>>& shards);
   absl::Status Load(Shard& shard, const LogRecovery& recovery) const;
   absl::StatusOr<std::optional<v1::ShardState>> StoredState(ShardId) const;
@@ -94,6 +96,7 @@ class ShardHost {
 
   RowStore& rows_;
   MetaStore& meta_;
+  std::set<ShardId> anew_;  // what the store and the log had of them is void
   ServerLog* log_ = nullptr;
   ReplicaIo* io_ = nullptr;
   ReplicaWorld world_;

@@ -78,8 +78,10 @@ void Shard::StepDown() {
 void Shard::OnTruncated(Lsn /*lsn*/) {}
 
 void Shard::OnStopped(const absl::Status& status) {
-  LogError("shard %d has stopped on this server: %s", options_.id,
-           ToString(status));
+  LogError("shard %d has stopped on this server: %s; start the server again to "
+           "have it made anew from another replica",
+           options_.id, ToString(status));
+  options_.port->NoteStopped();
 }
 
 // A record may be proposed twice when views follow each other quickly; the

@@ -15,6 +15,9 @@ class ShardPort : public ReplicaEffects {
   virtual bool HasRoom(size_t bytes) const = 0;
   // Records up to `lsn` are in the store, and no peer needs them.
   virtual void Release(Lsn lsn) = 0;
+  // What is here of the shard is not to be used again: it is made anew at the
+  // next start, from another replica.
+  virtual void NoteStopped() = 0;
 };
 
 }  // namespace paramo

@@ -62,7 +62,7 @@ struct RowStoreStats {
 //   3. Every record read is checked twice: its block's checksum, and its own
 //      key against the key it was found under.
 //
-// Threads: any. Ingest and DropTable run one at a time; reads go beside them.
+// Threads: any. Ingest and drops run one at a time; reads go beside them.
 class RowStore {
  public:
   // Errors: DATA_LOSS            damaged or missing files
@@ -104,6 +104,8 @@ class RowStore {
   // Deletes every row of a table. May be repeated: after a crash in the
   // middle, rows of the table may be there until it is called again.
   absl::Status DropTable(TableId table);
+  // Deletes a shard's rows of these tables, and its state. May be repeated.
+  absl::Status DropShard(ShardId shard, absl::Span<const TableId> tables);
 
   RowStoreStats Stats() const;
 

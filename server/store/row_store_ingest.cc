@@ -171,28 +171,52 @@ absl::Status RowStore::DropTable(TableId table) {
   // No table has the last id (the coordinator counts up from 1), so the next
   // one is always there as the end of the range.
   PARAMO_CHECK(table != UINT32_MAX);
-  const RowKey first = MakeRowKey(table, 0, 0);
-  const RowKey end = MakeRowKey(table + 1, 0, 0);
+  return Annotate(
+      impl_->DropRows(MakeRowKey(table, 0, 0), MakeRowKey(table + 1, 0, 0)),
+      absl::StrCat("dropping table ", table));
+}
+
+// The state last: while it is there the shard is not gone.
+absl::Status RowStore::DropShard(ShardId shard,
+                                 absl::Span<const TableId> tables) {
+  MutexLock lock(impl_->ingest_mu);
+  const std::string what = absl::StrCat("dropping shard ", shard);
+  for (const TableId table : tables) {
+    PARAMO_RETURN_IF_ERROR(
+        Annotate(impl_->DropRows(MakeRowKey(table, shard, 0),
+                                 MakeRowKey(table, shard + 1, 0)),
+                 what));
+  }
+  const std::string file = impl_->NextFileName();
+  FileRemover remove{file};
+  PARAMO_RETURN_IF_ERROR(
+      WriteSst(impl_->rocks_options, file, [&](rocksdb::SstFileWriter& writer) {
+        const StateKey key = MakeStateKey(shard);
+        return writer.Delete(rocksdb::Slice(key.data(), key.size()));
+      }));
+  return Annotate(impl_->IngestFiles("", file), what);
+}
+
+absl::Status RowStore::Impl::DropRows(const RowKey& first, const RowKey& end) {
   const rocksdb::Slice first_slice(first.data(), first.size());
   const rocksdb::Slice end_slice(end.data(), end.size());
 
   // Whole files go first: in the other order this could delete the file with
   // the tombstone below, and bring back what it hides.
-  PARAMO_RETURN_IF_ERROR(FromRocks(
-      rocksdb::DeleteFilesInRange(impl_->db, impl_->rows_cf, &first_slice,
-                                  &end_slice, /*include_end=*/false),
-      absl::StrCat("dropping table ", table)));
+  PARAMO_RETURN_IF_ERROR(
+      FromRocks(rocksdb::DeleteFilesInRange(db, rows_cf, &first_slice,
+                                            &end_slice, /*include_end=*/false),
+                "deleting files of rows"));
 
   // The range tombstone is ingested as well: DeleteRange on the database
   // would be a write that waits behind level 0.
-  const std::string file = impl_->NextFileName();
+  const std::string file = NextFileName();
   FileRemover remove{file};
   PARAMO_RETURN_IF_ERROR(
-      WriteSst(impl_->rocks_options, file, [&](rocksdb::SstFileWriter& writer) {
+      WriteSst(rocks_options, file, [&](rocksdb::SstFileWriter& writer) {
         return writer.DeleteRange(first_slice, end_slice);
       }));
-  return Annotate(impl_->IngestFiles(file, ""),
-                  absl::StrCat("dropping table ", table));
+  return IngestFiles(file, "");
 }
 
 std::string RowStore::Impl::NextFileName() {

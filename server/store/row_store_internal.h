@@ -55,6 +55,7 @@ struct RowStore::Impl {
   absl::Status WaitForL0();
   // Takes the SST files in `rows_file` and `state_file` (either may be empty)
   // into the database, both or neither. They are gone afterwards.
+  absl::Status DropRows(const RowKey& first, const RowKey& end);
   absl::Status IngestFiles(const std::string& rows_file,
                            const std::string& state_file)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(ingest_mu);

@@ -109,6 +109,17 @@ class ReplicatedShard {
     if (answer.code() == 0) return answer;
     return absl::Status(static_cast<Code>(answer.code()), answer.message());
   }
+  // As one server has it; every push adds -1.
+  float Row(const Peer& at) {
+    v1::Request request;
+    *request.add_pull() = SimpleSection(table_.id(), {kKey});
+    auto reply = at.Pull(request);
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    if (!reply.ok()) return 0;
+    EXPECT_EQ(reply->pull(0).code(), 0u) << reply->pull(0).message();
+    const std::vector<float> row = Floats(reply->pull(0).values());
+    return row.empty() ? 0 : row[0];
+  }
   std::pair<uint64_t, uint64_t> Checksum() {
     return cluster_.Checksum(table_.id());
   }
@@ -348,8 +359,8 @@ TEST_F(ReplicationTest, R2_AReplicaOfAnotherClusterIsNotHeard) {
 }
 
 // Another record where a committed one is: somebody's data is wrong. The
-// replica stops and says so, takes nothing more, and its server gets the shard
-// again only from the start.
+// replica stops and says so and takes nothing more; when its server is started
+// again it is made anew from those that are well.
 TEST(DivergenceTest, R3_DivergenceStopsTheReplicaAndIsNotMendedSilently) {
   ReplicatedShard shard;
   const int backup = shard.IndexOf(shard.backup());
@@ -381,6 +392,28 @@ TEST(DivergenceTest, R3_DivergenceStopsTheReplicaAndIsNotMendedSilently) {
   EXPECT_TRUE(shard.Push().ok());
   EXPECT_TRUE(shard.cluster().Running(backup));
   EXPECT_EQ(diverged(), 1);
+
+  // Started again it begins empty, and is as good as any: it is made to lead.
+  EXPECT_EQ(shard.cluster().StopServer(backup, SIGTERM), "exit status 0");
+  shard.cluster().StartServer(backup);
+  EXPECT_THAT(shard.cluster().log(backup),
+              ::testing::HasSubstr("it begins empty"));
+  const std::vector<std::string> to_coordinator = {
+      "--address", shard.cluster().coordinator().address()};
+  std::vector<std::string> drain = {"server", "drain",
+                                    absl::StrCat(shard.stranger().id())};
+  drain.insert(drain.end(), to_coordinator.begin(), to_coordinator.end());
+  EXPECT_EQ(RunBinary("paramo", drain).outcome, "exit status 0");
+  drain[2] = absl::StrCat(shard.primary().id());
+  EXPECT_TRUE(WaitUntil([&] { return shard.Now().in_sync_size() == 2; }));
+  RunBinary("paramo", drain);
+  EXPECT_TRUE(
+      WaitUntil([&] { return shard.Now().primary() == shard.backup().id(); }));
+  EXPECT_EQ(shard.Row(shard.cluster().server(backup)), -2);
+  shard.cluster().StopServer(backup, SIGKILL);
+  shard.cluster().StartServer(backup);
+  const std::string log = shard.cluster().log(backup);
+  EXPECT_EQ(log.find("it begins empty"), log.rfind("it begins empty"));
 }
 
 }  // namespace

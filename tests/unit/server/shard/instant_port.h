@@ -12,6 +12,7 @@ class InstantPort final : public ShardPort {
  public:
   bool HasRoom(size_t) const override { return true; }
   void Release(Lsn lsn) override { released_ = lsn; }
+  void NoteStopped() override {}
   void WriteLog(const Record& record, Durability) override {
     // A copy: a log does not keep the request that a push came with.
     log_.push_back({record.header, Rope::FromString(record.payload.Flatten())});

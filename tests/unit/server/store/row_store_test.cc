@@ -152,6 +152,34 @@ TEST(RowStore, DropTableDeletesItsRowsAndNoOthers) {
   EXPECT_EQ(ReadShard(*store, 2, 0).size(), 1u);
 }
 
+TEST(RowStore, DropShardDeletesItsRowsAndStateAndNoOthers) {
+  TempDir dir;
+  {
+    auto store = MustOpen(dir.path());
+    for (Lsn lsn = 1; lsn <= 6; ++lsn) {
+      ASSERT_TRUE(store
+                      ->Ingest({MakeFlush(1, 4, 0, 50, lsn),
+                                MakeFlush(1, 5, 0, 50, lsn, "state"),
+                                MakeFlush(2, 5, 0, 50, lsn),
+                                MakeFlush(2, 6, 0, 50, lsn, "other")})
+                      .ok());
+    }
+    const TableId tables[] = {1, 2, 3};
+    ASSERT_TRUE(store->DropShard(5, tables).ok());
+    ASSERT_TRUE(store->DropShard(5, tables).ok());  // may be repeated
+  }
+  auto store = MustOpen(dir.path());
+  EXPECT_EQ(ReadShard(*store, 1, 4).size(), 50u);
+  EXPECT_EQ(ReadShard(*store, 1, 5).size(), 0u);
+  EXPECT_EQ(ReadShard(*store, 2, 5).size(), 0u);
+  EXPECT_EQ(ReadShard(*store, 2, 6).size(), 50u);
+  EXPECT_EQ(*store->LoadState(5), std::nullopt);
+  EXPECT_EQ(*store->LoadState(6), std::optional<std::string>("other"));
+  ASSERT_TRUE(store->Ingest({MakeFlush(2, 5, 7, 1, 9, "next")}).ok());
+  EXPECT_EQ(ReadShard(*store, 2, 5).size(), 1u);
+  EXPECT_EQ(*store->LoadState(5), std::optional<std::string>("next"));
+}
+
 TEST(RowStore, IngestWaitsForCompactionWhenLevel0IsFull) {
   TempDir dir;
   RowStoreOptions options;
