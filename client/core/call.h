@@ -28,6 +28,7 @@ struct Part {
   // [n, dim]; of a tensor the elements, so that the last row may be cut.
   std::span<const float> grads;        // pushes
   std::span<const float> pulled;       // pushes: as grads, or empty
+  bool initial = false;                // pushes: first values
   std::span<float> rows;               // pulls
   std::shared_ptr<const Split> split;  // a tensor's is shared by all its calls
 

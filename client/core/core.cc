@@ -103,10 +103,14 @@ Status Core::AddPart(const PushPart& in, Call& call) {
   part.keys = in.keys;
   part.grads = in.grads;
   part.pulled = in.pulled;
+  part.initial = in.initial;
   part.split = in.whole
                    ? handle.blocks
                    : std::make_shared<Split>(SplitKeys(
                          handle.info.id, in.keys, view_->map()->shard_count()));
+  if (in.initial && !part.split->starts.empty()) {
+    return BadPart(handle, "a key occurs twice; a row has one first value");
+  }
   call.parts.push_back(std::move(part));
   return Status();
 }

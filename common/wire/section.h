@@ -35,6 +35,7 @@ inline constexpr uint32_t kAllSectionFields = ((1u << 20) - 1) & ~1u;
 
 inline constexpr uint32_t kFlagEndOfClock = 1;
 inline constexpr uint32_t kFlagWithPulled = 2;
+inline constexpr uint32_t kFlagInitial = 4;
 
 // Header of one section of a push or pull.
 struct SectionHeader {
@@ -62,6 +63,7 @@ struct SectionHeader {
   bool has(SectionField field) const { return (present & field) != 0; }
   bool end_of_clock() const { return (flags & kFlagEndOfClock) != 0; }
   bool with_pulled() const { return (flags & kFlagWithPulled) != 0; }
+  bool initial() const { return (flags & kFlagInitial) != 0; }
 };
 
 // Header of the answer to one section.

@@ -149,12 +149,12 @@ class Planner {
     }
     DecodeError error = DecodeKeyBlock(whole);
     if (!error.status.ok() || whole.is_pull) return error;
-    error = CheckPulled(whole, table);
+    error = CheckExtras(whole, table);
     if (error.status.ok()) error = DecodeRows(whole, table.dim);
     if (!error.status.ok()) return error;
     // Here and not only per shard, so that no other shard applies its part.
     return {CheckFinite(table, whole.keys, whole.rows.data(),
-                        whole.header().with_pulled()),
+                        whole.header().with_pulled(), whole.header().initial()),
             wire::Reason::kNonFinite};
   }
 

@@ -69,9 +69,16 @@ DecodeError DecodeKeys(SectionTask& task, uint32_t shard_count) {
   return {};
 }
 
-DecodeError CheckPulled(const SectionTask& task, const TableConfig& table) {
-  if (!task.header().with_pulled()) return {};
-  if (table.delay_compensation == 0) {
+DecodeError CheckExtras(const SectionTask& task, const TableConfig& table) {
+  const bool pulled = task.header().with_pulled();
+  const bool initial = task.header().initial();
+  if (!pulled && !initial) return {};
+  if (pulled && initial) {
+    return Wrong(wire::Reason::kUnsupported,
+                 "first values of rows are no gradients: they come without "
+                 "pulled values");
+  }
+  if (pulled && table.delay_compensation == 0) {
     return Wrong(wire::Reason::kUnsupported,
                  absl::StrCat("table ", table.name,
                               " has no delay "
@@ -81,8 +88,8 @@ DecodeError CheckPulled(const SectionTask& task, const TableConfig& table) {
   for (size_t i = 1; i < task.keys.size(); ++i) {
     if (task.keys[i - 1] < task.keys[i]) continue;
     return Wrong(wire::Reason::kKeys,
-                 "keys that come with pulled values must be strictly "
-                 "ascending: sum duplicates and sort them");
+                 "keys that come with pulled values, or with first ones, must "
+                 "be strictly ascending: no duplicates, sorted");
   }
   return {};
 }

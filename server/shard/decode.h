@@ -21,9 +21,10 @@ DecodeError DecodeKeyBlock(SectionTask& task);
 // The same, and checks that every key belongs to the section's shard.
 DecodeError DecodeKeys(SectionTask& task, uint32_t shard_count);
 
-// Whether a section that brings pulled values may do so: the table compensates
-// delay, and the keys (decoded) are strictly ascending.
-DecodeError CheckPulled(const SectionTask& task, const TableConfig& table);
+// Whether a section that brings pulled or first values may do so: for pulled
+// ones the table compensates delay, and the keys (decoded) are strictly
+// ascending.
+DecodeError CheckExtras(const SectionTask& task, const TableConfig& table);
 
 // Points task.rows at the gradient rows where they lie in the message, each
 // with its pulled values behind it when the section has them; rows that

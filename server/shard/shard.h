@@ -263,7 +263,7 @@ class Shard final : public ReplicaListener, public FlushSource {
   // shard_async.cc
   PushStamp StampOf(const SectionTask& task, const Membership* membership,
                     Lsn lsn) const;
-  Refusal CheckPulled(const SectionTask& task, const TableShard& table) const;
+  Refusal CheckExtras(const SectionTask& task, const TableShard& table) const;
 
   // shard_pull.cc
   void Pull(SectionTask* task);

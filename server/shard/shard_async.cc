@@ -1,5 +1,5 @@
-// What a push of an asynchronous job may bring besides its gradient: how stale
-// it is, and the values that it was computed at.
+// What a push may be besides a gradient. Of an asynchronous job: how stale it
+// is, and the values that it was computed at. And the first values of rows.
 #include "server/shard/decode.h"
 #include "server/shard/shard.h"
 
@@ -14,6 +14,7 @@ PushStamp Shard::StampOf(const SectionTask& task, const Membership* membership,
   stamp.lsn = lsn;
   stamp.clock = header.clock;
   stamp.with_pulled = header.with_pulled();
+  stamp.initial = header.initial();
   const TableShard& table = *tables_.at(header.table);
   if (table.config().staleness_scaling && membership != nullptr) {
     const WorkerClock fastest = membership->job->policy->FastestClock();
@@ -23,11 +24,11 @@ PushStamp Shard::StampOf(const SectionTask& task, const Membership* membership,
 }
 
 // In a round every contribution is computed at the same values: nothing to
-// compensate.
-Shard::Refusal Shard::CheckPulled(const SectionTask& task,
+// compensate. And a mean of first values is none.
+Shard::Refusal Shard::CheckExtras(const SectionTask& task,
                                   const TableShard& table) const {
-  if (!task.header().with_pulled()) return {};
-  const DecodeError error = paramo::CheckPulled(task, table.config());
+  if (!task.header().with_pulled() && !task.header().initial()) return {};
+  const DecodeError error = paramo::CheckExtras(task, table.config());
   if (!error.status.ok()) return {error.status, error.reason};
   const auto member = memberships_.find(task.header().session);
   if (member == memberships_.end() || member->second.left) return {};
@@ -36,7 +37,8 @@ Shard::Refusal Shard::CheckPulled(const SectionTask& task,
   if (admission != Admission::kAccumulate) return {};
   return {absl::InvalidArgumentError(
               "contributions to this job wait for a round, where nothing is "
-              "delayed: push gradients without pulled values"),
+              "delayed: push gradients without pulled values, and first values "
+              "outside of the job"),
           wire::Reason::kUnsupported};
 }
 

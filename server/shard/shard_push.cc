@@ -223,12 +223,12 @@ Shard::Refusal Shard::Validate(SectionTask& task) const {
   }
   DecodeError error = DecodeKeys(task, options_.shard_count);
   if (!error.status.ok()) return {error.status, error.reason};
-  Refusal pulled = CheckPulled(task, *table);
-  if (pulled.refused()) return pulled;
+  Refusal extras = CheckExtras(task, *table);
+  if (extras.refused()) return extras;
   error = DecodeRows(task, table->config().dim);
   if (!error.status.ok()) return {error.status, error.reason};
-  absl::Status values =
-      table->CheckFinite(task.keys, task.rows.data(), header.with_pulled());
+  absl::Status values = table->CheckFinite(
+      task.keys, task.rows.data(), header.with_pulled(), header.initial());
   if (!values.ok()) return {values, wire::Reason::kNonFinite};
   absl::Status room = table->CheckRoom(task.keys);
   if (!room.ok()) return {room, wire::Reason::kRows};

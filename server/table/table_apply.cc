@@ -12,8 +12,11 @@
 namespace paramo {
 
 absl::Status CheckFinite(const TableConfig& table, absl::Span<const Key> keys,
-                         const float* const* grads, bool with_pulled) {
-  if (table.policy != NonFinitePolicy::kReject) return absl::OkStatus();
+                         const float* const* grads, bool with_pulled,
+                         bool initial) {
+  if (table.policy != NonFinitePolicy::kReject && !initial) {
+    return absl::OkStatus();
+  }
   const uint32_t width = with_pulled ? 2 * table.dim : table.dim;
   const size_t bad = FirstNonFiniteRow(grads, keys.size(), width);
   if (bad == keys.size()) return absl::OkStatus();
@@ -25,8 +28,8 @@ absl::Status CheckFinite(const TableConfig& table, absl::Span<const Key> keys,
 
 absl::Status TableShard::CheckFinite(absl::Span<const Key> keys,
                                      const float* const* grads,
-                                     bool with_pulled) const {
-  return paramo::CheckFinite(config_, keys, grads, with_pulled);
+                                     bool with_pulled, bool initial) const {
+  return paramo::CheckFinite(config_, keys, grads, with_pulled, initial);
 }
 
 absl::Status TableShard::CheckRoom(absl::Span<const Key> keys) const {
@@ -53,12 +56,14 @@ ApplyResult TableShard::Apply(absl::Span<const Key> keys,
   const Update update{
       .stamp = stamp,
       .lr_scale = lr_scale,
-      .prepares = PreparesGradients(config_, stamp.with_pulled)};
+      .prepares =
+          !stamp.initial && PreparesGradients(config_, stamp.with_pulled)};
   if (update.prepares) prepared_.resize(batch_rows_ * layout_.dim());
 
   distinct_.Set(keys, grads, layout_.dim());
-  // A sum of duplicates has no pulled values behind it.
-  PARAMO_CHECK(!stamp.with_pulled || distinct_.keys().size() == keys.size());
+  // A sum of duplicates has no pulled values behind it, and is no first value.
+  PARAMO_CHECK((!stamp.with_pulled && !stamp.initial) ||
+               distinct_.keys().size() == keys.size());
   keys = distinct_.keys();
   grads = distinct_.grads();
   ApplyResult result;
@@ -80,6 +85,7 @@ void TableShard::ApplyBatch(absl::Span<const Key> keys,
   size_t found = 0;
   for (size_t i = 0; i < keys.size(); ++i) {
     if (numbers[i] != kNoRow) {
+      if (update.stamp.initial) continue;
       rows[found] = arena_.Row(numbers[i]);
       if (update.stamp.replaying &&
           HeaderOf(rows[found]).lsn >= update.stamp.lsn) {
@@ -139,7 +145,11 @@ bool TableShard::CreateRow(Key key, const float* grad, const Update& update,
                             .count = 0,
                             .snapshot_generation = 0,
                             .step = 0};
-  config_.initializer.Fill(config_.seed, key, ValueOf(row), layout_.dim());
+  if (update.stamp.initial) {
+    std::memcpy(ValueOf(row), grad, layout_.value_bytes());
+  } else {
+    config_.initializer.Fill(config_.seed, key, ValueOf(row), layout_.dim());
+  }
   std::memset(row + layout_.slots_offset(), 0,
               layout_.record_bytes() - layout_.slots_offset());
   grad = Prepare(grad, row, update, position);
@@ -148,7 +158,7 @@ bool TableShard::CreateRow(Key key, const float* grad, const Update& update,
                         .grads = &grad,
                         .n = 1,
                         .lr_scale = update.lr_scale};
-  if (config_.rule->Apply(batch) != 0) {
+  if (!update.stamp.initial && config_.rule->Apply(batch) != 0) {
     arena_.Pop();
     return false;
   }

@@ -26,6 +26,7 @@ struct PushStamp {
   WorkerClock clock = 0;      // of the push or round: where the schedule stands
   WorkerClock staleness = 0;  // steps behind the fastest live worker
   bool with_pulled = false;   // see Apply
+  bool initial = false;       // see Apply
   // A replay of the log: rows that are of this lsn or a later one have seen the
   // push and stay as they are.
   bool replaying = false;
@@ -41,7 +42,8 @@ struct ApplyResult {
 
 // What TableShard::CheckFinite says, for keys of several shards.
 absl::Status CheckFinite(const TableConfig& table, absl::Span<const Key> keys,
-                         const float* const* grads, bool with_pulled = false);
+                         const float* const* grads, bool with_pulled = false,
+                         bool initial = false);
 
 // Owned by a shard; made when the table's creation is applied, gone when its
 // drop is. Threads: only the shard's strand; nothing here locks.
@@ -73,11 +75,12 @@ class TableShard {
   // Shapes: keys [n], grads [n][dim] f32 at any alignment; [n][2 dim] when
   //         pulled values are behind each gradient.
   // Errors: INVALID_ARGUMENT    a gradient or a pulled value is a NaN or an
-  //                             infinity, and the table's policy is reject
+  //                             infinity, and the table's policy is reject; or
+  //                             a first value is, whatever the policy
   //         RESOURCE_EXHAUSTED  the missing keys would not fit
   absl::Status CheckFinite(absl::Span<const Key> keys,
-                           const float* const* grads,
-                           bool with_pulled = false) const;
+                           const float* const* grads, bool with_pulled = false,
+                           bool initial = false) const;
   absl::Status CheckRoom(absl::Span<const Key> keys) const;
 
   // Applies one gradient row per key.
@@ -86,13 +89,15 @@ class TableShard {
   //          (first + second, + third, ...) before policy and rule see them.
   //          grads [n][dim] f32 at any alignment. With stamp.with_pulled
   //          [n][2 dim], each gradient followed by the value that it was
-  //          computed at; keys then have no duplicates.
+  //          computed at; keys then have no duplicates. With stamp.initial
+  //          no gradients but first values, each of its own key.
   // Effects: the rule's learning rate is scaled by the table's schedule at
   //          stamp.clock, and by 1 / (1 + stamp.staleness) if the table says
   //          so. Missing rows are created from the initializer. A row that the
   //          rule would make non-finite stays exactly as it was (a missing
   //          one stays missing) and counts as skipped. Changed rows take the
   //          stamp's lsn and last use, count one more push and become dirty.
+  //          First values make missing rows and leave the others alone.
   // Cost:    O(n dim); about 2 cache misses per row, overlapped. Sorted keys
   //          are a fast path.
   ApplyResult Apply(absl::Span<const Key> keys, const float* const* grads,

@@ -46,7 +46,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   SectionTask task(nullptr);
   task.section.header.table = 1;
   task.section.header.shard = static_cast<uint32_t>(input.Choice(4));
-  task.section.header.flags = static_cast<uint32_t>(input.Choice(4));
+  task.section.header.flags = static_cast<uint32_t>(input.Choice(8));
   task.section.header.codec = static_cast<uint32_t>(input.Choice(6) / 4);
   const size_t piece = 1 + input.Choice(64);
   const size_t key_bytes = input.Choice(256);
@@ -65,8 +65,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
   if (!DecodeKeys(task, shard_count).status.ok()) return 0;
   CheckKeys(task, bytes, shard_count);
-  const bool pulled_fit = CheckPulled(task, table).status.ok();
-  if (pulled_fit && task.header().with_pulled()) {
+  const bool extras_fit = CheckExtras(task, table).status.ok();
+  if (extras_fit && (task.header().with_pulled() || task.header().initial())) {
     PARAMO_CHECK(std::adjacent_find(task.keys.begin(), task.keys.end(),
                                     std::greater_equal<Key>()) ==
                  task.keys.end());

@@ -75,11 +75,22 @@ struct PushPart {
     return *this;
   }
 
+  // `grads` are first values instead: rows (blocks) that no push has touched
+  // are created with them, others stay as they are. So any number of workers
+  // may bring the same ones. Keys without duplicates.
+  // Errors: INVALID_ARGUMENT  duplicates; a NaN or an infinity; or the job's
+  //                           contributions wait for a round
+  PushPart& AsInitial() {
+    initial = true;
+    return *this;
+  }
+
   std::shared_ptr<const client::TableHandle> handle;
   bool whole = false;  // a tensor: every block, `keys` empty
   std::span<const uint64_t> keys;
   std::span<const float> grads;
   std::span<const float> pulled;  // empty: not sent
+  bool initial = false;
 };
 
 }  // namespace sdk

@@ -24,6 +24,8 @@ TEST(OutcomeTest, NumbersAreThoseOfTheProto) {
   EXPECT_EQ(static_cast<int>(Outcome::kAccumulated), v1::OUTCOME_ACCUMULATED);
   EXPECT_EQ(static_cast<int>(Outcome::kDropped), v1::OUTCOME_DROPPED);
   EXPECT_EQ(static_cast<int>(kFlagEndOfClock), v1::SECTION_FLAG_END_OF_CLOCK);
+  EXPECT_EQ(static_cast<int>(kFlagWithPulled), v1::SECTION_FLAG_WITH_PULLED);
+  EXPECT_EQ(static_cast<int>(kFlagInitial), v1::SECTION_FLAG_INITIAL);
 }
 
 }  // namespace

@@ -151,5 +151,42 @@ TEST_F(BspAsyncTest, PulledValuesAreRefusedWhereRoundsAre) {
   EXPECT_THAT(push->reply.message, HasSubstr("round"));
 }
 
+TEST_F(AsyncTest, FirstValuesMakeMissingRowsAndLeaveOthersAlone) {
+  wire::SectionHeader header = h_.Header();
+  header.flags = wire::kFlagInitial;
+  h_.Push(h_.Header(), {keys_[0]}, {1, 1, 1});
+  auto push = h_.Push(header, keys_, {5, 5, 5, 0.5, 0.25, -2});
+  EXPECT_EQ(push->code(), absl::StatusCode::kOk) << push->reply.message;
+  EXPECT_THAT(h_.Row(keys_[0]), Each(-1));
+  EXPECT_THAT(h_.Row(keys_[1]), ElementsAre(0.5, 0.25, -2));
+  h_.Push(header, keys_, {9, 9, 9, 9, 9, 9});
+  EXPECT_THAT(h_.Row(keys_[1]), ElementsAre(0.5, 0.25, -2));
+  h_.Push(h_.Header(), {keys_[1]}, {1, 1, 1});
+  EXPECT_THAT(h_.Row(keys_[1]), ElementsAre(-0.5, -0.75, -3));
+}
+
+TEST_F(AsyncTest, FirstValuesAreFiniteWhateverThePolicyAndOfAscendingKeys) {
+  Alter([](auto& table) {
+    table.mutable_non_finite()->set_policy(v1::NonFinite::SKIP_ROW);
+  });
+  wire::SectionHeader header = h_.Header();
+  header.flags = wire::kFlagInitial;
+  auto push = h_.Push(header, {keys_[0]}, {1, NAN, 1});
+  EXPECT_EQ(push->reason(), Reason::kNonFinite);
+  push = h_.Push(header, {keys_[0], keys_[0]}, {1, 1, 1, 2, 2, 2});
+  EXPECT_EQ(push->reason(), Reason::kKeys);
+  header.flags |= wire::kFlagWithPulled;
+  push = h_.Push(header, {keys_[0]}, {1, 1, 1, 0, 0, 0});
+  EXPECT_EQ(push->reason(), Reason::kUnsupported);
+  EXPECT_THAT(h_.Row(keys_[0]), Each(0));
+}
+
+TEST_F(BspAsyncTest, FirstValuesAreRefusedFromAMemberOfAJobWithRounds) {
+  auto push =
+      h_.Push(Step(100, 0, 1, wire::kFlagInitial | wire::kFlagEndOfClock),
+              {keys_[0]}, {1, 1, 1});
+  EXPECT_EQ(push->reason(), Reason::kUnsupported);
+}
+
 }  // namespace
 }  // namespace paramo
