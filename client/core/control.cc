@@ -66,9 +66,10 @@ class GrpcStateStream final : public StateStream {
                   const v1::WatchRequest& request)
       : address_(std::move(address)),
         stub_(v1::Cluster::NewStub(channel)),
-        reader_(stub_->Watch(&context_, request)) {}
+        request_(request) {}
 
   std::unique_ptr<v1::ClusterState> Next() override {
+    if (reader_ == nullptr) reader_ = stub_->Watch(&context_, request_);
     auto state = std::make_unique<v1::ClusterState>();
     if (!reader_->Read(state.get())) return nullptr;
     return state;
@@ -80,6 +81,9 @@ class GrpcStateStream final : public StateStream {
   const std::string address_;
   grpc::ClientContext context_;
   std::unique_ptr<v1::Cluster::Stub> stub_;
+  const v1::WatchRequest request_;
+  // Opened by the first Next: gRPC waits for the connection in there, as long
+  // as it takes with a server that is stopped.
   std::unique_ptr<grpc::ClientReader<v1::ClusterState>> reader_;
 };
 

@@ -78,7 +78,7 @@ class Control {
   // ---- Cluster state --------------------------------------------------------
 
   // `address` may be a coordinator's or a server's. The first state is newer
-  // than `after_version`. `cluster_id` 0 = any.
+  // than `after_version`. `cluster_id` 0 = any. Does not wait.
   std::unique_ptr<StateStream> Watch(const std::string& address,
                                      uint64_t cluster_id,
                                      uint64_t after_version);

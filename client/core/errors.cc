@@ -152,6 +152,10 @@ Status MakeStatus(const Call& call, absl::Duration now) {
   const bool answered =
       progress.answer.code == static_cast<uint32_t>(progress.error.code());
   details.hint = HintFor(code, answered ? progress.answer.reason : 0);
+  if (answered) {
+    details.reason =
+        wire::ReasonName(static_cast<Reason>(progress.answer.reason));
+  }
   if (call.is_push) {
     const Tally tally = Count(call);
     details.applied = AppliedOf(tally);

@@ -56,7 +56,7 @@ Future<Result<PushAck>> Job::PushAsync(std::span<const PushPart> parts,
   call.examples = options.examples;
   call.data_position = options.data_position;
   call.deadline = options.deadline;
-  call.end_of_clock = true;
+  call.end_of_clock = options.ends_step;
   return core_->core().Push(parts, {}, core_->session(), call);
 }
 

@@ -131,6 +131,8 @@ struct StepOptions {
   uint32_t examples = 1;       // that the gradients are the mean of
   uint64_t data_position = 0;  // MakeDataPosition of the batch just used
   std::chrono::milliseconds deadline{0};  // 0 = ConnectOptions::deadline
+  // False: more of this step follows, with the same clock and examples.
+  bool ends_step = true;
 };
 
 constexpr uint64_t MakeDataPosition(uint64_t data_shard, uint32_t batches) {
@@ -195,7 +197,8 @@ class Job {
                            std::chrono::milliseconds deadline = {});
 
   // All gradients of step `clock`, and its end: every shard of the cluster is
-  // told, touched or not. Exactly once for each clock, in ascending order.
+  // told, touched or not. Exactly once for each clock, in ascending order; what
+  // is pushed before with `ends_step` false belongs to the step too.
   // After an error that is not kNo-applied the step may be half contributed:
   // leave (or let go of) this membership and join again.
   // Errors: as Cluster::Push; FAILED_PRECONDITION  no longer a member

@@ -58,6 +58,9 @@ struct ErrorDetails {
   int sections = 0;                // of a push: one per table and shard
   int sections_taken = 0;          // that the servers have accepted
   std::string hint;                // what to do about it
+  // The server's own word for why it refused, "session_expired", ...
+  // (Reason of data.proto); empty when no server did.
+  std::string reason;
 };
 
 // The outcome of a call. OK costs nothing; copies share the details.
