@@ -1,9 +1,13 @@
 // `paramo dev`: a cluster until Ctrl-C.
+#include <signal.h>
+#include <unistd.h>
+
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
 #include "client/cli/interrupt.h"
 #include "client/cli/local_cluster.h"
 #include "common/base/limits.h"
+#include "common/base/parent_watch.h"
 #include "common/base/status.h"
 
 namespace paramo::cli {
@@ -12,9 +16,13 @@ namespace {
 // How often the children are looked at.
 constexpr absl::Duration kCheckEvery = absl::Milliseconds(200);
 
+// Longer than the processes take to stop, or to be killed.
+constexpr absl::Duration kParentGrace = absl::Seconds(25);
+
 struct DevOptions {
   LocalClusterOptions cluster;
   std::string output = "table";
+  int parent_fd = -1;
 };
 
 std::string Announce(const DevOptions& options, const LocalCluster& cluster) {
@@ -32,12 +40,16 @@ std::string Announce(const DevOptions& options, const LocalCluster& cluster) {
 
 absl::Status Dev(const DevOptions& options) {
   Interrupt interrupt;
+  const ParentWatch parent(options.parent_fd, kParentGrace,
+                           [] { ::kill(::getpid(), SIGTERM); });
   PARAMO_ASSIGN_OR_RETURN(auto workplace, Workplace::Make());
   auto cluster = LocalCluster::Start(options.cluster, *workplace, interrupt);
   if (absl::IsCancelled(cluster.status())) return absl::OkStatus();
   PARAMO_RETURN_IF_ERROR(cluster.status());
   Print(Announce(options, **cluster));
   while (!interrupt.Wait(kCheckEvery)) {
+    // A program that started us may end servers on purpose.
+    if (options.parent_fd >= 0) continue;
     PARAMO_RETURN_IF_ERROR((*cluster)->CheckAlive());
   }
   if (options.output == "table") Print("\nstopping\n");
@@ -58,6 +70,11 @@ int RunDev(const Args& args) {
       .Unit("DIR");
   config.Choice("log-level", options.cluster.log_level,
                 {"debug", "info", "warning", "error"}, "of the processes");
+  config
+      .Int("parent-fd", options.parent_fd, {-1, 1 << 20},
+           "stop when this pipe closes")
+      .FlagOnly()
+      .Hidden();
   AddOutput(config, options.output);
   config.Check([&] { return options.cluster.Check(); });
   config.Example("paramo dev");
