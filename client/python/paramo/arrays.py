@@ -110,7 +110,7 @@ def rows_of(value: Any, name: str, shape: tuple[int, ...],
 
 def out_of(value: Any, shape: tuple[int, ...], context: Context) -> Rows:
     """An array to be written: the caller's own memory, never a copy."""
-    out = value
+    out: Rows = value
     if not isinstance(value, np.ndarray):
         out = array_of(value, "out", context)
         writable = np.asarray(value)

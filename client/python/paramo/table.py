@@ -93,7 +93,7 @@ class Table:
         """
         part, rows = self._pull_part(keys, out)
         self._cluster._pull([part], deadline)
-        return rows if out is None else out  # type: ignore[no-any-return]
+        return rows if out is None else out
 
     def push(self, keys: Any, grads: Any, *,
              deadline: float | None = None) -> Ack:

@@ -1,0 +1,99 @@
+"""A small DLRM on synthetic clicks, its embeddings in this process.
+
+    python3 dlrm_local.py [--examples 100000] [--batch 2048]
+
+dlrm_paramo.py is the same with the embeddings in a cluster.
+"""
+
+import argparse
+import time
+from typing import Iterable, Iterator
+
+import torch
+from torch import nn
+
+from paramo import clicks
+
+DIM = 16
+parser = argparse.ArgumentParser()
+parser.add_argument("--examples", type=int, default=100_000)
+parser.add_argument("--batch", type=int, default=2048)
+parser.add_argument("--vocabulary", type=int, default=20_000)
+parser.add_argument("--seed", type=int, default=1)
+
+
+Bags = dict[str, tuple[torch.Tensor, torch.Tensor]]
+
+
+class Dlrm(nn.Module):
+    """Naumov et al. 2019: the products of all pairs of vectors, then an MLP."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bottom = nn.Sequential(nn.Linear(clicks.DENSE, DIM), nn.ReLU())
+        vectors = clicks.FEATURES + 1
+        self.rows, self.columns = torch.triu_indices(vectors, vectors, 1)
+        self.top = nn.Sequential(
+            nn.Linear(DIM + len(self.rows), 64), nn.ReLU(), nn.Linear(64, 1))
+
+    def forward(self, dense: torch.Tensor,
+                bags: Iterable[torch.Tensor]) -> torch.Tensor:
+        bottom = self.bottom(dense)
+        vectors = torch.stack([bottom, *bags], 1)
+        pairs = vectors @ vectors.transpose(1, 2)
+        pairs = pairs[:, self.rows, self.columns]
+        scores: torch.Tensor = self.top(torch.cat([bottom, pairs], 1))
+        return scores.squeeze(1)
+
+
+def loader(data: clicks.Clicks, size: int
+           ) -> Iterator[tuple[Bags, torch.Tensor, torch.Tensor]]:
+    """Batches: bags of one key by feature, dense features, labels."""
+    for batch in data.batches(size):
+        offsets = torch.arange(len(batch.labels))
+        keys = torch.from_numpy(batch.keys)
+        yield ({f"f{i}": (keys[:, i], offsets)
+                for i in range(clicks.FEATURES)},
+               torch.from_numpy(batch.dense), torch.from_numpy(batch.labels))
+
+
+def main(options: argparse.Namespace) -> None:
+    torch.manual_seed(options.seed)
+    data = clicks.generate(options.examples * 5 // 4, seed=options.seed,
+                           vocabulary=options.vocabulary)
+    train = data.part(slice(options.examples))
+    test = data.part(slice(options.examples, None))
+    model = Dlrm()
+    optimizer = torch.optim.Adagrad(model.parameters(), lr=0.02)
+
+    tables = nn.ModuleDict({
+        f"f{i}": nn.EmbeddingBag(options.vocabulary, DIM, mode="sum",
+                                 sparse=True)
+        for i in range(clicks.FEATURES)})
+    for weight in tables.parameters():
+        nn.init.uniform_(weight, -0.1, 0.1)
+    sparse = torch.optim.Adagrad(tables.parameters(), lr=0.05)
+
+    def embed(bags: Bags) -> dict[str, torch.Tensor]:
+        return {name: tables[name](*bag) for name, bag in bags.items()}
+
+    begun = time.monotonic()
+    for bags, dense, labels in loader(train, options.batch):
+        scores = model(dense, embed(bags).values())
+        loss = nn.functional.binary_cross_entropy_with_logits(scores, labels)
+        optimizer.zero_grad()
+        sparse.zero_grad()
+        loss.backward()
+        optimizer.step()
+        sparse.step()
+    rate = options.examples / (time.monotonic() - begun)
+
+    with torch.no_grad():
+        scores = torch.cat([model(dense, embed(bags).values())
+                            for bags, dense, _ in loader(test, options.batch)])
+    print(f"AUC {clicks.auc(test.labels, scores.numpy()):.4f}, "
+          f"{rate:.0f} samples/s")
+
+
+if __name__ == "__main__":
+    main(parser.parse_args())
