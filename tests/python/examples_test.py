@@ -1,6 +1,7 @@
 """The examples run, and reach what they say."""
 
 import difflib
+import json
 import os
 import pathlib
 import re
@@ -41,6 +42,16 @@ def test_package_graph_finds_neighbours(address):
     out = run("package_graph.py", address, "--epochs", "6", "g++")
     assert auc_in(out) > 0.65  # 0.5 is a guess
     assert re.search(r"^g\+\+: .*, .*$", out, re.MULTILINE)
+
+
+def test_the_notebook_runs():
+    notebook = json.loads((FOLDER / "tour.ipynb").read_text(encoding="utf-8"))
+    names = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    assert names["losses"][-1] < 0.01 * names["losses"][0]
+    assert names["cluster"].closed
 
 
 def test_the_two_dlrms_differ_by_at_most_15_added_lines():

@@ -83,7 +83,7 @@ def test_ssp_bounds_staleness(address, name):
                 table.pull([1])
                 acks.append(table.push([1], np.ones((1, 1), "f")))
                 job.clock()
-            with pytest.raises(paramo.StaleRead, match="") as error:
+            with pytest.raises(paramo.StaleRead, match="waits at clock 0 for workers") as error:
                 table.pull([1], deadline=0.5)
             slow_may_go.set()
             table.pull([1])

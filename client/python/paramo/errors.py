@@ -181,7 +181,8 @@ def _of_core(**fields: Any) -> ParamoError:
     """The exception for a status of the C++ client."""
     kind = _BY_CODE.get(fields["code"], ParamoError)
     kind = _BY_REASON.get(fields["reason"], kind)
+    # A server that made a pull wait for other workers says "job NAME waits".
     if (kind is DeadlineExceeded and fields["reason"] == "deadline"
-            and fields.get("applied") is None):
+            and fields["message"].startswith("job ")):
         kind = StaleRead
     return kind(**fields)

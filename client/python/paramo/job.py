@@ -64,7 +64,8 @@ class Job:
         self._core: Any = None  # None until it has joined
         self._clock = 0
         self._position = 0
-        self._examples = 1
+        self._examples = 1  # of the current step
+        self._examples_done = 0
 
     # ---- Membership ---------------------------------------------------------
 
@@ -83,8 +84,8 @@ class Job:
         self._cluster._job = None
         core, self._core = self._core, None
         if core is not None and not self._cluster.closed:
-            core.leave("" if error is None else f"{kind.__name__}: {error}"[:500]
-                       if kind is not None else "")
+            core.leave("" if kind is None
+                       else f"{kind.__name__}: {error}"[:500])
 
     @property
     def rank(self) -> int:
@@ -131,7 +132,8 @@ class Job:
                   deadline: float | None) -> Ack:
         ack = self._cluster._push(parts, deadline, ends_step=True)
         self._clock += 1
-        self._core.report(self._clock, self._clock * self._examples, loss)
+        self._examples_done += self._examples
+        self._core.report(self._clock, self._examples_done, loss)
         return ack
 
     def _step_caller(self, options: dict[str, Any]) -> tuple[Any,
