@@ -73,6 +73,19 @@ std::string PhaseText(int phase) {
                "JOB_PHASE_");
 }
 
+bool IsOffline(const v1::ClusterState& state, const v1::Shard& shard) {
+  for (const v1::Replica& replica : shard.in_sync()) {
+    for (const v1::Server& server : state.servers()) {
+      if (server.id() == replica.server() &&
+          server.incarnation() == replica.incarnation() &&
+          server.status() == v1::SERVER_STATUS_UP) {
+        return false;
+      }
+    }
+  }
+  return shard.in_sync_size() > 0;
+}
+
 Records ServerRecords(const v1::ClusterState& state) {
   std::map<uint32_t, uint32_t> led, held;
   for (const v1::Shard& shard : state.shards()) {

@@ -11,6 +11,7 @@ class Initializer;
 class JobReport;
 class ListJobsReply;
 class Sync;
+class Shard;
 class Table;
 class UpdateRule;
 }  // namespace paramo::v1
@@ -22,6 +23,9 @@ std::string InitializerText(
     const v1::Initializer& initializer);     // "uniform:0.01"
 std::string SyncText(const v1::Sync& sync);  // "bsp"
 std::string PhaseText(int phase);            // "running"
+
+// No replica that has all of the shard is up.
+bool IsOffline(const v1::ClusterState& state, const v1::Shard& shard);
 
 Records ServerRecords(const v1::ClusterState& state);
 Records TableRecords(const v1::ClusterState& state);

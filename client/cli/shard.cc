@@ -24,7 +24,8 @@ std::string ReplicasText(const Replicas& replicas) {
                        });
 }
 
-std::string ShardState(const v1::Shard& shard) {
+std::string ShardState(const v1::ClusterState& state, const v1::Shard& shard) {
+  if (IsOffline(state, shard)) return "offline";
   if (shard.fencing()) return "fencing";
   if (shard.primary() == 0) return "not placed";
   if (shard.in_sync_size() < static_cast<int>(shard.min_insync())) {
@@ -38,7 +39,7 @@ Records ShardRecords(const v1::ClusterState& state, int only) {
                    "term", "history"});
   for (const v1::Shard& shard : state.shards()) {
     if (only >= 0 && static_cast<int>(shard.id()) != only) continue;
-    records.Add({shard.id(), ShardState(shard), shard.primary(),
+    records.Add({shard.id(), ShardState(state, shard), shard.primary(),
                  ReplicasText(shard.in_sync()), ReplicasText(shard.learners()),
                  shard.epoch(), shard.term(),
                  absl::StrCat(absl::Hex(shard.history(), absl::kZeroPad16))});

@@ -48,14 +48,16 @@ absl::StatusOr<std::string> StatusText(const ClusterFlags& flags) {
   const Records coordinators = CoordinatorRecords(control);
   const std::string id =
       absl::StrCat(absl::Hex(state->cluster_id(), absl::kZeroPad16));
-  uint32_t unplaced = 0;
-  for (const v1::Shard& shard : state->shards())
+  uint32_t unplaced = 0, offline = 0;
+  for (const v1::Shard& shard : state->shards()) {
     unplaced += shard.primary() == 0;
+    offline += IsOffline(*state, shard);
+  }
   if (flags.json()) {
     return absl::StrCat(
         "{\"cluster\": ", JsonString(id), ", \"version\": ", state->version(),
         ", \"shards\": ", state->shard_count(), ", \"unplaced\": ", unplaced,
-        ", \"coordinators\": ", coordinators.Json(),
+        ", \"offline\": ", offline, ", \"coordinators\": ", coordinators.Json(),
         ", \"servers\": ", ServerRecords(*state).Json(),
         ", \"tables\": ", TableRecords(*state).Json(),
         ", \"jobs\": ", jobs.ok() ? JobRecords(**jobs).Json() : "null", "}\n");
@@ -64,6 +66,11 @@ absl::StatusOr<std::string> StatusText(const ClusterFlags& flags) {
       "cluster ", id, "  shards ", state->shard_count(),
       unplaced == 0 ? "" : absl::StrCat(" (", unplaced, " without a server)"),
       "  state version ", state->version(), "\n",
+      offline == 0
+          ? ""
+          : absl::StrCat(offline,
+                         " offline: no replica that has all of them is up; see "
+                         "`paramo shard list` and the servers' logs\n"),
       coordinators.empty() ? "" : Section("coordinators", coordinators),
       Section("servers", ServerRecords(*state)),
       Section("tables", TableRecords(*state)),

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "absl/strings/string_view.h"
+#include "absl/strings/str_cat.h"
 #include "paramo/v1/admin.pb.h"
 #include "tests/integration/cluster/counted_cluster.h"
 
@@ -96,6 +96,10 @@ TEST_F(LoneRepairTest, WithoutAnotherReplicaTheShardWaits) {
   })) << served
       << " served, " << damaged << " damaged";
   EXPECT_GT(damaged, 0);
+  const Ran status = RunBinary(
+      "paramo", {"status", "--address", cluster_.coordinator().address()});
+  EXPECT_THAT(status.output,
+              testing::HasSubstr(absl::StrCat(damaged, " offline")));
   // Once more, in order: it is not forgotten.
   cluster_.StopServer(0, SIGTERM);
   cluster_.StartServer(0);
