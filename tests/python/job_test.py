@@ -63,6 +63,17 @@ def test_bsp_takes_the_mean_over_examples(address, name):
         np.testing.assert_array_equal(rows, [[-4, -4]])
 
 
+def why_it_waits(table):
+    """What a server says of a pull that it holds up. On a busy machine its word
+    may come after the deadline, so it is asked more than once."""
+    for _ in range(20):
+        with pytest.raises(paramo.DeadlineExceeded) as error:
+            table.pull([1], deadline=0.5)
+        if isinstance(error.value, paramo.StaleRead):
+            break
+    return error.value
+
+
 def test_ssp_bounds_staleness(address, name):
     """The quick worker may be two steps ahead, and is then held up."""
     slow_may_go = threading.Event()
@@ -83,16 +94,16 @@ def test_ssp_bounds_staleness(address, name):
                 table.pull([1])
                 acks.append(table.push([1], np.ones((1, 1), "f")))
                 job.clock()
-            with pytest.raises(paramo.StaleRead, match="waits at clock 0 for workers") as error:
-                table.pull([1], deadline=0.5)
+            error = why_it_waits(table)
             slow_may_go.set()
             table.pull([1])
             job.barrier("end")
-            return [ack.staleness for ack in acks], error.value
+            return [ack.staleness for ack in acks], error
 
     staleness, error = in_threads(address, 2, work)[1]
     assert staleness == [0, 1, 2]
-    assert isinstance(error, TimeoutError) and error.hint
+    assert isinstance(error, paramo.StaleRead), error
+    assert "waits at clock 0 for workers" in error.message
 
 
 def test_dense_and_rows_in_one_step(address, name):

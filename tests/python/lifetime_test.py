@@ -1,6 +1,9 @@
 """Ctrl-C, forks, servers that stop or die, and what is left behind."""
 
+import contextlib
+import glob
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -37,12 +40,31 @@ def wait_until(condition, within=30.0):
         time.sleep(0.02)
 
 
-def alive(pid):
+def state(stat):
+    """"R", "S", "T" (stopped), "Z" of a process or thread; "" when gone."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+        return pathlib.Path(stat).read_text("ascii").rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def alive(pid):
+    return state(f"/proc/{pid}/stat") not in ("", "Z")
+
+
+@contextlib.contextmanager
+def stopped(pids):
+    """SIGSTOP, until every thread has stopped; SIGCONT at the end."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: all(
+            state(stat) == "T" for pid in pids
+            for stat in glob.glob(f"/proc/{pid}/task/*/stat")))
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.fixture
@@ -77,10 +99,7 @@ def test_ctrl_c_ends_every_kind_of_call_within_100_ms(own):
     with paramo.connect(own) as cluster:
         table = cluster.table("ctrl-c", dim=4)
         table.push(range(100), np.ones((100, 4), np.float32))
-        members = [one["pid"] for one in own.processes]
-        for pid in members:
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with stopped([one["pid"] for one in own.processes]):
             rows = np.empty((100, 4), np.float32)
             for call in (lambda: table.pull(range(100), deadline=20),
                          lambda: table.pull(range(100), out=rows),
@@ -89,9 +108,6 @@ def test_ctrl_c_ends_every_kind_of_call_within_100_ms(own):
                          lambda: table.pull_async([1]).result(),
                          lambda: paramo.connect(own.address)):
                 assert interrupted_after(call) < 0.15  # 0.1 and a busy machine
-        finally:
-            for pid in members:
-                os.kill(pid, signal.SIGCONT)
         # The connection is as good as before.
         assert table.pull([5], deadline=20).shape == (1, 4)
 
@@ -207,9 +223,7 @@ def test_a_stopped_cluster_is_an_error_within_the_deadline(own):
         table = cluster.table("stop", dim=4)
         keys = range(64)
         table.push(keys, np.ones((64, 4), np.float32))
-        for pid in server_pids(own):
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with stopped(server_pids(own)):
             for call, applied in (
                     (lambda: table.pull(keys, deadline=1.0), None),
                     (lambda: table.push(keys, np.ones((64, 4), np.float32),
@@ -223,9 +237,6 @@ def test_a_stopped_cluster_is_an_error_within_the_deadline(own):
                 assert error.value.applied == applied
                 assert error.value.table == "stop"
                 assert str(error.value).count("\n") == 3
-        finally:
-            for pid in server_pids(own):
-                os.kill(pid, signal.SIGCONT)
 
 
 def test_a_loop_does_not_notice_the_death_of_a_server(own):

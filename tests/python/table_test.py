@@ -158,7 +158,7 @@ def test_the_gil_is_free_while_a_call_waits(cluster, address, name):
             job.clock()
             try:
                 other.table(name).pull([1], deadline=1.0)
-            except paramo.StaleRead as error:
+            except paramo.DeadlineExceeded as error:
                 errors.append(error)
 
     with paramo.connect(address) as other, \

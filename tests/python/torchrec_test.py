@@ -2,11 +2,11 @@
 functions."""
 
 import ctypes
-import os
-import pathlib
 
 import numpy as np
 import pytest
+
+import paramo
 
 c_ids = ctypes.POINTER(ctypes.c_int64)
 FETCHED = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32,
@@ -35,8 +35,7 @@ class Push(ctypes.Structure):
 
 @pytest.fixture(scope="module")
 def library():
-    path = pathlib.Path(os.environ["PARAMO_BIN"]) / "libparamo_torchrec.so"
-    library = ctypes.CDLL(str(path))
+    library = ctypes.CDLL(paramo.torchrec_library())
     library.IO_Initialize.restype = ctypes.c_void_p
     library.IO_Finalize.argtypes = [ctypes.c_void_p]
     library.IO_Pull.argtypes = [ctypes.c_void_p, Pull]

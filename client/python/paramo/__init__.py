@@ -26,6 +26,15 @@ from paramo.table import Ack, Table
 
 __version__ = "0.1.0"
 
+
+def torchrec_library() -> str:
+    """The shared library for `torch.ops.tde.register_io`, with which torchrec's
+    dynamic embeddings live in a cluster: `tde.wrap("paramo://host:port", ...)`.
+    """
+    from paramo import _core
+    return str(_core.__file__)
+
+
 __all__ = [
     "Ack", "Adagrad", "Adam", "AdamW", "Async", "BSP", "Cancelled", "Cluster",
     "Constant", "DataLoss", "DeadlineExceeded", "Dense", "FTRL",
@@ -34,5 +43,5 @@ __all__ = [
     "ParamoError", "PermissionDenied", "RMSprop", "ResourceExhausted", "Round",
     "RowwiseAdagrad", "Rule", "SGD", "SSP", "SchemaMismatch", "SessionExpired",
     "Shard", "StaleRead", "Sync", "Table", "Unauthenticated", "Unavailable",
-    "Uniform", "Xavier", "Zeros", "connect",
+    "Uniform", "Xavier", "Zeros", "connect", "torchrec_library",
 ]

@@ -1,4 +1,4 @@
-#include "client/torchrec/io.h"
+#include "client/python/torchrec.h"
 
 #include <algorithm>
 #include <cstdio>

@@ -2,12 +2,15 @@
 // functions of a parameter server's shared library. The layout is torchrec's
 // (BSD licence, contrib/dynamic_embedding).
 //
-//   torch.ops.tde.register_io(".../libparamo_torchrec.so")
+//   torch.ops.tde.register_io(paramo.torchrec_library())
 //   tde.wrap("paramo://127.0.0.1:7700", dataloader, model, configs)
 //
 // torchrec keeps the rows in use on its devices and trains them there; what it
 // evicts it pushes as values, with the optimizer's states, and pulls again
 // later.
+//
+// They are functions of the Python module, not of a library of their own: two
+// copies of the client's messages in one process make protobuf abort.
 #pragma once
 
 #include <cstdint>
