@@ -57,7 +57,7 @@ class StateStream {
   virtual std::unique_ptr<v1::ClusterState> Next() = 0;
   // Why it ended; after Next returned null.
   virtual absl::Status Finish() = 0;
-  // Ends it. From any thread, at any time before Finish.
+  // Ends it. From any thread, at any time.
   virtual void Cancel() = 0;
 };
 

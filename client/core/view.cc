@@ -79,12 +79,11 @@ void View::WatchOne(const std::string& address) {
   while (std::unique_ptr<v1::ClusterState> state = stream->Next()) {
     Accept(std::move(state));
   }
-  {
-    MutexLock lock(mu_);
-    stream_.reset();  // Refresh and Stop cannot reach it any more
-  }
+  // A state damaged on the way ends the reading and not the call: then this
+  // waits until Refresh or Stop cancels it.
   const absl::Status status = stream->Finish();
   MutexLock lock(mu_);
+  stream_.reset();
   if (!stopping_ && !status.ok() && !absl::IsCancelled(status)) {
     last_failure_ = status;
   }

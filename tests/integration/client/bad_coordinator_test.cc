@@ -2,11 +2,16 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <future>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "paramo/cluster.h"
 #include "paramo/v1/control.grpc.pb.h"
 
@@ -143,6 +148,103 @@ TEST(BadCoordinatorTest, ASparseTableIsNotTakenForATensor) {
   spec.shape = {8};
   EXPECT_EQ((*cluster)->CreateTensor(spec).status().code(),
             Code::kInvalidArgument);
+}
+
+// Says one state, then what is none, and keeps the call open; as it looks when
+// a bit was flipped on the way.
+class DamagedWatch final
+    : public v1::Cluster::WithRawCallbackMethod_Watch<v1::Cluster::Service> {
+ public:
+  DamagedWatch() {
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                             &port);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+    address_ = absl::StrCat("127.0.0.1:", port);
+  }
+  ~DamagedWatch() override {
+    server_->Shutdown(std::chrono::system_clock::now());  // cancels the calls
+  }
+
+  const std::string& address() const { return address_; }
+  int watches() const { return watches_; }
+
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* Watch(
+      grpc::CallbackServerContext*, const grpc::ByteBuffer*) override {
+    ++watches_;
+    return new Call(State());
+  }
+
+ private:
+  class Call final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
+   public:
+    explicit Call(const std::string& state) : said_(Bytes(state)) {
+      StartWrite(&said_);
+    }
+    void OnWriteDone(bool ok) override {
+      if (!ok) return Finish(grpc::Status::CANCELLED);
+      if (std::exchange(damaged_, true)) return;
+      said_ = Bytes("\xff\xff\xff");
+      StartWrite(&said_);
+    }
+    void OnCancel() override { Finish(grpc::Status::CANCELLED); }
+    void OnDone() override { delete this; }
+
+   private:
+    static grpc::ByteBuffer Bytes(const std::string& bytes) {
+      const grpc::Slice slice(bytes);
+      return grpc::ByteBuffer(&slice, 1);
+    }
+
+    grpc::ByteBuffer said_;
+    bool damaged_ = false;
+  };
+
+  std::string State() const {
+    v1::ClusterState state;
+    state.set_cluster_id(7);
+    state.set_cluster_incarnation(8);
+    state.set_version(9);
+    state.set_shard_count(1);
+    v1::Server& node = *state.add_servers();
+    node.set_id(1);
+    node.set_address(address_);
+    v1::Shard& shard = *state.add_shards();
+    shard.set_primary(1);
+    shard.set_epoch(1);
+    v1::Table& table = *state.add_tables();
+    table.set_id(1);
+    table.set_version(1);
+    table.mutable_spec()->set_name("t");
+    table.mutable_spec()->set_dim(1);
+    return state.SerializeAsString();
+  }
+
+  std::atomic<int> watches_{0};
+  std::string address_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+TEST(BadCoordinatorTest, AWatchThatIsDamagedOnTheWayIsMadeAgain) {
+  auto coordinator = std::make_unique<DamagedWatch>();
+  ConnectOptions options;
+  options.addresses = coordinator->address();
+  options.deadline = std::chrono::milliseconds(100);
+  auto cluster = Cluster::Connect(options);
+  ASSERT_TRUE(cluster.ok()) << cluster.status().ToString();
+  auto table = (*cluster)->OpenTable("t");
+  ASSERT_TRUE(table.ok()) << table.status().ToString();
+  // What fails makes the client look for a newer state.
+  const std::vector<uint64_t> keys = {1};
+  std::vector<float> rows(1);
+  const absl::Time deadline = absl::Now() + absl::Seconds(10);
+  while (coordinator->watches() < 2 && absl::Now() < deadline) {
+    EXPECT_FALSE(table->Pull(keys, rows).ok());
+  }
+  EXPECT_GE(coordinator->watches(), 2);
+  coordinator.reset();  // or a watch that nobody can end would keep the client
 }
 
 }  // namespace
