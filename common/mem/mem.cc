@@ -50,6 +50,17 @@ void AppendRope(const Rope& rope, Message& message) {
   }
 }
 
+void Rope::Truncate(size_t size) {
+  PARAMO_CHECK(size <= size_);
+  while (size_ > size) {
+    Piece& last = pieces_.back();
+    const size_t dropped = std::min(last.size, size_ - size);
+    last.size -= dropped;
+    size_ -= dropped;
+    if (last.size == 0) pieces_.pop_back();
+  }
+}
+
 void Rope::Copy(size_t offset, size_t size, void* out) const {
   PARAMO_CHECK(offset <= size_ && size <= size_ - offset);
   uint8_t* to = static_cast<uint8_t*>(out);

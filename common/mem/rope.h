@@ -40,6 +40,9 @@ class Rope {
   size_t size() const { return size_; }
   size_t pinned_bytes() const { return pinned_bytes_; }
 
+  // Drops all bytes from `size` on, which must not be above size().
+  void Truncate(size_t size);
+
   // Copies [offset, offset + size) to `out`. The range must lie within.
   void Copy(size_t offset, size_t size, void* out) const;
 

@@ -16,7 +16,7 @@ constexpr absl::Duration kSettled = absl::Milliseconds(kReconnectMaxMs);
 
 // Codes that a broken connection may give, as opposed to a server's refusal.
 bool IsConnectionCode(absl::StatusCode code) {
-  return code == absl::StatusCode::kOk ||
+  return code == absl::StatusCode::kOk || code == absl::StatusCode::kDataLoss ||
          code == absl::StatusCode::kCancelled ||
          code == absl::StatusCode::kUnknown ||
          code == absl::StatusCode::kDeadlineExceeded ||
@@ -81,7 +81,7 @@ void ChannelCore::OnEnded(ClientStream* stream, const absl::Status& status) {
     if (was_ready) {
       last_failure_ = absl::UnavailableError(
           absl::StrCat("the stream to ", options_.address, " broke (",
-                       ToString(status), ")"));
+                       ToString(refusal_.ok() ? status : refusal_), ")"));
       if (now - ready_since_ >= kSettled) failures_ = 0;
     } else if (!refusal_.ok()) {
       last_failure_ = refusal_;

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/wire/reply.h"
+#include "common/wire/seal.h"
 
 namespace paramo {
 namespace {
@@ -124,6 +125,8 @@ void ChannelCore::OnWritten(ClientStream* stream) {
 }
 
 void ChannelCore::OnReply(ClientStream* stream, Rope reply) {
+  if (wire::TakeSeal(reply) != wire::SealState::kIntact)
+    return OnDamage(stream);
   const uint64_t id = wire::PeekId(reply);
   DataChannel::Done done;
   bool hello;
@@ -139,6 +142,17 @@ void ChannelCore::OnReply(ClientStream* stream, Rope reply) {
   if (hello) return OnHello(stream, reply);
   SendNext();  // before the done, which may take its time
   if (done) done(std::move(reply));
+}
+
+// Whose answer it was cannot be told: its id may be what was damaged.
+void ChannelCore::OnDamage(ClientStream* stream) {
+  {
+    MutexLock lock(mu_);
+    if (stream != stream_.get()) return;
+    refusal_ = absl::UnavailableError(absl::StrCat(
+        "an answer of ", options_.address, " was damaged on the way"));
+  }
+  stream->Cancel();
 }
 
 DataChannel::Done ChannelCore::Take(uint64_t id) {

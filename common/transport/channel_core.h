@@ -81,6 +81,7 @@ class ChannelCore final : public ClientStreamEvents,
   void OnTimer(absl::Duration now) override;
 
   void OnHello(ClientStream* stream, const Rope& reply);
+  void OnDamage(ClientStream* stream);
   void SendNext();  // writes the next request, when one can go
   void SendProbe(uint64_t id);
 
@@ -125,7 +126,7 @@ class ChannelCore final : public ClientStreamEvents,
   absl::Duration ready_since_ ABSL_GUARDED_BY(mu_);
   absl::Duration retry_at_ ABSL_GUARDED_BY(mu_) = -absl::InfiniteDuration();
   int failures_ ABSL_GUARDED_BY(mu_) = 0;           // in a row
-  absl::Status refusal_ ABSL_GUARDED_BY(mu_);       // of the present stream
+  absl::Status refusal_ ABSL_GUARDED_BY(mu_);       // why we end the stream
   absl::Status last_failure_ ABSL_GUARDED_BY(mu_);  // why we are idle
   BitGen jitter_ ABSL_GUARDED_BY(mu_);
 };

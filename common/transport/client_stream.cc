@@ -14,6 +14,7 @@
 #include "common/transport/client_loop.h"
 #include "common/transport/completion.h"
 #include "common/transport/settings.h"
+#include "common/wire/seal.h"
 
 namespace paramo {
 namespace {
@@ -45,6 +46,7 @@ class GrpcClientStream final
     stream_->StartCall(start_op_.Start(shared_from_this()));
   }
   void Write(Message message) override {
+    wire::Seal(message);
     stream_->Write(ToByteBuffer(std::move(message)),
                    write_op_.Start(shared_from_this()));
   }

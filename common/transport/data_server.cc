@@ -76,7 +76,9 @@ StreamCounters::StreamCounters(MetricsRegistry& registry)
       unsent_bytes(registry.AddCounter(kEndedName, kEndedHelp,
                                        {{"reason", "unsent_bytes"}})),
       write_timeout(registry.AddCounter(kEndedName, kEndedHelp,
-                                        {{"reason", "write_timeout"}})) {}
+                                        {{"reason", "write_timeout"}})),
+      damaged(registry.AddCounter(kEndedName, kEndedHelp,
+                                  {{"reason", "damaged"}})) {}
 
 DataServer::DataServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 

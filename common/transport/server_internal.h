@@ -31,6 +31,7 @@ struct StreamCounters {
   Counter& refused;        // by the handler
   Counter& unsent_bytes;   // replies piled up
   Counter& write_timeout;  // a reply was not taken
+  Counter& damaged;        // a request was not what its seal says
 };
 
 class ServerStream;

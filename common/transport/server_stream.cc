@@ -20,6 +20,7 @@
 #include "common/transport/byte_buffer.h"
 #include "common/transport/completion.h"
 #include "common/transport/server_internal.h"
+#include "common/wire/seal.h"
 
 namespace paramo {
 
@@ -81,6 +82,7 @@ class ServerStream final : public ReplySink,
   void OnWritten(bool ok);
   void OnFinished(bool ok);
   void OnOver(bool ok);
+  void Handle(Rope request);
 
   // Completions run on the loop's thread; answers come from anywhere.
   enum class Caller { kCompletion, kAnswer };
@@ -151,22 +153,30 @@ void ServerStream::OnAccepted(bool ok) {
 }
 
 void ServerStream::OnRead(bool ok) {
-  if (ok) {
-    Rope request = ToRope(parts_->incoming);
-    {
-      MutexLock lock(mu_);
-      ++unanswered_;
-    }
-    loop_.options.handler(std::make_unique<IncomingCall>(
-        shared_from_this(), std::move(request), method_,
-        std::exchange(first_, false), absl::InfiniteDuration()));
-  }
+  if (ok) Handle(ToRope(parts_->incoming));
   {
     MutexLock lock(mu_);
     reading_ = false;
     if (!ok) half_closed_ = true;
   }
   Advance(Caller::kCompletion);
+}
+
+// A damaged request cannot be answered: its id may be what was damaged.
+void ServerStream::Handle(Rope request) {
+  const bool damaged = wire::TakeSeal(request) == wire::SealState::kBroken;
+  {
+    MutexLock lock(mu_);
+    if (damaged) {
+      loop_.counters.damaged.Add();
+      failure_ = absl::DataLossError("a request was damaged on the way");
+      return;
+    }
+    ++unanswered_;
+  }
+  loop_.options.handler(std::make_unique<IncomingCall>(
+      shared_from_this(), std::move(request), method_,
+      std::exchange(first_, false), absl::InfiniteDuration()));
 }
 
 void ServerStream::Reply(Message reply) {
@@ -302,9 +312,11 @@ void ServerStream::Advance(Caller caller) {
     loop_.counters.open.Add(-1);
     return;
   }
-  if (steps.write)
+  if (steps.write) {
+    wire::Seal(steps.message);
     parts->stream.Write(ToByteBuffer(std::move(steps.message)),
                         write_op_.Start(shared_from_this()));
+  }
   if (steps.read)
     parts->stream.Read(&parts->incoming, read_op_.Start(shared_from_this()));
   if (steps.finish)

@@ -1,0 +1,108 @@
+// Messages that were damaged on the way are found by their seals.
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/hash/crc32c.h"
+#include "paramo/v1/data.grpc.pb.h"
+#include "tests/integration/transport/transport_testing.h"
+
+namespace paramo {
+namespace {
+
+using ::testing::HasSubstr;
+
+template <typename Proto>
+void SetSeal(Proto& proto) {
+  proto.clear_crc32c();
+  const std::string bytes = proto.SerializeAsString();
+  proto.set_crc32c(Crc32c(bytes.data(), bytes.size()));
+}
+
+// Answers with another request's id, as when a bit of it was flipped.
+class DamagedAnswers final : public v1::Data::Service {
+ public:
+  DamagedAnswers() {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                             &port_);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+  }
+  int port() const { return port_; }
+
+  grpc::Status Stream(
+      grpc::ServerContext*,
+      grpc::ServerReaderWriter<v1::Reply, v1::Request>* stream) override {
+    v1::Request request;
+    v1::Reply hello;
+    hello.mutable_hello()->set_protocol_max(1);
+    SetSeal(hello);
+    if (!stream->Read(&request) || !stream->Write(hello))
+      return grpc::Status::CANCELLED;
+    while (stream->Read(&request)) {
+      v1::Reply reply;
+      reply.set_id(request.id());
+      SetSeal(reply);
+      reply.set_id(request.id() ^ 1);
+      if (!stream->Write(reply)) break;
+    }
+    return grpc::Status::OK;
+  }
+
+ private:
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+TEST(Damage, ADamagedAnswerIsNobodysAndEndsTheStream) {
+  DamagedAnswers server;
+  ClientExecutor executor(1);
+  DataChannel channel(executor, ChannelTo(server.port()));
+  const absl::Status status = EchoOnce(channel, 0);
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  EXPECT_FALSE(NeverSent(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("damaged on the way"));
+}
+
+TEST(Damage, ADamagedRequestIsNotServedAndEndsTheStream) {
+  std::atomic<int> served{0};
+  MetricsRegistry metrics;
+  DataServer::Options options;
+  options.metrics = &metrics;
+  options.handler = [&](std::unique_ptr<IncomingCall> call) {
+    if (!call->first()) ++served;
+    Echo(std::move(call));
+  };
+  auto server = StartServer(std::move(options));
+  auto stub = v1::Data::NewStub(
+      grpc::CreateChannel(absl::StrCat("127.0.0.1:", server->port()),
+                          grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  auto stream = stub->Stream(&context);
+  v1::Request request;
+  v1::Reply reply;
+  request.set_id(1);
+  ASSERT_TRUE(stream->Write(request) && stream->Read(&reply));  // the Hello
+  ASSERT_TRUE(stream->Write(request) && stream->Read(&reply));  // has no seal
+  SetSeal(request);
+  ASSERT_TRUE(stream->Write(request) && stream->Read(&reply));
+  EXPECT_EQ(served, 2);
+
+  request.set_id(3);
+  ASSERT_TRUE(stream->Write(request));
+  EXPECT_FALSE(stream->Read(&reply));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::DATA_LOSS);
+  EXPECT_EQ(served, 2);
+  EXPECT_EQ(MetricValue(metrics, "paramo_streams_ended_total",
+                        "{reason=\"damaged\"}"),
+            1);
+}
+
+}  // namespace
+}  // namespace paramo
