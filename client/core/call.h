@@ -75,9 +75,10 @@ struct Progress {
   absl::Duration due;      // kWaiting: not before
   bool wants_map = false;  // kWaiting: or as soon as a newer map is here
   // The last attempt: its request, shard configuration, and the session's
-  // floor and server then.
+  // first unsettled number, floor and server then.
   uint64_t flight = 0;
   Epoch epoch = 0;
+  SeqNo lowest = 0;
   Epoch floor_epoch = 0;
   Lsn floor_lsn = 0;
   std::string endpoint;

@@ -38,20 +38,20 @@ bool IsTrouble(const SectionResult& result) {
           WaitingHelps(ReasonOf(result)));
 }
 
-// A server that refuses our connections may be starting, or its address may be
-// another's by now, which a newer map will tell. It gets this long to change
-// its mind.
+// A server that refuses our connections may be starting, its address may be
+// another's by now, which a newer map will tell, or the bytes that it refused
+// were damaged on the way. It gets this long to change its mind.
 constexpr absl::Duration kRefusalPatience = absl::Seconds(5);
 
 // Whether a connection that failed like this `waited` after the call's start
 // may work the next time.
 bool IsFinalFailure(absl::StatusCode code, absl::Duration waited) {
-  return (code == absl::StatusCode::kFailedPrecondition &&
-          waited >= kRefusalPatience) ||
-         code == absl::StatusCode::kInvalidArgument ||
-         code == absl::StatusCode::kUnimplemented ||
-         code == absl::StatusCode::kPermissionDenied ||
-         code == absl::StatusCode::kUnauthenticated;
+  const bool refused = code == absl::StatusCode::kFailedPrecondition ||
+                       code == absl::StatusCode::kInvalidArgument ||
+                       code == absl::StatusCode::kUnimplemented ||
+                       code == absl::StatusCode::kPermissionDenied ||
+                       code == absl::StatusCode::kUnauthenticated;
+  return refused && waited >= kRefusalPatience;
 }
 
 }  // namespace
@@ -193,14 +193,14 @@ void Delivery::HandleRefusal(const std::shared_ptr<Call>& call, uint32_t index,
     EndSession(call->session, why, effects);
     return;
   }
-  // The server has forgotten pushes that it acknowledged: nothing will fill
-  // the gap it sees.
+  // The server has forgotten pushes that it had acknowledged when this one was
+  // sent: nothing will fill the gap it sees. (Those acknowledged since may have
+  // come behind this one.)
   if (numbered && ReasonOf(result) == Reason::kSeqGap &&
-      header.expected_seq != 0 &&
-      header.expected_seq < call->session->lowest(parcel.shard)) {
+      header.expected_seq != 0 && header.expected_seq < progress.lowest) {
     const absl::Status lost = absl::DataLossError(absl::StrCat(
         "shard ", parcel.shard, " expects push ", header.expected_seq,
-        " of this session, but push ", call->session->lowest(parcel.shard) - 1,
+        " of this session, but push ", progress.lowest - 1,
         " was acknowledged: its server lost what it had"));
     FailParcel(call, index, lost);
     EndSession(call->session, lost, effects);

@@ -200,6 +200,7 @@ void Delivery::AddToRequest(const std::shared_ptr<Call>& call, uint32_t parcel,
   progress.epoch = map_->shard(shard).epoch;
   progress.endpoint = out.address;
   if (progress.seq != 0) {
+    progress.lowest = call->session->lowest(shard);
     call->session->SetUnsent(shard, progress.seq, false);
     if (!call->session->kept_back(shard).empty()) {
       moved_.emplace_back(call->session, shard);
