@@ -63,11 +63,7 @@ class Planner {
     if (!section.header.has(wire::kShard)) {
       Split(std::move(whole), refused);
     } else if (section.header.shard >= context_.shards.size()) {
-      Refuse(
-          refused,
-          absl::InvalidArgumentError(absl::StrCat(
-              "shard ", section.header.shard, " of ", context_.shards.size())),
-          wire::Reason::kWrongShard);
+      RefuseShard(section, refused);
     } else {
       whole.shard = context_.shards[section.header.shard];
       Submit(std::move(whole));
@@ -83,6 +79,18 @@ class Planner {
     reply.header.reason = static_cast<uint32_t>(reason);
     reply.message =
         std::string(status.message().data(), status.message().size());
+  }
+
+  // Of a shard that does not exist. The refusal is final and settles the push's
+  // number, so it must not be made for a number that was damaged on the way.
+  void RefuseShard(const wire::SectionView& section,
+                   wire::SectionReply& refused) {
+    const absl::Status crc = wire::CheckCrc(data_->rope, section);
+    if (!crc.ok()) return Refuse(refused, crc, wire::Reason::kChecksum);
+    Refuse(refused,
+           absl::InvalidArgumentError(absl::StrCat(
+               "shard ", section.header.shard, " of ", context_.shards.size())),
+           wire::Reason::kWrongShard);
   }
 
   void Submit(ServedSection task) {

@@ -14,6 +14,7 @@
 
 #include "common/base/limits.h"
 #include "common/routing/routing.h"
+#include "common/wire/layout.h"
 #include "common/wire/reply.h"
 #include "server/shard/shard.h"
 #include "tests/unit/server/shard/instant_port.h"
@@ -205,6 +206,18 @@ TEST_F(DataServiceTest, BeyondTheBudgetIsRefusedAndNothingIsHeld) {
   EXPECT_EQ(Refused(Reason::kOverloaded), 1u);
   EXPECT_EQ(held_.held(), 0u);
   EXPECT_EQ(Send(Push({KeyOn(0)}, 1))->reply->push[0].header.code, 0u);
+}
+
+// Else the client would take its number for settled.
+TEST_F(DataServiceTest, ADamagedNumberOfAShardIsADamagedSection) {
+  Message push = Push({KeyOn(0)}, 1);
+  uint8_t* section = push[0].data() + 9 + 3;  // behind id, tag and length
+  ASSERT_EQ(section[0], wire::FixedTag<uint32_t>(1));
+  section[3] ^= 1;
+  const auto answer = Send(std::move(push));
+  EXPECT_EQ(answer->reply->push[0].header.code,
+            static_cast<uint32_t>(absl::StatusCode::kDataLoss));
+  EXPECT_EQ(Refused(Reason::kChecksum), 1u);
 }
 
 TEST_F(DataServiceTest, ADeadlineIsTenMinutesAtMost) {
