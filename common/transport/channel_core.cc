@@ -16,6 +16,9 @@ namespace {
 // A request that was given less time to be answered says nothing of its stream.
 constexpr absl::Duration kSilence = absl::Seconds(1);
 
+// A link that carries less is as good as none.
+constexpr double kBytesPerSecondMin = 1 << 20;
+
 }  // namespace
 
 ChannelCore::ChannelCore(ClientLoop& loop, DataChannel::Options options)
@@ -108,6 +111,9 @@ ChannelCore::Write ChannelCore::NextWrite() {
       WakeBy(ProbeAt());
     }
     queue_bytes_ -= request.bytes;
+    write_by_ = loop_.Now() + options_.write_timeout +
+                absl::Seconds(request.bytes / kBytesPerSecondMin);
+    WakeBy(write_by_);
     write.message = std::move(request.message);
     write.stream = stream_;
     writing_ = true;
@@ -226,6 +232,8 @@ void ChannelCore::SendProbe(uint64_t id) {
 // A length that was damaged on the way leaves a stream on which one side waits
 // for ever for the rest of a message. So a stream that said nothing at all from
 // a request's writing to its deadline is given up; the next Send makes another.
+// So is one that does not take a request: nothing behind that one, no probe
+// either, can tell whether it works.
 void ChannelCore::OnTimer(absl::Duration now) {
   std::vector<Outcome> late;
   std::shared_ptr<ClientStream> cancelled;
@@ -244,6 +252,8 @@ void ChannelCore::OnTimer(absl::Duration now) {
       }
       late.emplace_back(Take(id), std::move(status));
     }
+    const bool stuck = state_ == State::kReady && writing_;
+    if (stuck && write_by_ <= now) cancelled = stream_;
     if (state_ == State::kConnecting && connect_by_ <= now && refusal_.ok()) {
       refusal_ = absl::UnavailableError(
           absl::StrCat(options_.address,
@@ -258,6 +268,7 @@ void ChannelCore::OnTimer(absl::Duration now) {
     }
     WakeBy(ProbeAt());
     if (!deadlines_.empty()) WakeBy(deadlines_.begin()->first);
+    if (stuck && write_by_ > now) WakeBy(write_by_);
     if (state_ == State::kConnecting && connect_by_ > now) WakeBy(connect_by_);
   }
   if (cancelled != nullptr) cancelled->Cancel();

@@ -110,6 +110,7 @@ class ChannelCore final : public ClientStreamEvents,
   State state_ ABSL_GUARDED_BY(mu_) = State::kIdle;
   std::shared_ptr<ClientStream> stream_ ABSL_GUARDED_BY(mu_);
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
+  absl::Duration write_by_ ABSL_GUARDED_BY(mu_);  // of a request being written
   absl::flat_hash_map<uint64_t, Request> requests_ ABSL_GUARDED_BY(mu_);
   std::deque<uint64_t> queue_ ABSL_GUARDED_BY(mu_);
   size_t queue_bytes_ ABSL_GUARDED_BY(mu_) = 0;

@@ -67,9 +67,13 @@ class DataChannel {
     std::function<Message(uint64_t id)> probe;
     absl::Duration probe_after = absl::Seconds(1);
     absl::Duration probe_timeout = absl::Seconds(3);
+    // A stream that does not take a request for so long, and a second more for
+    // each MiB of it, is given up.
+    absl::Duration write_timeout = absl::Seconds(3);
     size_t in_flight_max = kStreamInFlightMax;
     size_t queue_bytes_max = kClientQueueBytesMax;
-    absl::Duration connect_timeout = absl::Milliseconds(kHandshakeTimeoutMs);
+    // Until the Hello is answered; two lost packets may delay it that long.
+    absl::Duration connect_timeout = absl::Seconds(3);
     uint64_t seed = 0;  // of the jitter; 0 = random
   };
 

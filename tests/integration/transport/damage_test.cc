@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <future>
 #include <memory>
 #include <string>
 
@@ -102,6 +103,68 @@ TEST(Damage, ADamagedRequestIsNotServedAndEndsTheStream) {
   EXPECT_EQ(MetricValue(metrics, "paramo_streams_ended_total",
                         "{reason=\"damaged\"}"),
             1);
+}
+
+// Answers the first request when the second is on the way, and reads nothing
+// more. So does a server that gave a stream up and was not heard.
+class DeafServer final : public v1::Data::Service {
+ public:
+  DeafServer() {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                             &port_);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+  }
+  int port() const { return port_; }
+  void Answer() { answer_.set_value(); }
+
+  grpc::Status Stream(
+      grpc::ServerContext* context,
+      grpc::ServerReaderWriter<v1::Reply, v1::Request>* stream) override {
+    v1::Request request;
+    v1::Reply reply;
+    reply.mutable_hello()->set_protocol_max(1);
+    SetSeal(reply);
+    if (!stream->Read(&request) || !stream->Write(reply) ||
+        !stream->Read(&request))
+      return grpc::Status::CANCELLED;
+    answer_.get_future().wait();
+    reply.clear_hello();
+    reply.set_id(request.id());
+    SetSeal(reply);
+    stream->Write(reply);
+    while (!WaitUntil([&] { return context->IsCancelled(); })) continue;
+    return grpc::Status::OK;
+  }
+
+ private:
+  std::promise<void> answer_;
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+TEST(Damage, AStreamThatTakesNoRequestIsGivenUpLongBeforeTheDeadline) {
+  DeafServer server;
+  ClientExecutor executor(1);
+  DataChannel::Options options = ChannelTo(server.port());
+  options.probe = [](uint64_t id) { return ToMessage(MessageText(id, 0)); };
+  options.probe_after = absl::Milliseconds(20);
+  options.write_timeout = absl::Milliseconds(200);
+  DataChannel channel(executor, std::move(options));
+  const auto send = [&](size_t bytes, const Outcome& outcome) {
+    const uint64_t id = channel.NextId();
+    channel.Send(id, ToMessage(MessageText(id, bytes)),
+                 absl::InfiniteDuration(), outcome.Done());
+  };
+  const Outcome answered;
+  const Outcome stuck;
+  send(0, answered);
+  // Far more than a stream may have on the way.
+  for (int i = 0; i < 32; ++i) send(size_t{1} << 20, stuck);
+  server.Answer();
+  EXPECT_TRUE(answered.Wait().ok());
+  EXPECT_EQ(stuck.Wait().status().code(), absl::StatusCode::kUnavailable);
 }
 
 }  // namespace
