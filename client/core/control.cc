@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "common/transport/not_leading.h"
 #include "common/transport/settings.h"
+#include "common/transport/state_reader.h"
 #include "paramo/v1/admin.grpc.pb.h"
 #include "paramo/v1/control.grpc.pb.h"
 
@@ -26,14 +27,15 @@ constexpr absl::Duration kPauseMax = absl::Milliseconds(500);
 constexpr absl::Duration kConnectTime = absl::Seconds(1);
 constexpr absl::Duration kAttemptTime = absl::Seconds(3);
 
+absl::Status At(const std::string& address, const absl::Status& status) {
+  if (!absl::IsUnavailable(status)) return status;
+  return absl::UnavailableError(absl::StrCat(address, ": ", status.message()));
+}
+
 absl::Status ToAbsl(const grpc::Status& status, const std::string& address) {
-  if (status.ok()) return absl::OkStatus();
-  const auto code = static_cast<absl::StatusCode>(status.error_code());
-  if (code == absl::StatusCode::kUnavailable) {
-    return absl::UnavailableError(
-        absl::StrCat(address, ": ", status.error_message()));
-  }
-  return absl::Status(code, status.error_message());
+  return At(address,
+            absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                         status.error_message()));
 }
 
 // Tries to connect; false at once when that fails.
@@ -65,26 +67,20 @@ class GrpcStateStream final : public StateStream {
   GrpcStateStream(std::shared_ptr<grpc::Channel> channel, std::string address,
                   const v1::WatchRequest& request)
       : address_(std::move(address)),
-        stub_(v1::Cluster::NewStub(channel)),
-        request_(request) {}
+        reader_(std::move(channel), context_, request) {}
 
   std::unique_ptr<v1::ClusterState> Next() override {
-    if (reader_ == nullptr) reader_ = stub_->Watch(&context_, request_);
     auto state = std::make_unique<v1::ClusterState>();
-    if (!reader_->Read(state.get())) return nullptr;
+    if (!reader_.Read(*state)) return nullptr;
     return state;
   }
-  absl::Status Finish() override { return ToAbsl(reader_->Finish(), address_); }
+  absl::Status Finish() override { return At(address_, reader_.Finish()); }
   void Cancel() override { context_.TryCancel(); }
 
  private:
   const std::string address_;
   grpc::ClientContext context_;
-  std::unique_ptr<v1::Cluster::Stub> stub_;
-  const v1::WatchRequest request_;
-  // Opened by the first Next: gRPC waits for the connection in there, as long
-  // as it takes with a server that is stopped.
-  std::unique_ptr<grpc::ClientReader<v1::ClusterState>> reader_;
+  StateReader reader_;
 };
 
 }  // namespace
@@ -208,15 +204,14 @@ Answer<v1::ClusterState> Control::State(absl::Duration timeout) {
       }
       grpc::ClientContext context;
       SetDeadline(context, AttemptDeadline(addresses_.size(), deadline));
-      auto stub = v1::Cluster::NewStub(channel);
-      auto reader = stub->Watch(&context, request);
+      StateReader reader(channel, context, request);
       auto state = std::make_unique<v1::ClusterState>();
-      if (reader->Read(state.get())) {
+      if (reader.Read(*state)) {
         context.TryCancel();
-        (void)reader->Finish();
+        (void)reader.Finish();
         return state;
       }
-      last = ToAbsl(reader->Finish(), address);
+      last = At(address, reader.Finish());
     }
     if (!absl::IsUnavailable(last) && !absl::IsDeadlineExceeded(last)) {
       return last;

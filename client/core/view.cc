@@ -79,8 +79,7 @@ void View::WatchOne(const std::string& address) {
   while (std::unique_ptr<v1::ClusterState> state = stream->Next()) {
     Accept(std::move(state));
   }
-  // A state damaged on the way ends the reading and not the call: then this
-  // waits until Refresh or Stop cancels it.
+  // Refresh and Stop may still have to cancel it.
   const absl::Status status = stream->Finish();
   MutexLock lock(mu_);
   stream_.reset();

@@ -8,12 +8,25 @@
 
 #include "common/base/limits.h"
 #include "common/base/mutex.h"
+#include "common/transport/byte_buffer.h"
+#include "common/wire/seal.h"
 #include "paramo/v1/control.grpc.pb.h"
 
 namespace paramo {
 namespace {
 
 using State = std::shared_ptr<const v1::ClusterState>;
+// Everybody gets the same bytes, which are made once.
+using Reactor = grpc::ServerWriteReactor<grpc::ByteBuffer>;
+
+grpc::ByteBuffer Sealed(const v1::ClusterState& state) {
+  Buffer bytes(state.ByteSizeLong());
+  state.SerializeWithCachedSizesToArray(bytes.data());
+  Message message;
+  message.push_back(std::move(bytes));
+  wire::Seal(message);
+  return ToByteBuffer(std::move(message));
+}
 
 class Watcher;
 
@@ -21,6 +34,7 @@ class Watcher;
 struct Board {
   mutable Mutex mu;
   State state ABSL_GUARDED_BY(mu);
+  grpc::ByteBuffer bytes ABSL_GUARDED_BY(mu);  // of the state
   bool stopped ABSL_GUARDED_BY(mu) = false;
   std::string withdrawn ABSL_GUARDED_BY(mu);  // why; empty: it is not
   size_t count ABSL_GUARDED_BY(mu) = 0;
@@ -30,7 +44,7 @@ struct Board {
 // One call. At any time it either waits in Board::idle, or has one write
 // outstanding, or has been finished; whoever takes it out of `idle` (under the
 // lock) has the right to write or finish. Deletes itself when gRPC is done.
-class Watcher final : public grpc::ServerWriteReactor<v1::ClusterState> {
+class Watcher final : public Reactor {
  public:
   Watcher(Board& board, const v1::WatchRequest& request)
       : board_(board),
@@ -53,13 +67,13 @@ class Watcher final : public grpc::ServerWriteReactor<v1::ClusterState> {
         board_.idle.insert(this);
         return;
       } else {
-        sending_ = board_.state;
-        version_ = sending_->version();
+        sending_ = board_.bytes;
+        version_ = board_.state->version();
       }
     }
     // Outside the lock: either may run further callbacks inline.
     if (end.ok()) {
-      StartWrite(sending_.get());
+      StartWrite(&sending_);
     } else {
       FinishUnlessFinished(end);
     }
@@ -103,27 +117,36 @@ class Watcher final : public grpc::ServerWriteReactor<v1::ClusterState> {
   Board& board_;
   uint64_t version_;  // newest one sent
   const bool once_;
-  State sending_;
+  grpc::ByteBuffer sending_;
   bool finished_ = false;   // touched by whoever has the right to finish
   bool cancelled_ = false;  // guarded by board_.mu
 };
 
-class Refused final : public grpc::ServerWriteReactor<v1::ClusterState> {
+class Refused final : public Reactor {
  public:
   explicit Refused(const grpc::Status& status) { Finish(status); }
   void OnDone() override { delete this; }
 };
 
-class Service final : public v1::Cluster::CallbackService {
+class Service final
+    : public v1::Cluster::WithRawCallbackMethod_Watch<v1::Cluster::Service> {
  public:
   explicit Service(Board& board) : board_(board) {}
 
-  grpc::ServerWriteReactor<v1::ClusterState>* Watch(
-      grpc::CallbackServerContext*, const v1::WatchRequest* request) override {
+  Reactor* Watch(grpc::CallbackServerContext*,
+                 const grpc::ByteBuffer* bytes) override {
+    v1::WatchRequest request;
+    grpc::ByteBuffer copy = *bytes;  // shares the bytes
+    if (!grpc::SerializationTraits<v1::WatchRequest>::Deserialize(&copy,
+                                                                  &request)
+             .ok()) {
+      return new Refused({grpc::StatusCode::INVALID_ARGUMENT,
+                          "not a WatchRequest (see control.proto)"});
+    }
     {
       MutexLock lock(board_.mu);
-      if (request->cluster_id() != 0 && board_.state != nullptr &&
-          request->cluster_id() != board_.state->cluster_id()) {
+      if (request.cluster_id() != 0 && board_.state != nullptr &&
+          request.cluster_id() != board_.state->cluster_id()) {
         return new Refused({grpc::StatusCode::FAILED_PRECONDITION,
                             "this is another cluster: check the address"});
       }
@@ -133,7 +156,7 @@ class Service final : public v1::Cluster::CallbackService {
       }
       ++board_.count;
     }
-    auto* watcher = new Watcher(board_, *request);
+    auto* watcher = new Watcher(board_, request);
     watcher->Next();
     return watcher;
   }
@@ -156,13 +179,15 @@ grpc::Service* StateWatch::service() { return &impl_->service; }
 
 void StateWatch::Publish(std::shared_ptr<const v1::ClusterState> state) {
   std::set<Watcher*> idle;
+  grpc::ByteBuffer bytes = Sealed(*state);
   {
     MutexLock lock(impl_->board.mu);
     if (impl_->board.state != nullptr &&
         state->version() <= impl_->board.state->version()) {
       return;
     }
-    impl_->board.state = state;
+    impl_->board.state = std::move(state);
+    impl_->board.bytes.Swap(&bytes);
     impl_->board.withdrawn.clear();
     idle.swap(impl_->board.idle);
   }

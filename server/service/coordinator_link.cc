@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/status.h"
 #include "common/transport/settings.h"
+#include "common/transport/state_reader.h"
 #include "paramo/v1/control.grpc.pb.h"
 
 namespace paramo {
@@ -57,7 +58,6 @@ struct CoordinatorLink::Rpc {
   struct Stubs {
     std::shared_ptr<grpc::Channel> channel;
     std::unique_ptr<v1::Coordinator::Stub> coordinator;
-    std::unique_ptr<v1::Cluster::Stub> cluster;
   };
 
   // Written before threads start, but for `current`.
@@ -69,7 +69,8 @@ struct CoordinatorLink::Rpc {
   size_t watched ABSL_GUARDED_BY(mu) = 0;  // the coordinator it is to, or none
 
   // Hands every newer state to the link until the stream ends.
-  absl::Status Follow(CoordinatorLink& link, v1::Cluster::Stub& from,
+  absl::Status Follow(CoordinatorLink& link,
+                      const std::shared_ptr<grpc::Channel>& from,
                       size_t coordinator, grpc::ClientContext& context);
 
   void Reconnect() {
@@ -98,7 +99,6 @@ CoordinatorLink::CoordinatorLink(Options options)
     Rpc::Stubs stubs;
     stubs.channel = MakeControlChannel(address);
     stubs.coordinator = v1::Coordinator::NewStub(stubs.channel);
-    stubs.cluster = v1::Cluster::NewStub(stubs.channel);
     rpc_->stubs.push_back(std::move(stubs));
   }
   registration_.cluster_id = options_.cluster_id;
@@ -284,7 +284,7 @@ void CoordinatorLink::Watch() {
 
 absl::Status CoordinatorLink::WatchCoordinator(size_t coordinator) {
   grpc::ClientContext context;
-  return rpc_->Follow(*this, *rpc_->stubs[coordinator].cluster, coordinator,
+  return rpc_->Follow(*this, rpc_->stubs[coordinator].channel, coordinator,
                       context);
 }
 
@@ -292,14 +292,13 @@ absl::Status CoordinatorLink::WatchCoordinator(size_t coordinator) {
 absl::Status CoordinatorLink::WatchPeer(const std::string& address) {
   grpc::ClientContext context;
   SetDeadline(context, kPeerWatchTime);
-  const auto stub = v1::Cluster::NewStub(MakeControlChannel(address));
-  return rpc_->Follow(*this, *stub, kNoCoordinator, context);
+  return rpc_->Follow(*this, MakeControlChannel(address), kNoCoordinator,
+                      context);
 }
 
-absl::Status CoordinatorLink::Rpc::Follow(CoordinatorLink& link,
-                                          v1::Cluster::Stub& from,
-                                          size_t coordinator,
-                                          grpc::ClientContext& context) {
+absl::Status CoordinatorLink::Rpc::Follow(
+    CoordinatorLink& link, const std::shared_ptr<grpc::Channel>& from,
+    size_t coordinator, grpc::ClientContext& context) {
   {
     MutexLock lock(mu);
     watch = &context;
@@ -313,10 +312,10 @@ absl::Status CoordinatorLink::Rpc::Follow(CoordinatorLink& link,
   request.set_cluster_id(link.registration_.cluster_id);
   request.set_after_version(
       link.applied_version_.load(std::memory_order_relaxed));
-  auto reader = from.Watch(&context, request);
+  StateReader reader(from, context, request);
   v1::ClusterState state;
-  while (reader->Read(&state)) link.Take(std::exchange(state, {}));
-  absl::Status status = FromGrpc(reader->Finish());
+  while (reader.Read(state)) link.Take(std::exchange(state, {}));
+  absl::Status status = reader.Finish();
   MutexLock lock(mu);
   watch = nullptr;
   return status;

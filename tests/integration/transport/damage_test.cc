@@ -10,6 +10,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/hash/crc32c.h"
+#include "common/transport/state_reader.h"
+#include "common/transport/state_watch.h"
+#include "paramo/v1/control.grpc.pb.h"
 #include "paramo/v1/data.grpc.pb.h"
 #include "tests/integration/transport/transport_testing.h"
 
@@ -165,6 +168,72 @@ TEST(Damage, AStreamThatTakesNoRequestIsGivenUpLongBeforeTheDeadline) {
   server.Answer();
   EXPECT_TRUE(answered.Wait().ok());
   EXPECT_EQ(stuck.Wait().status().code(), absl::StatusCode::kUnavailable);
+}
+
+// Tells of version 5 what it had sealed of version 4, and stays.
+class DamagedState final : public v1::Cluster::Service {
+ public:
+  DamagedState() {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                             &port_);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+  }
+  int port() const { return port_; }
+
+  grpc::Status Watch(grpc::ServerContext* context, const v1::WatchRequest*,
+                     grpc::ServerWriter<v1::ClusterState>* writer) override {
+    v1::ClusterState state;
+    state.set_version(4);
+    SetSeal(state);
+    writer->Write(state);
+    state.set_version(5);
+    writer->Write(state);
+    while (!WaitUntil([&] { return context->IsCancelled(); })) continue;
+    return grpc::Status::CANCELLED;
+  }
+
+ private:
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+TEST(Damage, ADamagedStateOfTheClusterIsNotBelieved) {
+  DamagedState server;
+  grpc::ClientContext context;
+  StateReader reader(
+      grpc::CreateChannel(absl::StrCat("127.0.0.1:", server.port()),
+                          grpc::InsecureChannelCredentials()),
+      context, v1::WatchRequest());
+  v1::ClusterState state;
+  ASSERT_TRUE(reader.Read(state));
+  EXPECT_EQ(state.version(), 4u);
+  EXPECT_FALSE(reader.Read(state));
+  EXPECT_EQ(reader.Finish().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(Damage, WhatIsHandedOutIsSealed) {
+  StateWatch watch;
+  DataServer::Options options;
+  options.services = {watch.service()};
+  auto server = StartServer(std::move(options));
+  auto published = std::make_shared<v1::ClusterState>();
+  published->set_version(4);
+  watch.Publish(published);
+  grpc::ClientContext context;
+  v1::WatchRequest once;
+  once.set_once(true);
+  auto stub = v1::Cluster::NewStub(
+      grpc::CreateChannel(absl::StrCat("127.0.0.1:", server->port()),
+                          grpc::InsecureChannelCredentials()));
+  auto reader = stub->Watch(&context, once);
+  v1::ClusterState state;
+  ASSERT_TRUE(reader->Read(&state));
+  EXPECT_TRUE(reader->Finish().ok());
+  SetSeal(*published);
+  EXPECT_TRUE(state.has_crc32c());
+  EXPECT_EQ(state.crc32c(), published->crc32c());
 }
 
 }  // namespace
