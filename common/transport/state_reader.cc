@@ -22,6 +22,7 @@ using grpc::internal::RpcMethod;
 struct StateReader::Impl {
   std::shared_ptr<grpc::Channel> channel;
   grpc::ClientContext& context;
+  const v1::WatchRequest request;
   const RpcMethod method{"/paramo.v1.Cluster/Watch",
                          RpcMethod::SERVER_STREAMING};
   std::unique_ptr<grpc::ClientReader<grpc::ByteBuffer>> reader;
@@ -31,15 +32,17 @@ struct StateReader::Impl {
 StateReader::StateReader(std::shared_ptr<grpc::Channel> channel,
                          grpc::ClientContext& context,
                          const v1::WatchRequest& request)
-    : impl_(new Impl{std::move(channel), context}) {
-  impl_->reader.reset(
-      grpc::internal::ClientReaderFactory<grpc::ByteBuffer>::Create(
-          impl_->channel.get(), impl_->method, &context, request));
-}
+    : impl_(new Impl{std::move(channel), context, request}) {}
 
 StateReader::~StateReader() = default;
 
 bool StateReader::Read(v1::ClusterState& state) {
+  if (impl_->reader == nullptr) {
+    impl_->reader.reset(
+        grpc::internal::ClientReaderFactory<grpc::ByteBuffer>::Create(
+            impl_->channel.get(), impl_->method, &impl_->context,
+            impl_->request));
+  }
   grpc::ByteBuffer bytes;
   if (!impl_->reader->Read(&bytes)) return false;
   Rope rope = ToRope(bytes);

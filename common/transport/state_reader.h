@@ -17,8 +17,8 @@ class ClusterState;
 class WatchRequest;
 }  // namespace v1
 
-// One Cluster.Watch call, made by the constructor. `context` outlives it; its
-// TryCancel ends the call, from any thread at any time.
+// One Cluster.Watch call. `context` outlives it; its TryCancel ends the call,
+// from any thread at any time.
 class StateReader {
  public:
   StateReader(std::shared_ptr<grpc::Channel> channel,
@@ -27,7 +27,9 @@ class StateReader {
   StateReader(const StateReader&) = delete;
   StateReader& operator=(const StateReader&) = delete;
 
-  // Waits for the next state; false when none follows.
+  // Waits for the next state; false when none follows. The first one makes the
+  // call, which waits for a connection and for leave to send: for as long as a
+  // peer, or what was damaged on the way, pleases.
   bool Read(v1::ClusterState& state);
   // Why none does; once, after Read returned false.
   // Errors: DATA_LOSS  the last one was damaged on the way

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/transport/listen.h"
 #include "paramo/cluster.h"
 #include "paramo/v1/control.grpc.pb.h"
 
@@ -155,7 +156,8 @@ TEST(BadCoordinatorTest, ASparseTableIsNotTakenForATensor) {
 class DamagedWatch final
     : public v1::Cluster::WithRawCallbackMethod_Watch<v1::Cluster::Service> {
  public:
-  DamagedWatch() {
+  // The one server it tells of is there; "" = here.
+  explicit DamagedWatch(std::string node = "") : node_(std::move(node)) {
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
@@ -210,7 +212,7 @@ class DamagedWatch final
     state.set_shard_count(1);
     v1::Server& node = *state.add_servers();
     node.set_id(1);
-    node.set_address(address_);
+    node.set_address(node_.empty() ? address_ : node_);
     v1::Shard& shard = *state.add_shards();
     shard.set_primary(1);
     shard.set_epoch(1);
@@ -222,6 +224,7 @@ class DamagedWatch final
     return state.SerializeAsString();
   }
 
+  const std::string node_;
   std::atomic<int> watches_{0};
   std::string address_;
   std::unique_ptr<grpc::Server> server_;
@@ -245,6 +248,28 @@ TEST(BadCoordinatorTest, AWatchThatIsDamagedOnTheWayIsMadeAgain) {
   }
   EXPECT_GE(coordinator->watches(), 2);
   coordinator.reset();  // or a watch that nobody can end would keep the client
+}
+
+// The client watches there next, and its calls must not wait for that.
+TEST(BadCoordinatorTest, AWatchThatCannotBeginHoldsUpNobody) {
+  auto silent = Listen({"127.0.0.1", 0}, {});  // connects, and says nothing
+  ASSERT_TRUE(silent.ok());
+  auto coordinator =
+      std::make_unique<DamagedWatch>(absl::StrCat("127.0.0.1:", silent->port));
+  ConnectOptions options;
+  options.addresses = coordinator->address();
+  options.deadline = std::chrono::milliseconds(100);
+  auto cluster = Cluster::Connect(options);
+  ASSERT_TRUE(cluster.ok()) << cluster.status().ToString();
+  auto table = (*cluster)->OpenTable("t");
+  ASSERT_TRUE(table.ok()) << table.status().ToString();
+  const std::vector<uint64_t> keys = {1};
+  std::vector<float> rows(1);
+  for (int i = 0; i < 10; ++i) {
+    const absl::Time start = absl::Now();
+    EXPECT_EQ(table->Pull(keys, rows).code(), Code::kDeadlineExceeded);
+    EXPECT_LT(absl::Now() - start, absl::Seconds(2));
+  }
 }
 
 }  // namespace
