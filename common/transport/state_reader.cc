@@ -25,7 +25,7 @@ struct StateReader::Impl {
   const v1::WatchRequest request;
   const RpcMethod method{"/paramo.v1.Cluster/Watch",
                          RpcMethod::SERVER_STREAMING};
-  std::unique_ptr<grpc::ClientReader<grpc::ByteBuffer>> reader;
+  std::unique_ptr<grpc::ClientReader<grpc::ByteBuffer>> reader = nullptr;
   bool damaged = false;
 };
 
