@@ -25,6 +25,8 @@ struct Options {
   int in_flight = 4;
   int threads = 1;
   absl::Duration time = absl::Seconds(3);
+  bool unlogged = false;
+  bool push_only = false;
 };
 
 // Keys and values of requests, made up front: the bench is of the system.
@@ -87,6 +89,9 @@ int Main(int argc, char** argv) {
   config.Int("in-flight", options.in_flight, {1, 256}, "requests at a time");
   config.Int("threads", options.threads, {1, 64}, "client threads");
   config.Duration("time", options.time, {}, "of each of the two runs");
+  config.Switch("unlogged", options.unlogged,
+                "of the table: durability replicated instead of logged");
+  config.Switch("push-only", options.push_only, "no pulls");
   if (auto status = config.ParseMain(argc, argv)) return *status;
 
   ConnectOptions connect;
@@ -103,6 +108,10 @@ int Main(int argc, char** argv) {
   spec.name = "rows_bench-" + options.rule + "-" + std::to_string(options.dim);
   spec.dim = static_cast<uint32_t>(options.dim);
   spec.rule.name = options.rule;
+  if (options.unlogged) {
+    spec.name += "-unlogged";
+    spec.durability = Durability::kReplicated;
+  }
   auto table = (*cluster)->CreateTable(spec);
   if (!table.ok()) {
     std::fprintf(stderr, "%s\n", table.status().ToString().c_str());
@@ -114,6 +123,11 @@ int Main(int argc, char** argv) {
       const Batch& batch = batches[i % batches.size()];
       return table->PushAsync(batch.keys, batch.values);
     });
+    if (options.push_only) {
+      std::printf("push %.2f M rows/s\n", push / 1e6);
+      std::fflush(stdout);
+      continue;
+    }
     std::vector<std::vector<float>> rows(
         options.in_flight, std::vector<float>(options.rows * options.dim));
     double pull = Run(options, [&](size_t i) {

@@ -1,0 +1,101 @@
+// How long a client feels the death of a server that holds so many rows: fills
+// a table, keeps pushing small batches that touch every shard, kills the server
+// with SIGKILL, and tells how long the longest push took before and after.
+//
+// The cluster's processes are started by hand (README.md, "Binaries"); then
+//   failover_bench --address 127.0.0.1:7700 --pid PID --megabytes 1000
+#include <signal.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "common/config/config.h"
+#include "paramo/cluster.h"
+
+namespace paramo {
+namespace {
+
+struct Options {
+  std::vector<std::string> address;
+  int pid = 0;
+  int megabytes = 10;
+  absl::Duration time = absl::Seconds(5);
+};
+
+constexpr uint32_t kDim = 64;
+constexpr size_t kBatchRows = 4096;
+// Four for each of 64 shards.
+constexpr size_t kProbeRows = 256;
+
+void Check(const Status& status) {
+  if (status.ok()) return;
+  std::fprintf(stderr, "%s\n", status.ToString().c_str());
+  std::exit(1);
+}
+
+// Keys 0, 1, ..., so many that their values alone are that large.
+size_t Fill(Table& table, int megabytes) {
+  const size_t rows = (size_t{1} << 20) * megabytes / (kDim * sizeof(float));
+  std::vector<uint64_t> keys(kBatchRows);
+  const std::vector<float> ones(kBatchRows * kDim, 1.0f);
+  for (size_t first = 0; first < rows; first += kBatchRows) {
+    for (size_t i = 0; i < kBatchRows; ++i) keys[i] = first + i;
+    Check(table.Push(keys, ones).status());
+  }
+  return rows;
+}
+
+// The longest push within that time, in milliseconds.
+double LongestPush(Table& table, absl::Duration time) {
+  std::vector<uint64_t> keys(kProbeRows);
+  for (size_t i = 0; i < kProbeRows; ++i) keys[i] = i;
+  const std::vector<float> ones(kProbeRows * kDim, 1.0f);
+  absl::Duration longest;
+  const absl::Time end = absl::Now() + time;
+  while (absl::Now() < end) {
+    const absl::Time start = absl::Now();
+    Check(table.Push(keys, ones).status());
+    longest = std::max(longest, absl::Now() - start);
+  }
+  return absl::ToDoubleMilliseconds(longest);
+}
+
+int Main(int argc, char** argv) {
+  Options options;
+  Config config("failover_bench", "how long a dead server is felt");
+  config.Addresses("address", options.address, "the coordinator");
+  config.Int("pid", options.pid, {1, 1 << 30}, "the server to kill");
+  config.Int("megabytes", options.megabytes, {1, 1 << 20}, "of rows, in all");
+  config.Duration("time", options.time, {}, "to push, before and after");
+  if (auto status = config.ParseMain(argc, argv)) return *status;
+  ConnectOptions connect;
+  for (const std::string& address : options.address) {
+    connect.addresses += (connect.addresses.empty() ? "" : ",") + address;
+  }
+  auto cluster = Cluster::Connect(connect);
+  Check(cluster.status());
+  TableSpec spec;
+  spec.name = "failover_bench";
+  spec.dim = kDim;
+  auto table = (*cluster)->CreateTable(spec);
+  Check(table.status());
+  const size_t rows = Fill(*table, options.megabytes);
+  const double before = LongestPush(*table, options.time);
+  if (::kill(options.pid, SIGKILL) != 0) {
+    std::perror("kill");
+    return 1;
+  }
+  const double after = LongestPush(*table, options.time);
+  std::printf("%d MB in %zu rows: longest push %.0f ms before, %.0f ms after\n",
+              options.megabytes, rows, before, after);
+  return 0;
+}
+
+}  // namespace
+}  // namespace paramo
+
+int main(int argc, char** argv) { return paramo::Main(argc, argv); }
