@@ -52,7 +52,7 @@ void World::Run() {
   while (!checker_.failed() && loop_.Step(end)) {
     if (loop_.now() < soonest || loop_.now() < looked + 10 * kMilli) continue;
     looked = loop_.now();
-    if (Whole()) break;
+    if (Whole() && !DamagedInSync()) break;
   }
   result_.healed_after = loop_.now() - healed;
   if (!checker_.failed()) CheckEnd();
@@ -80,21 +80,29 @@ bool World::Whole() {
   return true;
 }
 
+// A damaged replica that nobody has noticed yet.
+std::optional<std::string> World::DamagedInSync() {
+  for (ShardId shard = 0; shard < shards_; ++shard) {
+    if (GivenUp(shard)) continue;
+    for (const ServerLife& life : coordinator_->stored(shard).in_sync) {
+      Server* server = FindServer({life.server, life.incarnation});
+      HostedShard* host = server ? server->shard(shard) : nullptr;
+      if (host && host->damaged()) {
+        return absl::StrCat("shard ", shard, ": server ", life.server,
+                            " differs unnoticed");
+      }
+    }
+  }
+  return std::nullopt;
+}
+
 void World::CheckEnd() {
+  if (auto damaged = DamagedInSync()) checker_.Violation(*damaged);
   checker_.CheckLedger();
   for (ShardId shard = 0; shard < shards_; ++shard) {
     if (GivenUp(shard)) {
       ++result_.progress["shards offline"];
       continue;
-    }
-    const ReplicaSet& set = coordinator_->stored(shard);
-    for (const ServerLife& life : set.in_sync) {
-      Server* server = FindServer({life.server, life.incarnation});
-      HostedShard* host = server ? server->shard(shard) : nullptr;
-      if (host && host->damaged()) {
-        checker_.Violation(absl::StrCat("shard ", shard, ": server ",
-                                        life.server, " differs unnoticed"));
-      }
     }
     for (auto& client : clients_) {
       if (client->IsDone(shard)) continue;

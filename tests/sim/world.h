@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -73,6 +74,7 @@ class World {
   void CheckInSyncHas(ShardId shard, Lsn lsn, uint32_t crc);
   bool Whole();
   void CheckEnd();
+  std::optional<std::string> DamagedInSync();
 
   const Options options_;
   Result& result_;
