@@ -42,6 +42,22 @@ const TableShard* Shard::table(TableId id) const {
   return table == tables_.end() ? nullptr : table->second.get();
 }
 
+// A table that this server has yet to hear of, or that its log has yet to
+// have, is worth another try.
+Shard::Refusal Shard::NoTable(const wire::SectionHeader& header) const {
+  const bool seen = header.table_version > 0;  // by who sent this
+  if (view_ != nullptr && (view_->FindTable(header.table) != nullptr ||
+                           (seen && header.table > view_->newest_table))) {
+    return {absl::AbortedError(absl::StrCat("table ", header.table,
+                                            " has not arrived here yet")),
+            wire::Reason::kTableVersion};
+  }
+  return {absl::NotFoundError(
+              absl::StrCat("no table with id ", header.table,
+                           "; it may have been dropped: list the tables")),
+          wire::Reason::kUnknownTable};
+}
+
 uint32_t Shard::DimOf(TableId id) const {
   const TableShard* table = this->table(id);
   return table == nullptr ? 0 : table->config().dim;

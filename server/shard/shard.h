@@ -231,6 +231,7 @@ class Shard final : public ReplicaListener, public FlushSource {
   void HandleFresh(SectionTask* task, SessionGate* gate);
   void AnswerDuplicate(SectionTask* task, const Session& session);
   Refusal CheckSession(const wire::SectionHeader& header) const;
+  Refusal NoTable(const wire::SectionHeader& header) const;  // shard.cc
   static Refusal SessionExpired(SessionId session);
   SessionGate& GateOf(const wire::SectionHeader& header);
   void Hold(SectionTask* task, SessionGate& gate);
@@ -268,7 +269,6 @@ class Shard final : public ReplicaListener, public FlushSource {
   // shard_pull.cc
   void Pull(SectionTask* task);
   Refusal CheckPull(SectionTask& task) const;
-  Refusal NoTable(const wire::SectionHeader& header) const;
   Lsn NeededLsn(const SectionTask& task) const;
   void Gather(SectionTask* task);
   void Park(SectionTask* task, Job& job);
