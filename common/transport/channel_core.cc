@@ -2,6 +2,7 @@
 // channel_connect.cc.
 #include "common/transport/channel_core.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -240,6 +241,9 @@ void ChannelCore::OnTimer(absl::Duration now) {
   uint64_t probe = 0;
   {
     MutexLock lock(mu_);
+    // One that an earlier wake has replaced: it must not leave one of its own,
+    // or there would be ever more of them.
+    if (now < wakes_at_) return;
     while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
       const uint64_t id = deadlines_.begin()->second;
       absl::Status status = absl::DeadlineExceededError(
@@ -261,15 +265,17 @@ void ChannelCore::OnTimer(absl::Duration now) {
                        "Paramo server?"));
       cancelled = stream_;
     }
-    wakes_at_ = absl::InfiniteDuration();
     if (ProbeAt() <= now) {
       probe = NextId();
       silent_since_ = now + options_.probe_timeout;  // one at a time
     }
-    WakeBy(ProbeAt());
-    if (!deadlines_.empty()) WakeBy(deadlines_.begin()->first);
-    if (stuck && write_by_ > now) WakeBy(write_by_);
-    if (state_ == State::kConnecting && connect_by_ > now) WakeBy(connect_by_);
+    absl::Duration next = ProbeAt();
+    if (!deadlines_.empty()) next = std::min(next, deadlines_.begin()->first);
+    if (stuck && write_by_ > now) next = std::min(next, write_by_);
+    if (state_ == State::kConnecting && connect_by_ > now)
+      next = std::min(next, connect_by_);
+    wakes_at_ = absl::InfiniteDuration();
+    WakeBy(next);
   }
   if (cancelled != nullptr) cancelled->Cancel();
   Call(std::move(late));

@@ -2,6 +2,7 @@
 // and timers.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <map>
 #include <memory>
@@ -50,6 +51,12 @@ class ClientLoop final : private Completion {
   // Calls target->OnTimer once, at `at` or soon after, if it still exists.
   void WakeAt(absl::Duration at, std::weak_ptr<TimerTarget> target);
 
+  // Calls of OnTimer that are still to come.
+  size_t timers() const {
+    MutexLock lock(mu_);
+    return timers_.size();
+  }
+
  private:
   void Run(int index);
   void RunPosted();
@@ -65,7 +72,7 @@ class ClientLoop final : private Completion {
   std::unique_ptr<grpc::CompletionQueue> queue_;
   std::unique_ptr<grpc::Alarm> alarm_;
 
-  Mutex mu_;
+  mutable Mutex mu_;
   std::vector<std::function<void()>> posted_ ABSL_GUARDED_BY(mu_);
   std::multimap<absl::Duration, std::weak_ptr<TimerTarget>> timers_
       ABSL_GUARDED_BY(mu_);
