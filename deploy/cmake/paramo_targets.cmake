@@ -26,7 +26,9 @@ endfunction()
 
 function(_paramo_make_pch_owner name)
   if(PARAMO_PCH AND NOT PARAMO_SANITIZE AND NOT TARGET ${name})
-    file(WRITE ${PROJECT_BINARY_DIR}/${name}.cc "// Owns the precompiled header.\n")
+    # Written when it differs: a newer file would be compiled, and all after it.
+    file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/${name}.cc
+      CONTENT "// Owns the precompiled header.\n")
     add_library(${name} OBJECT ${PROJECT_BINARY_DIR}/${name}.cc)
     target_link_libraries(${name} PRIVATE Threads::Threads)
     if(name STREQUAL paramo_test_pch)
@@ -81,6 +83,6 @@ function(paramo_test name)
   endif()
   include(GoogleTest)
   gtest_discover_tests(${name}_test
-    TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60
+    TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES
     PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
 endfunction()

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -90,6 +92,20 @@ void Explain(const Summary& summary, Report& report) {
                               absl::ToDoubleSeconds(summary.duration)));
 }
 
+// The processes' logs, beside the directory that goes when the run ends.
+void KeepLogs(const std::string& directory, Report& report) {
+  namespace fs = std::filesystem;
+  const std::string kept = directory + "-logs";
+  std::error_code error;
+  fs::create_directory(kept, error);
+  for (const auto& entry : fs::directory_iterator(directory, error)) {
+    if (entry.path().extension() != ".log") continue;
+    fs::copy_file(entry, fs::path(kept) / entry.path().filename(), error);
+  }
+  report.Text(error ? "cannot keep the logs: " + error.message()
+                    : "logs kept in " + kept);
+}
+
 // Before any thread: the signals, the janitor (who stays outside of the network
 // and the mounts, so that nothing in them can keep it from cleaning up), then
 // these.
@@ -100,7 +116,10 @@ absl::StatusOr<Summary> RunAll(Options& options, Report& report) {
   report.Text(
       absl::StrCat("seed ", options.run.seed, ", in ", workplace->directory(),
                    "; network of its own: ", ToString(isolation.network())));
-  return RunChaos(options.run, *workplace, isolation, interrupt, report);
+  Summary summary =
+      RunChaos(options.run, *workplace, isolation, interrupt, report);
+  if (!summary.pass()) KeepLogs(workplace->directory(), report);
+  return summary;
 }
 
 int Main(int argc, char** argv) {

@@ -31,7 +31,6 @@ constexpr absl::Duration kPauseBetweenConnects = absl::Milliseconds(50);
 constexpr absl::Duration kStopGrace = absl::Seconds(60);
 // One push in so many gives up early; the others outlast every fault.
 constexpr uint64_t kImpatientOneIn = 8;
-constexpr std::chrono::milliseconds kImpatience(300);
 constexpr std::chrono::milliseconds kPatience(20'000);
 constexpr std::chrono::milliseconds kConnectWithin(5'000);
 

@@ -6,6 +6,7 @@
 // on: what a training job would do.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -19,6 +20,9 @@ namespace paramo::chaos {
 inline constexpr const char* kOwnTable = "chaos-own";
 inline constexpr const char* kCounterTable = "chaos-counter";
 inline constexpr const char* kPairTable = "chaos-pairs";
+
+// The shortest deadline of a push.
+inline constexpr std::chrono::milliseconds kImpatience(300);
 
 struct LoadOptions {
   uint32_t client = 1;  // 1, 2, ...

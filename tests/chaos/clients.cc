@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "client/cli/local_cluster.h"
 #include "common/base/status.h"
+#include "tests/chaos/client_load.h"
 
 namespace paramo::chaos {
 namespace {
@@ -17,9 +19,11 @@ namespace {
 // Ledgers are in order of begin, and no push takes longer than this: where to
 // stop looking back.
 constexpr int64_t kPushNanosMax = 60'000'000'000;
-// Half of the time that a coordinator on etcd is missing at least, and more
-// than a starved machine takes.
-constexpr int64_t kStallNanos = 1'000'000'000;
+// A push that needs what is missing waits for longer: a coordinator is missing
+// for two seconds at least (faults.cc). One of a starved machine, hardly.
+constexpr int64_t kStallNanos = 1'800'000'000;
+constexpr int64_t kDeadlineMinNanos =
+    std::chrono::nanoseconds(kImpatience).count();
 // A client has a push under way about half of the time.
 constexpr int kKillTries = 1000;
 
@@ -58,8 +62,12 @@ uint64_t CountHurt(const History& history, int64_t from_ns, int64_t to_ns) {
     const Attempt& attempt = history[n];
     const bool open = attempt.outcome == Outcome::kOpen;
     const int64_t end_ns = open ? to_ns : attempt.end_ns;
-    count += attempt.outcome == Outcome::kFailed ||
-             end_ns - attempt.begin_ns >= kStallNanos;
+    const int64_t took_ns = end_ns - attempt.begin_ns;
+    // At its deadline any push may fail, of which a starved machine sent
+    // nothing; before, somebody has refused it.
+    const bool refused =
+        attempt.outcome == Outcome::kFailed && took_ns < kDeadlineMinNanos;
+    count += refused || took_ns >= kStallNanos;
   }
   return count;
 }

@@ -21,6 +21,9 @@ namespace {
 // is noticed (0.3 s).
 constexpr int64_t kLengthMinMs = 100;
 constexpr uint64_t kLengthRangeMs = 1900;
+// One that nobody may feel, so much longer: who waits for its end is told from
+// who waits for the processor (kStallNanos of clients.cc).
+constexpr absl::Duration kHarmlessLonger = absl::Seconds(2);
 // Holds what a run writes several times over, and is full within a second.
 constexpr uint64_t kDiskBytes = uint64_t{160} << 20;
 // 3,000 pushes from one fault to the next, four records of 250 bytes each, and
@@ -140,6 +143,7 @@ Fault::Fault(FaultKind kind, const Scene& scene, BitGen& random)
     : kind_(kind),
       length_(absl::Milliseconds(
           kLengthMinMs + static_cast<int64_t>(random.Below(kLengthRangeMs)))) {
+  if (harmless()) length_ += kHarmlessLonger;
   const int server = static_cast<int>(
       random.Below(static_cast<uint64_t>(scene.cluster.servers())));
   switch (kind) {

@@ -18,10 +18,12 @@ uint64_t HurtFrom100To5000(const Attempt& attempt) {
 
 TEST(Clients, APushThatFailsOrWaitsIsHurt) {
   EXPECT_EQ(HurtFrom100To5000(Took(200, 10, Outcome::kAcked)), 0u);
-  EXPECT_EQ(HurtFrom100To5000(Took(200, 1000, Outcome::kAcked)), 1u);
+  EXPECT_EQ(HurtFrom100To5000(Took(200, 1700, Outcome::kAcked)), 0u);
+  EXPECT_EQ(HurtFrom100To5000(Took(200, 1800, Outcome::kAcked)), 1u);
   EXPECT_EQ(HurtFrom100To5000(Took(200, 10, Outcome::kFailed)), 1u);
   // A deadline that a starved machine misses; and one that outlasts faults.
   EXPECT_EQ(HurtFrom100To5000(Took(200, 300, Outcome::kUnknown)), 0u);
+  EXPECT_EQ(HurtFrom100To5000(Took(200, 300, Outcome::kFailed)), 0u);
   EXPECT_EQ(HurtFrom100To5000(Took(200, 4000, Outcome::kUnknown)), 1u);
 }
 
