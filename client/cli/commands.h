@@ -15,6 +15,7 @@ using Args = std::vector<std::string>;
 
 int RunDev(const Args& args);
 int RunDemo(const Args& args);
+int RunBench(const Args& args);
 int RunStatus(const Args& args);
 int RunDoctor(const Args& args);
 int RunConfigShow(const Args& args);

@@ -1,28 +1,19 @@
 // `paramo config show`: the settings of one binary. It asks the binary itself,
 // which alone knows them.
-#include <unistd.h>
-
-#include <cerrno>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
 #include "client/cli/process.h"
-#include "common/base/status.h"
 
 namespace paramo::cli {
 namespace {
 
-// Replaces this process; returns only when it cannot.
 absl::Status Ask(const std::string& binary, const std::string& form,
                  const std::string& file) {
-  PARAMO_ASSIGN_OR_RETURN(std::string path, SiblingBinary("paramo-" + binary));
-  std::vector<std::string> args = {path, "--show-config=" + form};
+  std::vector<std::string> args = {"--show-config=" + form};
   if (!file.empty()) args.insert(args.end(), {"--config", file});
-  std::vector<char*> argv;
-  for (std::string& arg : args) argv.push_back(arg.data());
-  argv.push_back(nullptr);
-  ::execv(argv[0], argv.data());
-  return ErrnoStatus(errno, absl::StrCat("cannot run ", path));
+  return ReplaceSelf("paramo-" + binary, std::move(args));
 }
 
 }  // namespace

@@ -111,11 +111,13 @@ absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::Start(
        absl::StrCat(options.Replicas()), "--shards",
        absl::StrCat(options.shards), "--log-level", options.log_level}));
   PARAMO_RETURN_IF_ERROR(cluster->WaitUntilReady());
+  std::vector<std::string> server_args = {"--coordinator", cluster->address(),
+                                          "--log-level", options.log_level};
+  server_args.insert(server_args.end(), options.server_args.begin(),
+                     options.server_args.end());
   for (uint32_t i = 1; i <= options.servers; ++i) {
-    PARAMO_RETURN_IF_ERROR(
-        cluster->StartMember(absl::StrCat("server-", i), "paramo-server",
-                             {"--coordinator", cluster->address(),
-                              "--log-level", options.log_level}));
+    PARAMO_RETURN_IF_ERROR(cluster->StartMember(absl::StrCat("server-", i),
+                                                "paramo-server", server_args));
   }
   PARAMO_RETURN_IF_ERROR(cluster->WaitUntilReady());
   PARAMO_RETURN_IF_ERROR(cluster->WaitUntilPlaced(options.servers));
@@ -239,6 +241,12 @@ Records LocalCluster::Processes() const {
                  member.metrics, member.process->log_file()});
   }
   return records;
+}
+
+std::vector<pid_t> LocalCluster::Pids() const {
+  std::vector<pid_t> pids;
+  for (const Member& member : members_) pids.push_back(member.process->pid());
+  return pids;
 }
 
 }  // namespace paramo::cli

@@ -23,6 +23,7 @@ struct LocalClusterOptions {
   // Keeps data and logs here; empty: in the workplace, gone at the end.
   std::string dir;
   std::string log_level = "info";
+  std::vector<std::string> server_args;  // more flags, for every server
 
   // INVALID_ARGUMENT unless `shards` is a power of two and there is a server
   // for each replica.
@@ -48,6 +49,7 @@ class LocalCluster {
   const std::string& dir() const { return dir_; }
   // process, pid, address, metrics, log
   Records Processes() const;
+  std::vector<pid_t> Pids() const;
   // FAILED_PRECONDITION with a log tail when one of them has ended, but for the
   // server that KillServer killed.
   absl::Status CheckAlive();

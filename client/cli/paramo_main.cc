@@ -29,6 +29,7 @@ constexpr Command kCommands[] = {
     {"", "dev", "start a whole cluster on this machine", RunDev},
     {"", "demo", "start one, train a real model on it, judge the result",
      RunDemo},
+    {"", "bench", "how fast it is on this machine, case by case", RunBench},
     {"", "status", "servers, shards, tables and jobs of a cluster", RunStatus},
     {"table", "create", "create a table", RunTableCreate},
     {"table", "list", "list tables", RunTableList},

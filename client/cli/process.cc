@@ -120,6 +120,14 @@ absl::StatusOr<std::string> SiblingBinary(const std::string& name) {
   return path;
 }
 
+absl::Status ReplaceSelf(const std::string& name,
+                         std::vector<std::string> args) {
+  PARAMO_ASSIGN_OR_RETURN(std::string path, SiblingBinary(name));
+  args.insert(args.begin(), path);
+  ::execv(path.c_str(), Pointers(args).data());
+  return ErrnoStatus(errno, absl::StrCat("cannot run ", path));
+}
+
 absl::StatusOr<std::unique_ptr<Process>> Process::Start(
     const ProcessOptions& options) {
   PARAMO_CHECK(!options.argv.empty());

@@ -43,6 +43,10 @@ struct Pipe {
 // Errors: NOT_FOUND  with what to build
 absl::StatusOr<std::string> SiblingBinary(const std::string& name);
 
+// Runs it in place of this process; returns only when it cannot.
+absl::Status ReplaceSelf(const std::string& name,
+                         std::vector<std::string> args);
+
 struct ProcessOptions {
   std::string name;               // for people: "server-1"
   std::vector<std::string> argv;  // argv[0] is the path to run

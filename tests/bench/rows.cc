@@ -1,0 +1,120 @@
+// rows: sparse rows pushed and pulled by key. Floors: gRPC echo with messages
+// of the same size and as many in flight; for what a backup costs, the same
+// pushes without one.
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/table_load.h"
+
+namespace paramo::bench {
+namespace {
+
+struct Options {
+  int rows = 0;
+  RowsSpec spec;
+  std::string keys = "uniform";
+  std::string durability = "logged";
+  cli::LocalClusterOptions cluster;
+  int in_flight = 4;
+};
+
+class Rows final : public Bench {
+ public:
+  void Declare(Config& config) override {
+    options_.cluster.servers = 1;
+    config.Int("rows", options_.rows, {1, 1 << 20}, "keys of a request")
+        .Default("1024, then 8192, then what a backup costs");
+    config.Int("dim", options_.spec.dim, {1, 65536}, "floats of a row");
+    config.Text("rule", options_.spec.rule, "update rule");
+    config.Int("table-rows", options_.spec.table_rows, {1, 1 << 30},
+               "rows of the table, all there before");
+    config.Choice("keys", options_.keys, {"uniform", "zipf"},
+                  "how keys are drawn");
+    config.Choice("durability", options_.durability,
+                  {"logged", "replicated", "synced"}, "of the table");
+    config.Int("servers", options_.cluster.servers, {1, 64}, "processes");
+    config.Int("replicas", options_.cluster.replicas, {0, 7},
+               "of every shard; 0: two, or one on one server");
+    config.Int("in-flight", options_.in_flight, {1, 256}, "requests at a time");
+    config.Check([this] { return options_.cluster.Check(); });
+  }
+
+  absl::Status Prepare(Lab& lab, Plan& plan, bool smoke) override {
+    if (smoke) options_.spec.table_rows = 10'000;
+    options_.spec.keys = options_.keys == "zipf" ? Keys::kZipf : Keys::kUniform;
+    options_.spec.durability =
+        options_.durability == "synced"       ? Durability::kSynced
+        : options_.durability == "replicated" ? Durability::kReplicated
+                                              : Durability::kLogged;
+    PARAMO_ASSIGN_OR_RETURN(BenchCluster * cluster,
+                            lab.StartCluster(options_.cluster));
+    std::vector<int> sizes = {1024, 8192};
+    if (options_.rows != 0) sizes = {options_.rows};
+    for (int rows : sizes) {
+      for (Call call : {Call::kPush, Call::kPull}) {
+        PARAMO_RETURN_IF_ERROR(AddCase(lab, plan, *cluster, rows, call));
+      }
+    }
+    return options_.rows == 0 ? AddBackup(lab, plan) : absl::OkStatus();
+  }
+
+ private:
+  // Targets are set for these tables only.
+  bool IsAsked() const {
+    return options_.spec.table_rows == 1'000'000 && options_.spec.dim == 64 &&
+           options_.spec.rule == "adagrad" &&
+           options_.spec.keys == Keys::kUniform &&
+           options_.cluster.servers == 1;
+  }
+
+  absl::StatusOr<Case> CaseOf(const std::string& name, BenchCluster& cluster,
+                              const RowsSpec& spec, Call call) {
+    PARAMO_ASSIGN_OR_RETURN(auto asked,
+                            MakeRows(cluster, spec, options_.in_flight));
+    Load load;
+    load.in_flight = options_.in_flight;
+    return MakeCase(name, cluster, std::move(asked), call, load);
+  }
+
+  absl::Status AddCase(Lab& lab, Plan& plan, BenchCluster& cluster, int rows,
+                       Call call) {
+    RowsSpec spec = options_.spec;
+    spec.rows = rows;
+    const std::string name = call == Call::kPush
+                                 ? absl::StrCat("push ", spec.rule, " ", rows)
+                                 : absl::StrCat("pull ", rows);
+    PARAMO_ASSIGN_OR_RETURN(Case c, CaseOf(name, cluster, spec, call));
+    PARAMO_ASSIGN_OR_RETURN(Subject floor, FloorOf(c, lab, Via::kGrpc));
+    const size_t subject = plan.Add(std::move(c.subject));
+    plan.Compare(subject, plan.Add(std::move(floor)), Unit::kRows,
+                 IsAsked() ? AtLeast(0.45) : Target());
+    return absl::OkStatus();
+  }
+
+  // Two servers each: the backup is the only difference.
+  absl::Status AddBackup(Lab& lab, Plan& plan) {
+    PARAMO_ASSIGN_OR_RETURN(BenchCluster * one,
+                            lab.StartCluster(/*servers=*/2, /*replicas=*/1));
+    PARAMO_ASSIGN_OR_RETURN(BenchCluster * two,
+                            lab.StartCluster(/*servers=*/2, /*replicas=*/2));
+    RowsSpec spec = options_.spec;
+    spec.durability = Durability::kLogged;
+    PARAMO_ASSIGN_OR_RETURN(Case backup, CaseOf("push with a backup, logged",
+                                                *two, spec, Call::kPush));
+    spec.durability = Durability::kReplicated;
+    PARAMO_ASSIGN_OR_RETURN(
+        Case alone, CaseOf("push without a backup", *one, spec, Call::kPush));
+    const size_t subject = plan.Add(std::move(backup.subject));
+    plan.Compare(subject, plan.Add(std::move(alone.subject)), Unit::kCpuPerRow,
+                 IsAsked() ? AtMost(2.2) : Target());
+    return absl::OkStatus();
+  }
+
+  Options options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Bench> MakeRowsBench() { return std::make_unique<Rows>(); }
+
+}  // namespace paramo::bench

@@ -1,0 +1,58 @@
+// Pushes and pulls of Paramo's client as a load, and as a subject.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "paramo/cluster.h"
+#include "tests/bench/drive.h"
+#include "tests/bench/lab.h"
+
+namespace paramo::bench {
+
+enum class Keys { kUniform, kZipf };
+
+// Requests of `rows` keys to a table that has all of `table_rows` rows.
+struct RowsSpec {
+  int rows = 1024;
+  uint32_t dim = 64;
+  std::string rule = "adagrad";
+  Durability durability = Durability::kLogged;
+  uint64_t table_rows = 1'000'000;
+  Keys keys = Keys::kUniform;
+};
+
+// What is asked, with the buffers for it. Shared by the subjects that ask it.
+class Asked;
+
+// A table, or a tensor of `bytes` under sgd, unlogged; made, and every row of
+// it pushed to once.
+absl::StatusOr<std::shared_ptr<Asked>> MakeRows(BenchCluster& cluster,
+                                                const RowsSpec& spec,
+                                                int in_flight);
+absl::StatusOr<std::shared_ptr<Asked>> MakeTensor(BenchCluster& cluster,
+                                                  size_t bytes, int in_flight);
+
+enum class Call { kPush, kPull };
+
+// A case, and what its floor must do for each of its calls: as many messages
+// of the same size in all, both ways, as the client counted.
+struct Case {
+  Subject subject;
+  EchoSizes message;    // of one request and its answer
+  double messages = 1;  // that one call makes
+  Work work;            // of one message
+  int in_flight = 1;    // messages
+};
+absl::StatusOr<Case> MakeCase(const std::string& name, BenchCluster& cluster,
+                              std::shared_ptr<Asked> asked, Call call,
+                              const Load& load);
+
+// The floor of `c` over that way.
+absl::StatusOr<Subject> FloorOf(const Case& c, Lab& lab, Via via,
+                                double rate = 0);
+
+}  // namespace paramo::bench
