@@ -24,5 +24,6 @@ class Bench {
 std::unique_ptr<Bench> MakeFloors();
 std::unique_ptr<Bench> MakeWire();
 std::unique_ptr<Bench> MakeRowsBench();
+std::unique_ptr<Bench> MakeLatency();
 
 }  // namespace paramo::bench

@@ -28,6 +28,10 @@ constexpr Entry kBenches[] = {
     {"floors", "what the machine and gRPC give without Paramo", MakeFloors},
     {"wire", "dense push and pull, 4 KB to 16 MB", MakeWire},
     {"rows", "sparse push and pull; what a backup costs", MakeRowsBench},
+    {"latency",
+     "small requests one at a time, and at a fixed rate: "
+     "p50, p99, p99.9",
+     MakeLatency},
 };
 
 constexpr char kAbout[] = R"(paramo bench: how fast this machine's Paramo is

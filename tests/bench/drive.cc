@@ -1,8 +1,9 @@
 #include "tests/bench/drive.h"
 
-#include <algorithm>
+#include <thread>
 
 #include "absl/time/clock.h"
+#include "common/base/mutex.h"
 #include "common/base/status.h"
 
 namespace paramo::bench {
@@ -13,60 +14,108 @@ namespace {
 class Run {
  public:
   Run(Requester& requester, const Load& load)
-      : requester_(requester), load_(load), begin_(absl::Now()) {}
+      : requester_(requester), load_(load) {
+    if (load_.rate > 0) sender_ = std::thread([this] { SendAtRate(); });
+  }
+  ~Run() { StopSending(); }
 
   absl::Status Until(absl::Time end) {
     while (absl::Now() < end) {
-      PARAMO_RETURN_IF_ERROR(SendDue());
-      PARAMO_RETURN_IF_ERROR(TakeAnswers(std::min(end, NextDue())));
+      if (load_.rate <= 0) PARAMO_RETURN_IF_ERROR(FillWindow());
+      PARAMO_RETURN_IF_ERROR(TakeAnswers(end));
     }
     return absl::OkStatus();
   }
+  // Sends nothing more; waits for what is in flight.
   absl::Status Drain() {
-    while (answered() < due_.size()) {
+    StopSending();
+    while (answered() < sent()) {
       PARAMO_RETURN_IF_ERROR(TakeAnswers(absl::InfiniteFuture()));
     }
-    return absl::OkStatus();
+    MutexLock lock(mu_);
+    return failure_;
   }
 
   size_t answered() const { return latencies_us_.size(); }
   const std::vector<double>& latencies_us() const { return latencies_us_; }
 
  private:
-  bool Full() const {
-    return due_.size() - answered() >= static_cast<size_t>(load_.in_flight);
+  size_t sent() {
+    MutexLock lock(mu_);
+    return due_.size();
   }
-  absl::Time NextDue() const {
-    if (load_.rate <= 0 || Full()) return absl::InfiniteFuture();
-    return begin_ +
-           absl::Seconds(static_cast<double>(due_.size())) / load_.rate;
+  bool Full() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return due_.size() - answered_ >= static_cast<size_t>(load_.in_flight);
   }
-  absl::Status SendDue() {
-    while (!Full()) {
-      const absl::Time now = absl::Now();
-      const absl::Time due = load_.rate > 0 ? NextDue() : now;
-      if (due > now) break;
-      due_.push_back(due);
-      PARAMO_RETURN_IF_ERROR(requester_.Send(due_.size() - 1));
+
+  absl::Status FillWindow() {
+    while (sent() - answered() < static_cast<size_t>(load_.in_flight)) {
+      PARAMO_RETURN_IF_ERROR(SendDueAt(absl::Now()));
     }
     return absl::OkStatus();
   }
+  absl::Status SendDueAt(absl::Time due) {
+    size_t i;
+    {
+      MutexLock lock(mu_);
+      i = due_.size();
+      due_.push_back(due);
+    }
+    return requester_.Send(i);
+  }
+
+  // The sender's main.
+  void SendAtRate() {
+    absl::Time due = absl::Now();
+    while (WaitForRoom()) {
+      absl::SleepFor(due - absl::Now());
+      const absl::Status status = SendDueAt(due);
+      MutexLock lock(mu_);
+      failure_.Update(status);
+      due += absl::Seconds(1) / load_.rate;
+    }
+  }
+  bool WaitForRoom() {
+    MutexLock lock(mu_);
+    while (Full() && !stop_) changed_.Wait(mu_);
+    return !stop_ && failure_.ok();
+  }
+  void StopSending() {
+    {
+      MutexLock lock(mu_);
+      stop_ = true;
+      changed_.NotifyOne();
+    }
+    if (sender_.joinable()) sender_.join();
+  }
+
   absl::Status TakeAnswers(absl::Time deadline) {
     numbers_.clear();
     PARAMO_RETURN_IF_ERROR(requester_.Wait(deadline, numbers_));
     const absl::Time now = absl::Now();
+    MutexLock lock(mu_);
     for (size_t i : numbers_) {
       latencies_us_.push_back(absl::ToDoubleMicroseconds(now - due_[i]));
     }
+    answered_ = latencies_us_.size();
+    changed_.NotifyOne();
     return absl::OkStatus();
   }
 
   Requester& requester_;
   const Load& load_;
-  const absl::Time begin_;
-  std::vector<absl::Time> due_;       // of every request sent
-  std::vector<double> latencies_us_;  // of every one answered
+  std::thread sender_;
+
+  // The waiting thread's.
+  std::vector<double> latencies_us_;  // of every request answered
   std::vector<size_t> numbers_;
+
+  Mutex mu_;
+  CondVar changed_;
+  std::vector<absl::Time> due_ ABSL_GUARDED_BY(mu_);  // of every one sent
+  size_t answered_ ABSL_GUARDED_BY(mu_) = 0;
+  bool stop_ ABSL_GUARDED_BY(mu_) = false;
+  absl::Status failure_ ABSL_GUARDED_BY(mu_);  // of the sender
 };
 
 }  // namespace

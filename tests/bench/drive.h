@@ -11,7 +11,8 @@
 
 namespace paramo::bench {
 
-// Something that answers requests. Threads: one.
+// Something that answers requests. Threads: one that sends, one that waits;
+// with a fixed number in flight they are the same.
 class Requester {
  public:
   virtual ~Requester() = default;
@@ -39,7 +40,8 @@ struct Work {
 
 // Sends for `load.time`, after a fifth of it that is not counted: windows open,
 // memory is there. Returns when nothing is in flight any more. `cpu_seconds`
-// is read at the beginning and the end of what counts.
+// is read at the beginning and the end of what counts. Not for sockets: a fixed
+// rate, which takes a thread that sends.
 absl::StatusOr<Sample> Drive(Requester& requester, const Load& load,
                              const Work& work,
                              const std::function<double()>& cpu_seconds);

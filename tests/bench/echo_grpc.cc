@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/limits.h"
+#include "common/base/mutex.h"
 #include "common/base/status.h"
 #include "common/transport/completion.h"
 #include "common/transport/live_calls.h"
@@ -50,9 +51,9 @@ absl::Status Broken() { return absl::UnavailableError("the echo broke off"); }
 class GrpcEcho final : public Requester {
  public:
   GrpcEcho(std::shared_ptr<grpc::Channel> channel, const EchoSizes& sizes)
-      : source_(sizes.request),
-        stub_(std::move(channel)),
-        stream_(stub_.PrepareCall(&context_, "/paramo.bench/Echo", &queue_)) {
+      : stub_(std::move(channel)),
+        stream_(stub_.PrepareCall(&context_, "/paramo.bench/Echo", &queue_)),
+        source_(sizes.request) {
     stream_->StartCall(&start_);
     hello_.resize(sizeof sizes);
     std::memcpy(hello_.data(), &sizes, sizeof sizes);
@@ -72,6 +73,7 @@ class GrpcEcho final : public Requester {
       PARAMO_RETURN_IF_ERROR(Wait(absl::Now() + absl::Seconds(10), none));
     }
     const grpc::Slice slice(hello_);
+    MutexLock lock(mu_);
     writing_ = true;
     stream_->Write(grpc::ByteBuffer(&slice, 1), &write_);
     stream_->Read(&incoming_, &read_);
@@ -79,6 +81,7 @@ class GrpcEcho final : public Requester {
   }
 
   absl::Status Send(size_t) override {
+    MutexLock lock(mu_);
     ++queued_;
     WriteNext();
     return absl::OkStatus();
@@ -97,6 +100,7 @@ class GrpcEcho final : public Requester {
         break;
       }
       if (tag == &write_) {
+        MutexLock lock(mu_);
         writing_ = false;
         WriteNext();
       } else {
@@ -108,25 +112,29 @@ class GrpcEcho final : public Requester {
   }
 
  private:
-  void WriteNext() {
+  void WriteNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     if (writing_ || queued_ == 0) return;
     writing_ = true;
     --queued_;
     stream_->Write(source_.Next(), &write_);
   }
 
-  Source source_;
   grpc::CompletionQueue queue_;
   grpc::ClientContext context_;
   grpc::GenericStub stub_;
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;
-  grpc::ByteBuffer incoming_;
   std::string hello_;
   char start_, write_, read_;  // their addresses are the tags
+
+  // Wait's.
+  grpc::ByteBuffer incoming_;
   bool started_ = false;
-  bool writing_ = false;
-  size_t queued_ = 0;
   size_t next_ = 0;
+
+  Mutex mu_;
+  Source source_ ABSL_GUARDED_BY(mu_);
+  bool writing_ ABSL_GUARDED_BY(mu_) = false;
+  size_t queued_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 // ---- Server

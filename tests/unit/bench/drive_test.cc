@@ -6,6 +6,7 @@
 #include <deque>
 
 #include "absl/time/clock.h"
+#include "common/base/mutex.h"
 
 namespace paramo::bench {
 namespace {
@@ -17,6 +18,7 @@ class Delayed final : public Requester {
 
   absl::Status Send(size_t i) override {
     const absl::Time now = absl::Now();
+    MutexLock lock(mu_);
     free_at_ = std::max(now, free_at_) + delay_;
     due_.emplace_back(i, free_at_);
     most_ = std::max(most_, due_.size());
@@ -26,6 +28,7 @@ class Delayed final : public Requester {
                     std::vector<size_t>& answered) override {
     if (fails_) return absl::UnavailableError("gone");
     do {
+      MutexLock lock(mu_);
       if (due_.empty() || due_.front().second > absl::Now()) continue;
       answered.push_back(due_.front().first);
       due_.pop_front();
@@ -34,15 +37,22 @@ class Delayed final : public Requester {
     return absl::OkStatus();
   }
 
-  size_t most() const { return most_; }
-  size_t outstanding() const { return due_.size(); }
+  size_t most() {
+    MutexLock lock(mu_);
+    return most_;
+  }
+  size_t outstanding() {
+    MutexLock lock(mu_);
+    return due_.size();
+  }
   void Fail() { fails_ = true; }
 
  private:
   const absl::Duration delay_;
-  std::deque<std::pair<size_t, absl::Time>> due_;
-  absl::Time free_at_;
-  size_t most_ = 0;
+  Mutex mu_;
+  std::deque<std::pair<size_t, absl::Time>> due_ ABSL_GUARDED_BY(mu_);
+  absl::Time free_at_ ABSL_GUARDED_BY(mu_);
+  size_t most_ ABSL_GUARDED_BY(mu_) = 0;
   bool fails_ = false;
 };
 
