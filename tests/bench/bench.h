@@ -25,5 +25,6 @@ std::unique_ptr<Bench> MakeFloors();
 std::unique_ptr<Bench> MakeWire();
 std::unique_ptr<Bench> MakeRowsBench();
 std::unique_ptr<Bench> MakeLatency();
+std::unique_ptr<Bench> MakeStore();
 
 }  // namespace paramo::bench

@@ -32,6 +32,7 @@ constexpr Entry kBenches[] = {
      "small requests one at a time, and at a fixed rate: "
      "p50, p99, p99.9",
      MakeLatency},
+    {"store", "the log, its recovery, and rows written behind", MakeStore},
 };
 
 constexpr char kAbout[] = R"(paramo bench: how fast this machine's Paramo is

@@ -30,24 +30,6 @@ constexpr size_t kFileBytesMax = size_t{1} << 30;
 constexpr size_t kCopyBytes = 1 << 20;
 constexpr size_t kRuleBatches = 256;
 
-// Calls `step` again and again for `time`; counts one message of that work for
-// each.
-absl::StatusOr<Sample> Repeat(absl::Duration time, double bytes, double rows,
-                              const std::function<absl::Status()>& step) {
-  const absl::Time start = absl::Now();
-  const double cpu = CpuSeconds({::getpid()});
-  Sample sample;
-  do {
-    PARAMO_RETURN_IF_ERROR(step());
-    ++sample.messages;
-  } while (absl::Now() - start < time);
-  sample.seconds = absl::ToDoubleSeconds(absl::Now() - start);
-  sample.cpu_seconds = CpuSeconds({::getpid()}) - cpu;
-  sample.bytes = sample.messages * bytes;
-  sample.rows = sample.messages * rows;
-  return sample;
-}
-
 // A table all of whose rows are there, and requests to it.
 class RuleTable {
  public:
@@ -90,6 +72,22 @@ class RuleTable {
 
 }  // namespace
 
+absl::StatusOr<Sample> Repeat(absl::Duration time, double bytes, double rows,
+                              const std::function<absl::Status()>& step) {
+  const absl::Time start = absl::Now();
+  const double cpu = CpuSeconds({::getpid()});
+  Sample sample;
+  do {
+    PARAMO_RETURN_IF_ERROR(step());
+    ++sample.messages;
+  } while (absl::Now() - start < time);
+  sample.seconds = absl::ToDoubleSeconds(absl::Now() - start);
+  sample.cpu_seconds = CpuSeconds({::getpid()}) - cpu;
+  sample.bytes = sample.messages * bytes;
+  sample.rows = sample.messages * rows;
+  return sample;
+}
+
 Subject CopyFloor(size_t bytes) {
   auto from = std::make_shared<std::string>(std::max(kMemoryBytes, bytes), 'f');
   auto to = std::make_shared<std::string>(from->size(), 't');
@@ -106,21 +104,26 @@ Subject CopyFloor(size_t bytes) {
   return {.name = "memcpy", .run = std::move(run)};
 }
 
-Subject AppendFloor(const std::string& directory, size_t bytes, Sync sync) {
+Subject AppendFloor(const std::string& directory, size_t bytes,
+                    std::function<size_t()> sync_bytes) {
   const std::string path = absl::StrCat(directory, "/append");
   auto run = [=, block = std::string(bytes, 'b')](
                  absl::Duration time) -> absl::StatusOr<Sample> {
     const Descriptor fd(
         ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     if (!fd.valid()) return ErrnoStatus(errno, path);
+    const size_t sync_every = sync_bytes();
     size_t written = 0;
+    size_t unsynced = 0;
     return Repeat(time, static_cast<double>(bytes), 0, [&]() -> absl::Status {
       const ssize_t part = ::write(fd.get(), block.data(), bytes);
       if (part != static_cast<ssize_t>(bytes)) return ErrnoStatus(errno, path);
-      if (sync == Sync::kYes && ::fdatasync(fd.get()) != 0) {
-        return ErrnoStatus(errno, path);
-      }
       written += bytes;
+      unsynced += bytes;
+      if (sync_every > 0 && unsynced >= sync_every) {
+        if (::fdatasync(fd.get()) != 0) return ErrnoStatus(errno, path);
+        unsynced = 0;
+      }
       if (written < kFileBytesMax) return absl::OkStatus();
       written = 0;
       return ::ftruncate(fd.get(), 0) == 0 &&
@@ -129,8 +132,7 @@ Subject AppendFloor(const std::string& directory, size_t bytes, Sync sync) {
                  : ErrnoStatus(errno, path);
     });
   };
-  return {.name = sync == Sync::kYes ? "append + fdatasync" : "append",
-          .run = std::move(run)};
+  return {.name = "append", .run = std::move(run)};
 }
 
 Subject RuleFloor(const std::string& rule, uint32_t dim, size_t rows,
