@@ -26,5 +26,6 @@ std::unique_ptr<Bench> MakeWire();
 std::unique_ptr<Bench> MakeRowsBench();
 std::unique_ptr<Bench> MakeLatency();
 std::unique_ptr<Bench> MakeStore();
+std::unique_ptr<Bench> MakeScale();
 
 }  // namespace paramo::bench

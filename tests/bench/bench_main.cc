@@ -33,6 +33,7 @@ constexpr Entry kBenches[] = {
      "p50, p99, p99.9",
      MakeLatency},
     {"store", "the log, its recovery, and rows written behind", MakeStore},
+    {"scale", "more strands, more servers, more rows", MakeScale},
 };
 
 constexpr char kAbout[] = R"(paramo bench: how fast this machine's Paramo is
@@ -65,6 +66,9 @@ Examples:
   paramo bench all --json results.jsonl
 )";
 
+// Fewer than of a single bench: all together stay below 20 minutes.
+constexpr int kRoundsOfAll = 3;
+
 struct Flags {
   int rounds = 5;
   absl::Duration time = absl::Seconds(1);
@@ -93,13 +97,13 @@ std::string Help() {
     absl::StrAppend(&out, line, summary, "\n");
   };
   for (const Entry& entry : kBenches) add(entry.name, entry.summary);
-  add("all", "all of them");
+  add("all", "all of them, in less than 20 minutes");
   absl::StrAppend(&out, "\n`paramo bench BENCH --help` lists its flags.\n",
                   kReading);
   return out;
 }
 
-absl::Status RunOne(const Entry& entry, Bench& bench, const Flags& flags,
+absl::Status RunOne(const Entry& entry, Bench& bench, Flags& flags,
                     cli::Interrupt& interrupt, std::ostream* json) {
   Lab lab({.wait = flags.wait, .settles = !flags.smoke}, interrupt);
   Plan plan;
@@ -112,6 +116,7 @@ absl::Status RunOne(const Entry& entry, Bench& bench, const Flags& flags,
     return lab.Run(subject, time);
   };
   PARAMO_ASSIGN_OR_RETURN(const std::vector<Row> rows, Measure(plan, rounds));
+  flags.wait = lab.wait_left();
   cli::Print(
       absl::StrCat(entry.name, ": ", entry.summary, "\n\n", Table(rows), "\n"));
   if (json == nullptr) return absl::OkStatus();
@@ -126,6 +131,7 @@ int Run(const std::vector<const Entry*>& entries, const Args& args,
   std::vector<std::unique_ptr<Bench>> benches;
   Config config(absl::StrCat("paramo bench ", name),
                 entries.size() == 1 ? entries[0]->summary : "all benches");
+  if (entries.size() > 1) flags.rounds = kRoundsOfAll;
   flags.AddTo(config);
   for (const Entry* entry : entries) benches.push_back(entry->make());
   if (entries.size() == 1) benches[0]->Declare(config);

@@ -65,6 +65,8 @@ class Lab {
   // up. Says whether it was disturbed.
   absl::StatusOr<Sample> Run(const Subject& subject, absl::Duration time);
 
+  absl::Duration wait_left() const { return wait_; }
+
   // Waits until our own processes are idle: servers write rows to the store
   // behind what pushed them.
   void Settle();
