@@ -1,6 +1,7 @@
 #include "tests/bench/echo.h"
 
-#include <unistd.h>
+#include <algorithm>
+#include <cstdio>
 
 #include "common/base/daemon.h"
 #include "common/base/parent_watch.h"
@@ -35,6 +36,13 @@ const char* NameOf(Via via) {
       return "unix socket";
   }
   return "";
+}
+
+size_t SourceBytes(uint64_t message_bytes) {
+  constexpr uint64_t kMessages = 64;
+  constexpr uint64_t kBytesMax = 64 << 20;
+  return std::max(message_bytes,
+                  std::min(kBytesMax, kMessages * message_bytes));
 }
 
 absl::StatusOr<std::unique_ptr<Requester>> ConnectEcho(

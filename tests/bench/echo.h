@@ -38,6 +38,11 @@ absl::StatusOr<std::unique_ptr<Requester>> ConnectEcho(
 // FILE`.
 int RunEchoServer(const std::vector<std::string>& args);
 
+// Memory that messages of that size are sent from, in turn: as much as a
+// client's own would be (64 of them, 64 MB at most), so that the caches serve
+// both alike.
+size_t SourceBytes(uint64_t message_bytes);
+
 // ---- Parts of it
 // -------------------------------------------------------------
 

@@ -21,14 +21,11 @@
 namespace paramo::bench {
 namespace {
 
-// As in echo_socket.cc.
-constexpr size_t kSourceBytes = 64 << 20;
-
 // Messages of one size, from changing places of the same memory.
 class Source {
  public:
   explicit Source(uint64_t bytes)
-      : bytes_(bytes), memory_(std::max<size_t>(kSourceBytes, bytes), 's') {}
+      : bytes_(bytes), memory_(SourceBytes(bytes), 's') {}
   grpc::ByteBuffer Next() {
     if (at_ + bytes_ > memory_.size()) at_ = 0;
     const grpc::Slice slice(memory_.data() + at_, bytes_,

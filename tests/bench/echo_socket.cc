@@ -25,14 +25,14 @@
 namespace paramo::bench {
 namespace {
 
-// Sent from, in turn: more than the caches hold, as Paramo's requests are.
-constexpr size_t kSourceBytes = 64 << 20;
-
-// A socket that sends so many bytes and counts those that come.
+// A socket that sends bytes as they are owed, in messages of one size, and
+// counts those that come.
 class Counted {
  public:
-  explicit Counted(Descriptor fd)
-      : fd_(std::move(fd)), source_(kSourceBytes, 's'), sink_(kReadChunkBytes) {
+  Counted(Descriptor fd, uint64_t message_bytes)
+      : fd_(std::move(fd)),
+        source_(SourceBytes(message_bytes), 's'),
+        sink_(kReadChunkBytes) {
     ::fcntl(fd_.get(), F_SETFL, O_NONBLOCK);
     const int on = 1;  // fails on a unix socket, which does not wait anyway
     ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -90,7 +90,7 @@ class Counted {
 class SocketEcho final : public Requester {
  public:
   SocketEcho(Descriptor fd, const EchoSizes& sizes)
-      : sizes_(sizes), socket_(std::move(fd)) {}
+      : sizes_(sizes), socket_(std::move(fd), sizes.request) {}
 
   absl::Status Send(size_t) override {
     socket_.Owe(sizes_.request);
@@ -170,7 +170,7 @@ class SocketListener final : public EchoListener {
         sizes.request == 0) {
       return;
     }
-    Counted socket(std::move(fd));
+    Counted socket(std::move(fd), sizes.answer);
     uint64_t answered = 0;
     while (!stop_.load(std::memory_order_relaxed)) {
       if (!socket.Step(absl::Milliseconds(200)).ok()) return;

@@ -28,7 +28,7 @@ constexpr size_t kMemoryBytes = 64 << 20;
 constexpr size_t kFileBytesMax = size_t{1} << 30;
 // Between two looks at the clock, which cost as much as a piece of 1 KB.
 constexpr size_t kCopyBytes = 1 << 20;
-constexpr size_t kRuleBatches = 256;
+constexpr size_t kRuleBatches = 64;
 
 // A table all of whose rows are there, and requests to it.
 class RuleTable {

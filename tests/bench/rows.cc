@@ -48,7 +48,7 @@ class Rows final : public Bench {
                                               : Durability::kLogged;
     PARAMO_ASSIGN_OR_RETURN(BenchCluster * cluster,
                             lab.StartCluster(options_.cluster));
-    std::vector<int> sizes = {1024, 8192};
+    std::vector<int> sizes = {1024, smoke ? 256 : 8192};
     if (options_.rows != 0) sizes = {options_.rows};
     for (int rows : sizes) {
       for (Call call : {Call::kPush, Call::kPull}) {
