@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "client/cli/commands.h"
 #include "common/base/log.h"
@@ -21,19 +22,43 @@ using cli::Args;
 struct Entry {
   const char* name;
   const char* summary;
+  const char* about;  // more of the menu: what is compared with what
   std::unique_ptr<Bench> (*make)();
 };
 
 constexpr Entry kBenches[] = {
-    {"floors", "what the machine and gRPC give without Paramo", MakeFloors},
-    {"wire", "dense push and pull, 4 KB to 16 MB", MakeWire},
-    {"rows", "sparse push and pull; what a backup costs", MakeRowsBench},
-    {"latency",
-     "small requests one at a time, and at a fixed rate: "
-     "p50, p99, p99.9",
+    {"floors", "what the machine and gRPC give without Paramo",
+     R"(
+           memcpy, TCP, a unix socket and gRPC echo with Paramo's settings, at
+           the sizes and windows of `wire`; adagrad alone on the rows of `rows`;
+           a file appended to, without and with fdatasync.)",
+     MakeFloors},
+    {"wire", "dense push and pull, 4 KB to 16 MB",
+     R"(
+           A tensor pushed (sgd, unlogged) and pulled whole, one server.
+           Floors: gRPC echo and TCP.)",
+     MakeWire},
+    {"rows", "sparse push and pull; what a backup costs",
+     R"(
+           Random rows of a table by key: how many, their width, rule,
+           durability, replicas and skew by flag. Floor: gRPC echo. Of a
+           backup: the same pushes without one.)",
+     MakeRowsBench},
+    {"latency", "small requests one at a time, and at a fixed rate",
+     R"(
+           p50, p99 and p99.9 of 16 rows of 16 floats, from when a request was
+           due. Floor: gRPC echo, asked in the same way.)",
      MakeLatency},
-    {"store", "the log, its recovery, and rows written behind", MakeStore},
-    {"scale", "more strands, more servers, more rows", MakeScale},
+    {"store", "the log, its recovery, and rows written behind",
+     R"(
+           Floors: the same bytes appended to a file, synced as often; the same
+           files read.)",
+     MakeStore},
+    {"scale", "more strands, more servers, more rows",
+     R"(
+           Tables of 10^5 to 10^7 rows (--rows-max: 10^8). Floor: the smallest
+           of its kind.)",
+     MakeScale},
 };
 
 constexpr char kAbout[] = R"(paramo bench: how fast this machine's Paramo is
@@ -44,21 +69,23 @@ Usage: paramo bench BENCH [FLAGS]
 
 constexpr char kReading[] = R"(
 Every bench starts the servers it needs, as processes of their own, and is their
-client. Each case has a floor: less than that cannot be done, because the floor
-moves the same bytes, in messages of the same sizes with as many in flight, and
-does nothing else. Case, floor, next case, its floor, and so on, is a round;
-there are --rounds of them, so that a busy minute hits both. A row shows
+client. A case has a floor: what moves the same bytes, in messages of the same
+sizes with as many in flight, and does nothing else. Case, floor, next case, its
+floor, and so on, is a round; there are --rounds of them, so that a busy minute
+hits both. A row shows
 
-  value          median over the rounds
-  CPU            of all processes, client and servers: s per GB, us per 1,000
-                 rows, or us per request
-  spread         (largest - smallest) / median
-  of floor       the floor's median; ratio: value / that
-  target         what is asked of the ratio, and whether it is met
+  value      the median over the rounds
+  CPU        of all processes, clients and servers: s per GB, us per 1,000 rows,
+             or us per request
+  spread     (largest - smallest) / median
+  of floor   the floor's median
+  ratio      value / of floor
+  target     what is asked of the ratio, and whether it is met
 
-Before each run it waits until others leave the machine alone, --wait in all; a
-row half of whose runs were disturbed is marked noisy. The exit status is 0 also
-when targets are missed. docs/benchmarks.md has results and what they mean.
+Before each run it waits until others leave the machine alone, but no longer
+than --wait in all; a row half of whose runs were disturbed is marked noisy. The
+exit status is 0 also when targets are missed. docs/benchmarks.md says how to
+read the results, and has some.
 
 Examples:
   paramo bench rows
@@ -91,15 +118,12 @@ struct Flags {
 
 std::string Help() {
   std::string out = kAbout;
-  const auto add = [&](absl::string_view name, absl::string_view summary) {
-    std::string line = absl::StrCat("  ", name);
-    line.resize(12, ' ');
-    absl::StrAppend(&out, line, summary, "\n");
-  };
-  for (const Entry& entry : kBenches) add(entry.name, entry.summary);
-  add("all", "all of them, in less than 20 minutes");
-  absl::StrAppend(&out, "\n`paramo bench BENCH --help` lists its flags.\n",
-                  kReading);
+  for (const Entry& entry : kBenches) {
+    absl::StrAppendFormat(&out, "  %-8s %s%s\n", entry.name, entry.summary,
+                          entry.about);
+  }
+  absl::StrAppend(&out, "  all      all of them, in less than 20 minutes\n",
+                  "\n`paramo bench BENCH --help` lists its flags.\n", kReading);
   return out;
 }
 
