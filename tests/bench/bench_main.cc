@@ -131,11 +131,16 @@ absl::Status RunOne(const Entry& entry, Bench& bench, Flags& flags,
                     cli::Interrupt& interrupt, std::ostream* json) {
   Lab lab({.wait = flags.wait, .settles = !flags.smoke}, interrupt);
   Plan plan;
+  std::fprintf(stderr, "%s: preparing\n", entry.name);
   PARAMO_RETURN_IF_ERROR(bench.Prepare(lab, plan, flags.smoke));
   lab.Settle();
   Rounds rounds;
   rounds.count = flags.rounds;
   rounds.time = flags.time;
+  rounds.begin = [&](int round) {
+    std::fprintf(stderr, "%s: round %d of %d\n", entry.name, round + 1,
+                 flags.rounds);
+  };
   rounds.run = [&](const Subject& subject, absl::Duration time) {
     return lab.Run(subject, time);
   };

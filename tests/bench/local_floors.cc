@@ -1,7 +1,6 @@
 #include "tests/bench/local_floors.h"
 
 #include <fcntl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>

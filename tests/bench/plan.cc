@@ -24,6 +24,7 @@ absl::StatusOr<std::vector<Row>> Measure(const Plan& plan,
                                          const Rounds& rounds) {
   std::vector<std::vector<Sample>> samples(plan.subjects().size());
   for (int round = 0; round < rounds.count; ++round) {
+    rounds.begin(round);
     for (size_t i = 0; i < samples.size(); ++i) {
       const Subject& subject = plan.subjects()[i];
       auto sample = rounds.run(subject, rounds.time);

@@ -45,7 +45,8 @@ class Plan {
 
 struct Rounds {
   int count = 5;
-  absl::Duration time = absl::Seconds(1);  // of one run
+  absl::Duration time = absl::Seconds(1);             // of one run
+  std::function<void(int round)> begin = [](int) {};  // of each round
   // Runs a subject when its turn has come; sees whether others used the machine
   // meanwhile. Errors: CANCELLED  interrupted
   std::function<absl::StatusOr<Sample>(const Subject&, absl::Duration time)>

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -12,14 +13,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/descriptor.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "server/log/log.h"
 #include "server/store/row_store.h"
 #include "tests/bench/local_floors.h"
-#include "tests/bench/machine.h"
 
 namespace paramo::bench {
 namespace {
@@ -34,9 +33,7 @@ std::string LogPath(const LogSpec& spec) {
 // Times `work`, which moves so many bytes.
 absl::StatusOr<Sample> Once(double bytes,
                             const std::function<absl::Status()>& work) {
-  PARAMO_ASSIGN_OR_RETURN(Sample sample,
-                          Repeat(absl::ZeroDuration(), bytes, 0, work));
-  return sample;
+  return Repeat(absl::ZeroDuration(), bytes, /*rows=*/0, work);
 }
 
 // Payloads lie in 64 MB, more than the caches hold, as those from a network.
