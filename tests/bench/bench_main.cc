@@ -78,7 +78,7 @@ hits both. A row shows
   CPU        of all processes, clients and servers: s per GB, us per 1,000 rows,
              or us per request
   spread     (largest - smallest) / median
-  of floor   the floor's median
+  of floor   the floor's median, and its CPU
   ratio      value / of floor
   target     what is asked of the ratio, and whether it is met
 

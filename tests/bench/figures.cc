@@ -125,19 +125,20 @@ double Quantile(std::vector<double> values, double q) {
 Row MakeRow(const Line& line, absl::Span<const Sample> runs,
             absl::Span<const Sample> floor, const std::string& floor_name) {
   const auto value = [&](const Sample& run) { return ValueOf(run, line.unit); };
+  const auto cpu = [&](const Sample& run) { return CpuOf(run, line.unit); };
   const std::vector<double> values = Each(runs, value);
   Row row;
   row.name = line.name;
   row.unit = line.unit;
   row.value = Median(values);
-  row.cpu = Median(
-      Each(runs, [&](const Sample& run) { return CpuOf(run, line.unit); }));
+  row.cpu = Median(Each(runs, cpu));
   row.spread = Spread(values);
   row.noisy = MostlyDisturbed(runs) || MostlyDisturbed(floor);
   row.explained_in = line.explained_in;
   if (floor.empty()) return row;
   row.floor = floor_name;
   row.floor_value = Median(Each(floor, value));
+  row.floor_cpu = Median(Each(floor, cpu));
   row.ratio = Per(row.value, row.floor_value);
   row.target = line.target;
   row.met = Meets(row.ratio, row.target);

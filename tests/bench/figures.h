@@ -58,6 +58,7 @@ struct Row {
   double value = 0;  // medians over the rounds
   double cpu = 0;
   double floor_value = 0;
+  double floor_cpu = 0;
   double ratio = 0;  // of the two medians
   Target target;
   bool met = false;

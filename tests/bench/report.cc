@@ -39,7 +39,8 @@ Cell Null() {
 
 std::string Table(const std::vector<Row>& rows) {
   cli::Records table({"case", "value", "unit", "CPU", "unit of CPU", "spread",
-                      "floor", "of floor", "ratio", "target", "noisy"});
+                      "floor", "of floor", "its CPU", "ratio", "target",
+                      "noisy"});
   bool noisy = false;
   for (const Row& row : rows) {
     const bool floor = !row.floor.empty();
@@ -48,6 +49,7 @@ std::string Table(const std::vector<Row>& rows) {
                Number(Short(row.cpu)), CpuNameOf(row.unit),
                Number(absl::StrFormat("%.0f%%", row.spread * 100)), row.floor,
                Number(floor ? Short(row.floor_value) : ""),
+               Number(floor ? Short(row.floor_cpu) : ""),
                Number(floor ? absl::StrFormat("%.2f", row.ratio) : ""),
                TargetText(row), row.noisy ? "noisy" : ""});
   }

@@ -86,8 +86,9 @@ TEST(RowTest, ComparesMedians) {
   EXPECT_EQ(row.floor_value, 100);
   EXPECT_EQ(row.ratio, 0.8);
   EXPECT_TRUE(row.met);
-  EXPECT_EQ(row.spread, 1);  // (90 - 10) / 80
-  EXPECT_EQ(row.cpu, 6250);  // 0.5 s / 80
+  EXPECT_EQ(row.spread, 1);        // (90 - 10) / 80
+  EXPECT_EQ(row.cpu, 6250);        // 0.5 s / 80
+  EXPECT_EQ(row.floor_cpu, 5000);  // 0.5 s / 100
   EXPECT_EQ(row.explained_in, "Why");
 }
 
