@@ -159,6 +159,8 @@ absl::Status Coordinator::Parts::BeginTerm(
       Core::Open(core_options, *kv, term->liveness, time.Now(), publish));
   cluster_id = term->core->cluster_id();
   term->loop = std::make_unique<Loop>(*term->core, time, std::move(on_failed));
+  term->prober = std::make_unique<Prober>(term->liveness, time,
+                                          [this] { return watch.state(); });
   auto holds = fence.absent() ? [] { return true; } : fence.holds;
   leadership.Begin(std::move(term), std::move(holds));
   return absl::OkStatus();

@@ -310,11 +310,21 @@ void Core::Tick(absl::Duration now) {
         silent.server, silent.incarnation,
         absl::StrCat("silent for ", absl::FormatDuration(silent.silence)), now);
   }
+  CheckReach(now);
   membership_->Tick(now);
   jobs_.Tick(now, [this](uint32_t job) { return liveness_.OpenRound(job); });
   jobs_.Decide([this](uint32_t job) { return liveness_.OpenRound(job); },
                [this](uint64_t version) { return AppliedEverywhere(version); });
   CheckApplied(now);
+}
+
+void Core::CheckReach(absl::Duration now) {
+  std::map<ServerLife, Reach> reach;
+  for (const Liveness::Silent& silent : liveness_.FindUnanswering(now)) {
+    reach[{silent.server, silent.incarnation}] =
+        silent.silence > kSuspicionTime ? Reach::kNone : Reach::kLate;
+  }
+  membership_->SetReach(reach, now);
 }
 
 void Core::OnReports(const v1::HeartbeatRequest& beat, absl::Duration now) {

@@ -191,6 +191,7 @@ class Core {
   void Reply(Done done, absl::Status status);
   void ReplyWhenApplied(Answer answer);
   void CheckApplied(absl::Duration now);
+  void CheckReach(absl::Duration now);
   bool Decided(AppliedWait& wait);
   bool AppliedEverywhere(uint64_t version) const;
   void PublishState();

@@ -36,7 +36,9 @@ void Leadership::End() {
     MutexLock lock(mu_);
     term.swap(term_);
   }
-  if (term != nullptr) term->loop->Stop();
+  if (term == nullptr) return;
+  term->prober.reset();
+  term->loop->Stop();
 }
 
 void Leadership::Follow(std::string leader) {

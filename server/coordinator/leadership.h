@@ -10,6 +10,7 @@
 #include "server/coordinator/core.h"
 #include "server/coordinator/liveness.h"
 #include "server/coordinator/loop.h"
+#include "server/coordinator/prober.h"
 
 namespace paramo {
 
@@ -20,6 +21,7 @@ struct Term {
   Liveness liveness;
   std::unique_ptr<Core> core;
   std::unique_ptr<Loop> loop;  // stopped before the term goes
+  std::unique_ptr<Prober> prober;
 };
 
 // The term there is, if any. Threads: any.

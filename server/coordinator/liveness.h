@@ -1,9 +1,11 @@
-// When each server was last heard, and how far it has got. It stands beside
-// the rest of the coordinator with a lock of its own, so that a heartbeat
-// costs a map lookup and never waits behind a slow request.
+// When each server was last heard, whether it answers where it serves, and how
+// far it has got. It stands beside the rest of the coordinator with a lock of
+// its own, so that a heartbeat costs a map lookup and never waits behind a slow
+// request.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <string>
 #include <vector>
@@ -17,6 +19,12 @@ namespace paramo {
 inline constexpr absl::Duration kHeartbeatPeriod = absl::Milliseconds(50);
 // Six heartbeats. A false suspicion costs a registration, never safety.
 inline constexpr absl::Duration kSuspicionTime = absl::Milliseconds(300);
+// A server that has just registered may not serve yet, or its first connection
+// take a while: until it has answered once it is given so much more.
+inline constexpr absl::Duration kProbeGrace = absl::Seconds(2);
+// Two probes and the way of one. A healthy server is late sometimes, which has
+// no consequence but that its primaries drop nobody meanwhile.
+inline constexpr absl::Duration kProbeLate = absl::Milliseconds(120);
 
 // Holds the servers that are up, and no others. Threads: any. Time is the
 // coordinator's waking time.
@@ -45,10 +53,21 @@ class Liveness {
       uint32_t server, uint64_t incarnation, uint64_t applied_version,
       absl::Duration now, const std::map<uint32_t, uint64_t>& open_rounds = {});
 
+  // A probe is sent to where the server serves. Returns for how long it has
+  // answered none. The times of the calls do not decrease.
+  absl::Duration Asked(uint32_t server, uint64_t incarnation,
+                       absl::Duration now);
+  // The one of then was answered, however late.
+  void Answered(uint32_t server, uint64_t incarnation, absl::Duration asked_at);
+
   size_t Count() const;
 
   // Servers unheard for longer than kSuspicionTime.
   std::vector<Silent> FindSilent(absl::Duration now) const;
+
+  // Servers that were asked longer than kProbeLate ago and have answered
+  // nothing since.
+  std::vector<Silent> FindUnanswering(absl::Duration now) const;
 
   // Servers that are up and have not reported `version` as applied.
   std::vector<uint32_t> FindBehind(uint64_t version) const;
@@ -58,7 +77,16 @@ class Liveness {
     uint64_t incarnation = 0;
     uint64_t applied_version = 0;
     absl::Duration last_heard;
+    // The probes since the newest one that was answered, when they were sent.
+    std::deque<absl::Duration> asked;
+    absl::Duration patient_until;  // until the first answer
+
+    absl::Duration UnansweredFor(absl::Duration now) const;
   };
+
+  // Null when it is not up under that incarnation.
+  Server* Find(uint32_t server, uint64_t incarnation)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   mutable Mutex mu_;
   std::map<uint32_t, Server> servers_ ABSL_GUARDED_BY(mu_);

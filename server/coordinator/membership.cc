@@ -211,6 +211,21 @@ absl::Status Membership::SetDrained(uint32_t id, bool drained) {
   return absl::OkStatus();
 }
 
+void Membership::SetReach(const std::map<ServerLife, Reach>& reach,
+                          absl::Duration now) {
+  sets_.SetReach(reach, now);
+  for (const auto& [id, server] : servers_) {
+    const bool gone = sets_.OutOfReach(id);
+    if (gone && out_of_reach_.insert(id).second) {
+      LogWarning(
+          "server %d beats, but nobody answers at %s: its shards go to others",
+          id, server->address());
+    } else if (!gone && out_of_reach_.erase(id) > 0) {
+      LogInfo("server %d is out of reach no longer", id);
+    }
+  }
+}
+
 void Membership::OnReports(const v1::HeartbeatRequest& beat,
                            absl::Duration now) {
   for (const v1::ReplicaReport& report : beat.replicas()) {

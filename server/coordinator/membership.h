@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -69,6 +70,9 @@ class Membership {
   //         FAILED_PRECONDITION  it is the last one up that is not drained
   absl::Status SetDrained(uint32_t server, bool drained);
 
+  // Of the servers that are up, those that do not answer where they serve.
+  void SetReach(const std::map<ServerLife, Reach>& reach, absl::Duration now);
+
   // What the replicas of a live server tell.
   void OnReports(const v1::HeartbeatRequest& beat, absl::Duration now);
 
@@ -104,7 +108,8 @@ class Membership {
   Changes& changes_;
   std::map<uint32_t, std::unique_ptr<v1::Server>> servers_;
   ReplicaSets sets_;
-  bool alarmed_ = false;  // safe mode was told
+  bool alarmed_ = false;             // safe mode was told
+  std::set<uint32_t> out_of_reach_;  // told
 };
 
 }  // namespace paramo

@@ -51,6 +51,7 @@ void ReplicaSets::ServerUp(const ServerLife& life, absl::Duration now,
     ServerDown({life.server, *server.incarnation}, now);
   }
   server.incarnation = life.incarnation;
+  server.late = server.out_of_reach = false;  // until it is known
   if (options_.replicas == 1) AdoptAlone(life, damaged);
   PlaceWhenComplete();
 }
@@ -76,12 +77,39 @@ void ReplicaSets::AdoptAlone(const ServerLife& life,
 }
 
 void ReplicaSets::ServerDown(const ServerLife& life, absl::Duration now) {
-  if (!IsUp(life)) return;
-  Server& server = servers_[life.server];
-  server.incarnation.reset();
+  auto it = servers_.find(life.server);
+  if (it == servers_.end() || it->second.incarnation != life.incarnation) {
+    return;
+  }
+  it->second.incarnation.reset();
+  NoteFlap(it->second, now);
+}
+
+void ReplicaSets::NoteFlap(Server& server, absl::Duration now) {
   if (now - server.flapped_at > kFlapMemory) server.flaps = 0;
   ++server.flaps;
   server.flapped_at = now;
+}
+
+void ReplicaSets::SetReach(const std::map<ServerLife, Reach>& reach,
+                           absl::Duration now) {
+  const auto is_lost = [&](uint32_t id, const Server& server) {
+    if (!server.incarnation) return false;
+    auto it = reach.find({id, *server.incarnation});
+    return it != reach.end() && it->second == Reach::kNone;
+  };
+  size_t gone = 0;
+  for (const auto& [id, server] : servers_) {
+    gone += !server.incarnation || is_lost(id, server);
+  }
+  const bool believed = gone * 2 <= servers_.size();
+  for (auto& [id, server] : servers_) {
+    server.late =
+        server.incarnation && reach.contains({id, *server.incarnation});
+    const bool before =
+        std::exchange(server.out_of_reach, believed && is_lost(id, server));
+    if (server.out_of_reach && !before) NoteFlap(server, now);
+  }
 }
 
 void ReplicaSets::OnNews(const ReplicaNews& news, absl::Duration now) {
@@ -102,16 +130,21 @@ void ReplicaSets::OnNews(const ReplicaNews& news, absl::Duration now) {
   if (set.fencing) {
     if (news.kind != ReplicaNews::Kind::kFenced) return;
     if (!Names(set.in_sync, news.from)) return;
-    Fence& fence = fences_[news.shard];
-    if (fence.answers.empty()) fence.first_answer_at = now;
-    fence.answers[news.from] = {news.last_epoch, news.last_lsn};
+    const auto [answer, first] = fences_[news.shard].try_emplace(news.from);
+    if (first) answer->second.at = now;
+    answer->second.last_epoch = news.last_epoch;
+    answer->second.last_lsn = news.last_lsn;
     TryCompleteFence(news.shard, now);
     return;
   }
   if (PrimaryOf(set) != news.from) return;
   if (news.kind == ReplicaNews::Kind::kJoin) Join(news.shard, news.peer);
   if (safe_mode()) return;
-  if (news.kind == ReplicaNews::Kind::kDrop) Drop(news.shard, news.peer);
+  // Whom nobody can reach hears nobody, and takes all others for silent.
+  const bool mistaken = !Answers(news.from) && Answers(news.peer);
+  if (news.kind == ReplicaNews::Kind::kDrop && !mistaken) {
+    Drop(news.shard, news.peer);
+  }
   if (news.kind == ReplicaNews::Kind::kTakeAgain) StartFence(news.shard);
 }
 
@@ -147,7 +180,17 @@ bool ReplicaSets::Offline(ShardId shard) const {
 
 bool ReplicaSets::IsUp(const ServerLife& life) const {
   auto it = servers_.find(life.server);
-  return it != servers_.end() && it->second.incarnation == life.incarnation;
+  return it != servers_.end() && it->second.incarnation == life.incarnation &&
+         IsUp(it->second);
+}
+
+bool ReplicaSets::Answers(const ServerLife& life) const {
+  return IsUp(life) && !servers_.at(life.server).late;
+}
+
+bool ReplicaSets::OutOfReach(uint32_t server) const {
+  auto it = servers_.find(server);
+  return it != servers_.end() && it->second.out_of_reach;
 }
 
 bool ReplicaSets::IsDrained(const ServerLife& life) const {
@@ -197,7 +240,7 @@ void ReplicaSets::PlaceWhenComplete() {
   size_t up = 0;
   for (const auto& [id, server] : servers_) {
     up += server.incarnation.has_value();
-    if (server.incarnation && !server.drained) takers.push_back(id);
+    if (IsUp(server) && !server.drained) takers.push_back(id);
   }
   if (takers.empty() || up < options_.servers_expected) return;
   // A crash may have left some shards placed: those stay where they are.
@@ -243,21 +286,32 @@ void ReplicaSets::StartFence(ShardId shard) {
   Change(shard, std::move(set));
 }
 
+// A suspect leads only where nobody else is left to answer; and it is not in
+// sync beside one who is, or the new primary would wait for it.
 void ReplicaSets::TryCompleteFence(ShardId shard, absl::Duration now) {
-  const Fence& fence = fences_[shard];
-  if (fence.answers.empty()) return;
   ReplicaSet set = sets_[shard];
-  const bool all = std::all_of(set.in_sync.begin(), set.in_sync.end(),
-                               [&](const ServerLife& life) {
-                                 return fence.answers.contains(life) ||
-                                        !IsUp(life) || HasStopped(shard, life);
-                               });
-  if (!all && now - fence.first_answer_at < kFenceWait) return;
-  set.primary = ChoosePrimary(fence).server;
+  const auto may_answer = [&](const ServerLife& life) {
+    return IsUp(life) && !HasStopped(shard, life);
+  };
+  Fence answers = fences_[shard];
+  if (!Offline(shard)) {
+    std::erase_if(answers, [&](const auto& a) { return !IsUp(a.first); });
+  }
+  if (answers.empty()) return;
+  const bool all = std::all_of(
+      set.in_sync.begin(), set.in_sync.end(), [&](const ServerLife& life) {
+        return answers.contains(life) || !may_answer(life);
+      });
+  const absl::Duration first =
+      std::min_element(answers.begin(), answers.end(), [](auto& a, auto& b) {
+        return a.second.at < b.second.at;
+      })->second.at;
+  if (!all && now - first < kFenceWait) return;
+  set.primary = ChoosePrimary(answers).server;
   set.fencing = false;
   set.term = set.epoch + 1;
   set.in_sync.clear();
-  for (const auto& [life, answer] : fence.answers) set.in_sync.push_back(life);
+  for (const auto& [life, answer] : answers) set.in_sync.push_back(life);
   if (options_.promote_lagging && !set.learners.empty()) {
     set.primary = set.learners[0].server;
     set.in_sync = {set.learners[0]};
@@ -276,7 +330,7 @@ ServerLife ReplicaSets::ChoosePrimary(const Fence& fence) const {
                            -CountLed(answer.first.server));
   };
   const auto best = std::max_element(
-      fence.answers.begin(), fence.answers.end(),
+      fence.begin(), fence.end(),
       [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
   return best->first;
 }
@@ -352,7 +406,7 @@ std::optional<ServerLife> ReplicaSets::ChooseLearner(const ReplicaSet& set,
   uint32_t place = shard;
   for (const auto& [id, server] : servers_) {
     ++place;
-    if (!server.incarnation || server.drained || IsHeldDown(server, now)) {
+    if (!IsUp(server) || server.drained || IsHeldDown(server, now)) {
       continue;
     }
     const ServerLife life = {id, *server.incarnation};

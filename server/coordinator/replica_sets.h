@@ -52,6 +52,12 @@ struct ReplicaSet {
   friend bool operator==(const ReplicaSet&, const ReplicaSet&) = default;
 };
 
+// How little a server answers where it serves, though it is up.
+enum class Reach {
+  kLate,  // too early to act: but what it says of others is not believed
+  kNone,  // as good as down, though it may go on answering fences
+};
+
 // What a replica tells. Repeated by it while it holds; guarded by the epoch.
 struct ReplicaNews {
   enum class Kind { kFenced, kJoin, kDrop, kTakeAgain, kStopped };
@@ -106,6 +112,10 @@ class ReplicaSets {
                 const std::set<ShardId>& damaged = {});
   // Silent, or said goodbye. Ignored when it is not up under that incarnation.
   void ServerDown(const ServerLife& life, absl::Duration now);
+  // Of those that are up and do not answer; the others do. Nobody is taken for
+  // dead where that would make more than half of the servers look dead: then it
+  // may be we who are cut off.
+  void SetReach(const std::map<ServerLife, Reach>& reach, absl::Duration now);
   void OnNews(const ReplicaNews& news, absl::Duration now);
   // Starts and completes fences, places learners. Every few milliseconds while
   // needs_tick(), else with each heartbeat period.
@@ -137,10 +147,14 @@ class ReplicaSets {
   // No member of in_sync is up (or those that are have stopped): it waits for
   // one to return.
   bool Offline(ShardId shard) const;
+  // Up, but taken for dead because it cannot be reached.
+  bool OutOfReach(uint32_t server) const;
 
  private:
   struct Server {
     std::optional<uint64_t> incarnation;  // when up
+    bool late = false;                    // does not answer
+    bool out_of_reach = false;            // and is taken for dead
     bool drained = false;
     int flaps = 0;  // times it went down of late
     absl::Duration flapped_at = -absl::InfiniteDuration();
@@ -148,13 +162,17 @@ class ReplicaSets {
   struct Answer {
     Epoch last_epoch = 0;
     Lsn last_lsn = 0;
+    absl::Duration at;  // the first time
   };
-  struct Fence {
-    std::map<ServerLife, Answer> answers;
-    absl::Duration first_answer_at;
-  };
+  using Fence = std::map<ServerLife, Answer>;  // who has answered it
 
+  // Up, and nothing says that it cannot be reached.
   bool IsUp(const ServerLife& life) const;
+  static bool IsUp(const Server& server) {
+    return server.incarnation && !server.out_of_reach;
+  }
+  bool Answers(const ServerLife& life) const;
+  static void NoteFlap(Server& server, absl::Duration now);
   bool IsDrained(const ServerLife& life) const;
   // Up, not stopped, and there to stay.
   bool IsUseful(ShardId shard, const ServerLife& life) const;

@@ -45,9 +45,9 @@ absl::Status ReplicaSets::Transfer(ShardId shard, uint32_t server) {
         " that is in sync; `paramo shard describe ", shard, "` says who has"));
   }
   if (!IsUseful(shard, *successor)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the replica of shard ", shard, " on server ", server,
-                     " is down, has stopped or is drained; choose another"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the replica of shard ", shard, " on server ", server,
+        " is down, out of reach, drained or has stopped; choose another"));
   }
   HandOver(shard, *successor);
   return absl::OkStatus();
@@ -158,7 +158,7 @@ std::vector<ShardLead> ReplicaSets::Leads() const {
 bool ReplicaSets::MoveReplica(absl::Duration now) {
   std::vector<uint32_t> takers;
   for (const auto& [id, server] : servers_) {
-    if (!server.incarnation || server.drained) continue;
+    if (!IsUp(server) || server.drained) continue;
     if (!IsHeldDown(server, now)) takers.push_back(id);
   }
   const std::optional<ReplicaMove> move = NextReplicaMove(takers, Leads());
@@ -175,7 +175,7 @@ bool ReplicaSets::MoveReplica(absl::Duration now) {
 void ReplicaSets::MovePrimary() {
   std::vector<uint32_t> servers;
   for (const auto& [id, server] : servers_) {
-    if (server.incarnation && !server.drained) servers.push_back(id);
+    if (IsUp(server) && !server.drained) servers.push_back(id);
   }
   const std::optional<PrimaryMove> move = NextPrimaryMove(servers, Leads());
   if (!move) return;

@@ -50,6 +50,54 @@ TEST(Liveness, AHeartbeatThatArrivesLateDoesNotTurnTimeBack) {
   EXPECT_THAT(liveness.FindSilent(800 * kMs), IsEmpty());
 }
 
+TEST(Liveness, Rule3_6_SilenceBeginsWithTheFirstProbeThatIsNotAnswered) {
+  Liveness liveness;
+  liveness.Track(1, 11, absl::ZeroDuration());
+  for (int ms : {100, 150, 200, 250}) liveness.Asked(1, 11, ms * kMs);
+  liveness.Answered(1, 11,
+                    150 * kMs);  // late, and nothing of what is behind it
+  EXPECT_THAT(liveness.FindUnanswering(200 * kMs + kProbeLate), IsEmpty());
+  auto found = liveness.FindUnanswering(200 * kMs + kSuspicionTime + kMs);
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].server, 1u);
+  EXPECT_EQ(found[0].incarnation, 11u);
+  EXPECT_EQ(found[0].silence, kSuspicionTime + kMs);
+  liveness.Answered(1, 11, 250 * kMs);
+  EXPECT_THAT(liveness.FindUnanswering(absl::Seconds(10)), IsEmpty());
+  EXPECT_EQ(liveness.Asked(1, 11, absl::Seconds(20)), absl::ZeroDuration());
+}
+
+TEST(Liveness, WhoIsNotAskedIsNotSilent) {
+  Liveness liveness;
+  liveness.Track(1, 11, absl::ZeroDuration());
+  EXPECT_THAT(liveness.FindUnanswering(absl::Seconds(100)), IsEmpty());
+}
+
+TEST(Liveness, AServerThatNeverAnsweredIsGivenGrace) {
+  Liveness liveness;
+  liveness.Track(1, 11, absl::ZeroDuration());
+  liveness.Asked(1, 11, 10 * kMs);
+  EXPECT_THAT(liveness.FindUnanswering(kProbeGrace + kProbeLate), IsEmpty());
+  EXPECT_EQ(liveness.FindUnanswering(kProbeGrace + kProbeLate + kMs).size(),
+            1u);
+  liveness.Track(1, 12, absl::Seconds(5));  // another life, asked anew
+  EXPECT_THAT(liveness.FindUnanswering(absl::Seconds(100)), IsEmpty());
+  liveness.Asked(1, 11, absl::Seconds(6));  // of the past: ignored
+  EXPECT_THAT(liveness.FindUnanswering(absl::Seconds(100)), IsEmpty());
+}
+
+TEST(Liveness, ManyProbesAreNotRemembered) {
+  Liveness liveness;
+  liveness.Track(1, 11, absl::ZeroDuration());
+  liveness.Asked(1, 11, kMs);
+  liveness.Answered(1, 11, kMs);
+  absl::Duration silence;
+  for (int i = 1; i <= 1000; ++i) silence = liveness.Asked(1, 11, i * 50 * kMs);
+  EXPECT_EQ(silence, 999 * 50 * kMs);
+  liveness.Answered(1, 11, 1000 * 50 * kMs);
+  EXPECT_THAT(liveness.FindUnanswering(absl::Seconds(100)), IsEmpty());
+}
+
 TEST(Liveness, KnowsWhoIsBehindAVersion) {
   Liveness liveness;
   liveness.Track(1, 11, absl::ZeroDuration());

@@ -213,6 +213,123 @@ TEST_F(ReplicaSetsTest, Rule3_9_FlappingServersWait) {
   EXPECT_THAT(sets.sets()[0].learners, ElementsAre(Life(2)));
 }
 
+// ---- Servers that beat and do not answer ------------------------------------
+
+TEST_F(ReplicaSetsTest, Rule3_6_APrimaryOutOfReachIsReplaced) {
+  ReplicaSets sets = Three();
+  sets.SetReach({{Life(1), Reach::kLate}}, now_);
+  sets.Tick(now_);
+  EXPECT_THAT(sets.TakeChanged(), IsEmpty());
+  sets.SetReach({{Life(1), Reach::kNone}}, now_);
+  EXPECT_TRUE(sets.OutOfReach(1));
+  sets.Tick(now_);
+  ASSERT_TRUE(sets.sets()[0].fencing);
+  // It still reaches us, and has most; it does not lead again, nor stay.
+  sets.OnNews(Answer(sets, 1, 1, 9), now_);
+  sets.Tick(now_ += absl::Seconds(1));
+  EXPECT_TRUE(sets.sets()[0].fencing);
+  sets.OnNews(Answer(sets, 2, 1, 8), now_);
+  EXPECT_TRUE(sets.sets()[0].fencing);  // 3 may answer, for 100 ms from now
+  sets.Tick(now_ + absl::Milliseconds(99));
+  EXPECT_TRUE(sets.sets()[0].fencing);
+  sets.OnNews(Answer(sets, 3, 1, 8), now_ + absl::Milliseconds(99));
+  EXPECT_FALSE(sets.sets()[0].fencing);
+  EXPECT_NE(sets.sets()[0].primary, 1u);
+  EXPECT_THAT(sets.sets()[0].in_sync, UnorderedElementsAre(Life(2), Life(3)));
+}
+
+TEST_F(ReplicaSetsTest, ASuspectLeadsWhereNobodyElseIsLeft) {
+  ReplicaSets sets(Options(1, 2, 2));
+  for (uint32_t server : {1, 2, 3, 4}) Up(sets, server);
+  ASSERT_THAT(sets.sets()[0].in_sync, ElementsAre(Life(1), Life(2)));
+  sets.SetReach({{Life(1), Reach::kNone}}, now_);
+  sets.Tick(now_);
+  ASSERT_TRUE(sets.sets()[0].fencing);
+  sets.OnNews(Answer(sets, 1, 1, 9), now_);
+  sets.ServerDown(Life(2), now_);
+  sets.SetReach({{Life(1), Reach::kNone}}, now_);
+  ASSERT_TRUE(sets.OutOfReach(1));
+  sets.Tick(now_ + absl::Milliseconds(1));
+  EXPECT_FALSE(sets.sets()[0].fencing);
+  EXPECT_EQ(sets.sets()[0].primary, 1u);
+  EXPECT_THAT(sets.sets()[0].in_sync, ElementsAre(Life(1)));
+}
+
+// The last member stays, whoever can reach it.
+TEST_F(ReplicaSetsTest, Rule3_4_AnUnreachableLastMemberStays) {
+  ReplicaSets sets = Three();
+  sets.OnNews(News(sets, Kind::kDrop, 1, 2), now_);
+  sets.OnNews(News(sets, Kind::kDrop, 1, 3), now_);
+  sets.TakeChanged();
+  sets.SetReach({{Life(1), Reach::kNone}}, now_);
+  sets.Tick(now_);
+  EXPECT_TRUE(sets.Offline(0));
+  EXPECT_THAT(sets.TakeChanged(), IsEmpty());
+  EXPECT_EQ(sets.sets()[0].primary, 1u);
+}
+
+TEST_F(ReplicaSetsTest, WhoDoesNotAnswerDropsNobodyWhoDoes) {
+  ReplicaSets sets = Three();
+  sets.SetReach({{Life(1), Reach::kLate}}, now_);
+  sets.OnNews(News(sets, Kind::kDrop, 1, 2), now_);
+  EXPECT_THAT(sets.TakeChanged(), IsEmpty());
+  sets.SetReach({{Life(1), Reach::kLate}, {Life(2), Reach::kLate}}, now_);
+  sets.OnNews(News(sets, Kind::kDrop, 1, 2), now_);
+  EXPECT_THAT(sets.sets()[0].in_sync, ElementsAre(Life(1), Life(3)));
+  sets.SetReach({}, now_);
+  sets.OnNews(News(sets, Kind::kDrop, 1, 3), now_);
+  EXPECT_THAT(sets.sets()[0].in_sync, ElementsAre(Life(1)));
+}
+
+TEST_F(ReplicaSetsTest, Rule3_9_MoreThanHalfOutOfReachMeansWeAreCutOff) {
+  ReplicaSets sets = Three();
+  sets.SetReach({{Life(1), Reach::kNone}, {Life(2), Reach::kNone}}, now_);
+  sets.Tick(now_);
+  EXPECT_FALSE(sets.OutOfReach(1));
+  EXPECT_THAT(sets.TakeChanged(), IsEmpty());
+  EXPECT_TRUE(sets.Transfer(0, 2).ok());  // as if they answered
+  sets.TakeChanged();
+  // The dead count too.
+  sets.ServerDown(Life(3), now_);
+  sets.SetReach({{Life(2), Reach::kNone}}, now_);
+  sets.Tick(now_);
+  EXPECT_FALSE(sets.OutOfReach(2));
+  EXPECT_FALSE(sets.sets()[0].fencing);
+  Up(sets, 3);
+  sets.SetReach({{Life(2), Reach::kNone}}, now_);
+  sets.Tick(now_);
+  EXPECT_TRUE(sets.sets()[0].fencing);
+}
+
+TEST_F(ReplicaSetsTest, TheOnlyServerIsNeverOutOfReach) {
+  ReplicaSets sets(Options(1, 1, 1));
+  Up(sets, 1);
+  sets.TakeChanged();
+  sets.SetReach({{Life(1), Reach::kNone}}, now_);
+  sets.Tick(now_);
+  EXPECT_FALSE(sets.OutOfReach(1));
+  EXPECT_THAT(sets.TakeChanged(), IsEmpty());
+}
+
+TEST_F(ReplicaSetsTest, Rule3_9_WhoIsOutOfReachGetsNothingAndReturnsLate) {
+  ReplicaSets sets(Options(1, 2, 2));
+  Up(sets, 1);
+  Up(sets, 2);
+  sets.SetReach({{Life(2), Reach::kNone}}, now_);
+  EXPECT_TRUE(absl::IsFailedPrecondition(sets.Transfer(0, 2)));
+  sets.OnNews(News(sets, Kind::kDrop, 1, 2), now_);
+  sets.Tick(now_ + absl::Seconds(1));
+  EXPECT_THAT(sets.sets()[0].learners, IsEmpty());
+  now_ += absl::Seconds(2);
+  sets.SetReach({}, now_);
+  sets.SetReach({{Life(2), Reach::kNone}}, now_);  // again
+  sets.SetReach({}, now_);
+  sets.Tick(now_ + absl::Milliseconds(399));  // 100 ms x 2^2
+  EXPECT_THAT(sets.sets()[0].learners, IsEmpty());
+  sets.Tick(now_ + absl::Milliseconds(400));
+  EXPECT_THAT(sets.sets()[0].learners, ElementsAre(Life(2)));
+}
+
 TEST_F(ReplicaSetsTest, MissingReplicasAreReplacedElsewhere) {
   ReplicaSets sets(Options(1, 2, 2));
   Up(sets, 1);
