@@ -1,11 +1,14 @@
 #include "client/core/view.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/core/convert.h"
+#include "common/base/random.h"
 #include "common/base/status.h"
 #include "paramo/v1/cluster.pb.h"
 
@@ -24,57 +27,82 @@ View::View(Control& control, Core* core, Options options)
 View::~View() { Stop(); }
 
 void View::Start() {
-  thread_ = std::thread([this] { Run(); });
+  MutexLock lock(mu_);
+  for (Watcher& watcher : watchers_) {
+    watcher.thread = std::thread([this, &watcher] { Run(watcher); });
+  }
 }
 
 void View::Stop() {
+  std::array<std::thread, 2> threads;
   {
     MutexLock lock(mu_);
     stopping_ = true;
-    if (stream_ != nullptr) stream_->Cancel();
+    for (size_t i = 0; i < watchers_.size(); ++i) {
+      if (watchers_[i].stream != nullptr) watchers_[i].stream->Cancel();
+      threads[i] = std::move(watchers_[i].thread);
+    }
     changed_.NotifyAll();
   }
-  if (thread_.joinable()) thread_.join();
+  for (std::thread& thread : threads) {
+    if (thread.joinable()) thread.join();
+  }
 }
 
-void View::Run() {
+void View::Run(Watcher& me) {
   absl::Duration pause = kPauseFirst;
-  for (size_t attempt = 0;; ++attempt) {
+  for (size_t turn = 0; TakeAddress(me, turn);) {
     const uint64_t before = [this] {
       MutexLock lock(mu_);
       return map_ == nullptr ? 0 : map_->version();
     }();
-    WatchOne(NextAddress(attempt));
+    WatchOne(me);
     MutexLock lock(mu_);
-    if (stopping_) return;
     const bool news = map_ != nullptr && map_->version() > before;
     pause = news ? kPauseFirst : std::min(pause * 2, kPauseMax);
     const absl::Time until = absl::Now() + pause;
     while (!stopping_ && absl::Now() < until) {
       changed_.WaitFor(mu_, until - absl::Now());
     }
-    if (stopping_) return;
   }
 }
 
-// The seeds in turn, and between two rounds of them the servers known.
-std::string View::NextAddress(size_t attempt) {
+// The seeds in turn, and between two rounds of them the servers known; never
+// where the other watcher is. The second one begins anywhere, so that not all
+// clients come to the same server.
+bool View::TakeAddress(Watcher& me, size_t& turn) {
   MutexLock lock(mu_);
-  const auto& seeds = control_.addresses();
-  const size_t servers = map_ == nullptr ? 0 : map_->servers().size();
-  const size_t turn = attempt % (seeds.size() + servers);
-  return turn < seeds.size() ? seeds[turn]
-                             : map_->servers()[turn - seeds.size()].address;
+  const bool second = &me == &watchers_[1];
+  const Watcher& other = watchers_[second ? 0 : 1];
+  bool anywhere = second && me.address.empty();
+  while (!stopping_) {
+    std::vector<std::string> places = control_.addresses();
+    if (map_ != nullptr) {
+      for (const auto& server : map_->servers()) {
+        places.push_back(server.address);
+      }
+    }
+    std::erase(places, other.address);
+    if (!places.empty() && (map_ != nullptr || !second)) {
+      if (std::exchange(anywhere, false)) turn = MakeRandomId();
+      me.address = places[turn++ % places.size()];
+      return true;
+    }
+    changed_.Wait(mu_);
+  }
+  return false;
 }
 
-void View::WatchOne(const std::string& address) {
+void View::WatchOne(Watcher& me) {
   std::shared_ptr<StateStream> stream;
   {
     MutexLock lock(mu_);
     if (stopping_) return;
-    stream = control_.Watch(address, map_ == nullptr ? 0 : map_->cluster_id(),
-                            map_ == nullptr ? 0 : map_->version());
-    stream_ = stream;
+    stream =
+        control_.Watch(me.address, map_ == nullptr ? 0 : map_->cluster_id(),
+                       map_ == nullptr ? 0 : map_->version());
+    me.stream = stream;
+    me.since = absl::Now();
   }
   while (std::unique_ptr<v1::ClusterState> state = stream->Next()) {
     Accept(std::move(state));
@@ -82,7 +110,7 @@ void View::WatchOne(const std::string& address) {
   // Refresh and Stop may still have to cancel it.
   const absl::Status status = stream->Finish();
   MutexLock lock(mu_);
-  stream_.reset();
+  me.stream.reset();
   if (!stopping_ && !status.ok() && !absl::IsCancelled(status)) {
     last_failure_ = status;
   }
@@ -154,9 +182,15 @@ std::shared_ptr<const ShardMap> View::map() {
 
 void View::Refresh() {
   MutexLock lock(mu_);
-  if (stream_ == nullptr || absl::Now() < last_news_ + kRefreshEvery) return;
+  if (absl::Now() < last_news_ + kRefreshEvery) return;
+  Watcher* oldest = nullptr;
+  for (Watcher& watcher : watchers_) {
+    if (watcher.stream == nullptr) continue;
+    if (oldest == nullptr || watcher.since < oldest->since) oldest = &watcher;
+  }
+  if (oldest == nullptr) return;
   last_news_ = absl::Now();
-  stream_->Cancel();
+  oldest->stream->Cancel();
 }
 
 absl::StatusOr<std::shared_ptr<const TableHandle>> View::FindTable(

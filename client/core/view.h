@@ -1,6 +1,7 @@
-// What a client knows of the cluster: a thread that watches its state.
+// What a client knows of the cluster: two threads that watch its state.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -18,15 +19,18 @@
 
 namespace paramo::client {
 
-// Watches one address at a time, the next one when a stream ends or is asked
-// to be fresher. Never goes back to an older version, nor to another cluster.
+// Watches two addresses at a time where there are two, so that one that says
+// nothing any more, and does not say that either, keeps nothing back. Goes to
+// another one when a stream ends or is asked to be fresher. Never goes back to
+// an older version, nor to another cluster.
 //
-// Life: Start once; Stop (or the destructor) joins the thread.
+// Life: Start once; Stop (or the destructor) joins the threads.
 // Threads: all methods from any.
 class View {
  public:
   struct Options {
-    // Called on the view's thread with every newer map.
+    // Called with every newer map, on one of the view's threads; an older one
+    // may come last.
     std::function<void(std::shared_ptr<const ShardMap>)> on_map;
     std::function<void(const std::string& line)> log;
   };
@@ -44,7 +48,8 @@ class View {
 
   std::shared_ptr<const ShardMap> map();
 
-  // The map seems old: looks elsewhere, at most every 250 ms.
+  // The map seems old: looks elsewhere, at most every 250 ms, instead of where
+  // it has looked for longest.
   void Refresh();
 
   // The handle of a table in the newest state, made if need be.
@@ -56,23 +61,29 @@ class View {
   std::shared_ptr<const TableHandle> AddTable(TableInfo info);
 
  private:
-  void Run();
-  void WatchOne(const std::string& address);
+  struct Watcher {
+    std::thread thread;
+    std::string address;                  // now, or last; empty: none yet
+    std::shared_ptr<StateStream> stream;  // shared by its thread and Refresh
+    absl::Time since;
+  };
+
+  void Run(Watcher& me);
+  void WatchOne(Watcher& me);
   void Accept(std::unique_ptr<v1::ClusterState> state);
-  std::string NextAddress(size_t attempt);
+  // False when it is time to stop.
+  bool TakeAddress(Watcher& me, size_t& turn);
   std::shared_ptr<const TableHandle> AddTableLocked(TableInfo info)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   Control& control_;
   Core* const core_;
   const Options options_;
-  std::thread thread_;
 
   Mutex mu_;
   CondVar changed_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  std::shared_ptr<StateStream> stream_  // shared by the thread and Refresh
-      ABSL_GUARDED_BY(mu_);
+  std::array<Watcher, 2> watchers_ ABSL_GUARDED_BY(mu_);  // but for `thread`
   std::unique_ptr<v1::ClusterState> state_ ABSL_GUARDED_BY(mu_);
   std::shared_ptr<const ShardMap> map_ ABSL_GUARDED_BY(mu_);
   absl::Status last_failure_ ABSL_GUARDED_BY(mu_);

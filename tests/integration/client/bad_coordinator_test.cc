@@ -23,7 +23,8 @@ namespace {
 class LyingCoordinator final : public v1::Cluster::Service,
                                public v1::Coordinator::Service {
  public:
-  LyingCoordinator() {
+  // The one server it tells of is there; "" = here.
+  explicit LyingCoordinator(const std::string& node_address = "") {
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
@@ -38,7 +39,7 @@ class LyingCoordinator final : public v1::Cluster::Service,
     state_.set_shard_count(1);
     v1::Server& node = *state_.add_servers();
     node.set_id(1);
-    node.set_address(address_);
+    node.set_address(node_address.empty() ? address_ : node_address);
     v1::Shard& shard = *state_.add_shards();
     shard.set_primary(1);
     shard.set_epoch(1);
@@ -53,6 +54,8 @@ class LyingCoordinator final : public v1::Cluster::Service,
   }
 
   const std::string& address() const { return address_; }
+  // Changed before anybody asks.
+  v1::ClusterState& state() { return state_; }
   v1::TableSpec& spec() { return *state_.mutable_tables(0)->mutable_spec(); }
   // What it says when asked from now on.
   void Alter(uint32_t dim, uint64_t extent) {
@@ -135,6 +138,24 @@ TEST(BadCoordinatorTest, ATableKeepsTheLayoutThatItWasOpenedWith) {
   EXPECT_EQ(tensor->size(), 8u);
   EXPECT_EQ(tensor->info().spec.dim, 4u);
   EXPECT_EQ(tensor->info().version, 2u);
+}
+
+// Its coordinator says nothing any more, and nothing fails that would make the
+// client look elsewhere.
+TEST(BadCoordinatorTest, Rule3_8_AServerIsWatchedBesideTheCoordinator) {
+  LyingCoordinator server;
+  server.state().set_version(10);
+  server.spec().set_name("newer");
+  server.spec().set_dim(4);
+  LyingCoordinator coordinator(server.address());
+  ConnectOptions options;
+  options.addresses = coordinator.address();
+  auto cluster = Cluster::Connect(options);
+  ASSERT_TRUE(cluster.ok()) << cluster.status().ToString();
+  const absl::Time deadline = absl::Now() + absl::Seconds(10);
+  while (!(*cluster)->OpenTable("newer").ok() && absl::Now() < deadline) {
+  }
+  EXPECT_TRUE((*cluster)->OpenTable("newer").ok());
 }
 
 TEST(BadCoordinatorTest, ASparseTableIsNotTakenForATensor) {
