@@ -386,7 +386,12 @@ void ReplicaSets::EnsureReplicas(ShardId shard, absl::Duration now) {
       return IsDrained(life) && life.server != set.primary;
     });
   }
-  while (members + set.learners.size() < options_.replicas) {
+  // A backup that only we cannot reach is in sync; one that its primary cannot
+  // reach either speaks at every change, and looks alive to it for 300 ms more.
+  const bool unsettled = std::any_of(
+      set.in_sync.begin(), set.in_sync.end(),
+      [&](const ServerLife& life) { return OutOfReach(life.server); });
+  while (!unsettled && members + set.learners.size() < options_.replicas) {
     const std::optional<ServerLife> next = ChooseLearner(set, shard, now);
     if (!next) break;
     set.learners.push_back(*next);

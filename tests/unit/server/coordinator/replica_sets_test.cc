@@ -281,6 +281,20 @@ TEST_F(ReplicaSetsTest, WhoDoesNotAnswerDropsNobodyWhoDoes) {
   EXPECT_THAT(sets.sets()[0].in_sync, ElementsAre(Life(1)));
 }
 
+// Its primary says whether it is in sync.
+TEST_F(ReplicaSetsTest, ABackupOutOfReachIsReplacedWhenItIsDropped) {
+  ReplicaSets sets(Options(1, 2, 2));
+  for (uint32_t server : {1, 2, 3}) Up(sets, server);
+  sets.TakeChanged();
+  sets.SetReach({{Life(2), Reach::kNone}}, now_);
+  sets.Tick(now_);
+  EXPECT_THAT(sets.TakeChanged(), IsEmpty());
+  sets.OnNews(News(sets, Kind::kDrop, 1, 2), now_);
+  EXPECT_THAT(sets.sets()[0].in_sync, ElementsAre(Life(1)));
+  sets.Tick(now_);
+  EXPECT_THAT(sets.sets()[0].learners, ElementsAre(Life(3)));
+}
+
 TEST_F(ReplicaSetsTest, Rule3_9_MoreThanHalfOutOfReachMeansWeAreCutOff) {
   ReplicaSets sets = Three();
   sets.SetReach({{Life(1), Reach::kNone}, {Life(2), Reach::kNone}}, now_);
