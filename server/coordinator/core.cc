@@ -322,7 +322,7 @@ void Core::CheckReach(absl::Duration now) {
   std::map<ServerLife, Reach> reach;
   for (const Liveness::Silent& silent : liveness_.FindUnanswering(now)) {
     reach[{silent.server, silent.incarnation}] =
-        silent.silence > kSuspicionTime ? Reach::kNone : Reach::kLate;
+        silent.silence > kProbeSuspicion ? Reach::kNone : Reach::kLate;
   }
   membership_->SetReach(reach, now);
 }

@@ -63,8 +63,9 @@ absl::Duration Liveness::Asked(uint32_t server, uint64_t incarnation,
 }
 
 void Liveness::Answered(uint32_t server, uint64_t incarnation,
-                        absl::Duration asked_at) {
+                        absl::Duration asked_at, absl::Duration now) {
   MutexLock lock(mu_);
+  answer_at_ = std::max(answer_at_, now);
   Server* const entry = Find(server, incarnation);
   if (entry == nullptr) return;
   std::erase_if(entry->asked,
@@ -105,7 +106,8 @@ std::vector<Liveness::Silent> Liveness::FindUnanswering(
   std::vector<Silent> unanswering;
   MutexLock lock(mu_);
   for (const auto& [id, server] : servers_) {
-    const absl::Duration silence = server.UnansweredFor(now);
+    const absl::Duration silence =
+        server.UnansweredFor(std::min(now, answer_at_));
     if (silence > kProbeLate) {
       unanswering.push_back({id, server.incarnation, silence});
     }

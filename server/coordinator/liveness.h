@@ -19,6 +19,9 @@ namespace paramo {
 inline constexpr absl::Duration kHeartbeatPeriod = absl::Milliseconds(50);
 // Six heartbeats. A false suspicion costs a registration, never safety.
 inline constexpr absl::Duration kSuspicionTime = absl::Milliseconds(300);
+// A probe passes through more threads than a heartbeat, so that a server, or a
+// coordinator, that starves is to be found silent before it is out of reach.
+inline constexpr absl::Duration kProbeSuspicion = absl::Milliseconds(350);
 // A server that has just registered may not serve yet, or its first connection
 // take a while: until it has answered once it is given so much more.
 inline constexpr absl::Duration kProbeGrace = absl::Seconds(2);
@@ -58,7 +61,8 @@ class Liveness {
   absl::Duration Asked(uint32_t server, uint64_t incarnation,
                        absl::Duration now);
   // The one of then was answered, however late.
-  void Answered(uint32_t server, uint64_t incarnation, absl::Duration asked_at);
+  void Answered(uint32_t server, uint64_t incarnation, absl::Duration asked_at,
+                absl::Duration now);
 
   size_t Count() const;
 
@@ -90,6 +94,7 @@ class Liveness {
 
   mutable Mutex mu_;
   std::map<uint32_t, Server> servers_ ABSL_GUARDED_BY(mu_);
+  absl::Duration answer_at_ ABSL_GUARDED_BY(mu_);  // the last one, of anybody
   std::map<uint32_t, uint64_t> open_rounds_ ABSL_GUARDED_BY(mu_);  // by job
 };
 

@@ -92,7 +92,8 @@ void Prober::Ask(uint64_t cluster_id, const v1::Server& server) {
       [this, now, server = server.id(),
        incarnation = server.incarnation()](const absl::StatusOr<Rope>& reply) {
         // A refusal is an answer too.
-        if (reply.ok()) liveness_.Answered(server, incarnation, now);
+        if (reply.ok())
+          liveness_.Answered(server, incarnation, now, time_.Now());
       });
 }
 
@@ -112,7 +113,7 @@ std::unique_ptr<DataChannel> Prober::Connect(uint64_t cluster_id,
   options.check_hello = [this, now, id = server.id(),
                          incarnation = server.incarnation()](const Rope& rope) {
     const absl::Status hello = CheckHello(rope, id, incarnation);
-    if (hello.ok()) liveness_.Answered(id, incarnation, now);
+    if (hello.ok()) liveness_.Answered(id, incarnation, now, time_.Now());
     return hello;
   };
   return std::make_unique<DataChannel>(executor_, std::move(options));

@@ -50,52 +50,76 @@ TEST(Liveness, AHeartbeatThatArrivesLateDoesNotTurnTimeBack) {
   EXPECT_THAT(liveness.FindSilent(800 * kMs), IsEmpty());
 }
 
-TEST(Liveness, Rule3_6_SilenceBeginsWithTheFirstProbeThatIsNotAnswered) {
+// A server 1, and a server 2 that answers.
+class ProbedLiveness {
+ public:
+  ProbedLiveness() {
+    liveness.Track(1, 11, absl::ZeroDuration());
+    liveness.Track(2, 22, absl::ZeroDuration());
+  }
+  std::vector<Liveness::Silent> FindAt(absl::Duration now) {
+    liveness.Asked(2, 22, now);
+    liveness.Answered(2, 22, now, now);
+    return liveness.FindUnanswering(now);
+  }
   Liveness liveness;
-  liveness.Track(1, 11, absl::ZeroDuration());
-  for (int ms : {100, 150, 200, 250}) liveness.Asked(1, 11, ms * kMs);
-  liveness.Answered(1, 11,
-                    150 * kMs);  // late, and nothing of what is behind it
-  EXPECT_THAT(liveness.FindUnanswering(200 * kMs + kProbeLate), IsEmpty());
-  auto found = liveness.FindUnanswering(200 * kMs + kSuspicionTime + kMs);
+};
+
+TEST(Liveness, Rule3_6_SilenceBeginsWithTheFirstProbeThatIsNotAnswered) {
+  ProbedLiveness probed;
+  for (int ms : {100, 150, 200, 250}) probed.liveness.Asked(1, 11, ms * kMs);
+  // Late, and nothing of what is behind it.
+  probed.liveness.Answered(1, 11, 150 * kMs, 260 * kMs);
+  EXPECT_THAT(probed.FindAt(200 * kMs + kProbeLate), IsEmpty());
+  auto found = probed.FindAt(200 * kMs + kProbeSuspicion + kMs);
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(found[0].server, 1u);
   EXPECT_EQ(found[0].incarnation, 11u);
-  EXPECT_EQ(found[0].silence, kSuspicionTime + kMs);
-  liveness.Answered(1, 11, 250 * kMs);
-  EXPECT_THAT(liveness.FindUnanswering(absl::Seconds(10)), IsEmpty());
-  EXPECT_EQ(liveness.Asked(1, 11, absl::Seconds(20)), absl::ZeroDuration());
+  EXPECT_EQ(found[0].silence, kProbeSuspicion + kMs);
+  probed.liveness.Answered(1, 11, 250 * kMs, 900 * kMs);
+  EXPECT_THAT(probed.FindAt(absl::Seconds(10)), IsEmpty());
+  EXPECT_EQ(probed.liveness.Asked(1, 11, absl::Seconds(20)),
+            absl::ZeroDuration());
 }
 
 TEST(Liveness, WhoIsNotAskedIsNotSilent) {
+  EXPECT_THAT(ProbedLiveness().FindAt(absl::Seconds(100)), IsEmpty());
+}
+
+TEST(Liveness, SilenceOfAllIsNobodys) {
   Liveness liveness;
-  liveness.Track(1, 11, absl::ZeroDuration());
-  EXPECT_THAT(liveness.FindUnanswering(absl::Seconds(100)), IsEmpty());
+  for (uint32_t server : {1, 2}) {
+    liveness.Track(server, 11, absl::ZeroDuration());
+    liveness.Asked(server, 11, 10 * kMs);
+    liveness.Answered(server, 11, 10 * kMs, 20 * kMs);
+    liveness.Asked(server, 11, 60 * kMs);
+  }
+  EXPECT_THAT(liveness.FindUnanswering(absl::Seconds(9)), IsEmpty());
+  liveness.Answered(2, 11, 60 * kMs, absl::Seconds(9));
+  EXPECT_EQ(liveness.FindUnanswering(absl::Seconds(9)).size(), 1u);
 }
 
 TEST(Liveness, AServerThatNeverAnsweredIsGivenGrace) {
-  Liveness liveness;
-  liveness.Track(1, 11, absl::ZeroDuration());
-  liveness.Asked(1, 11, 10 * kMs);
-  EXPECT_THAT(liveness.FindUnanswering(kProbeGrace + kProbeLate), IsEmpty());
-  EXPECT_EQ(liveness.FindUnanswering(kProbeGrace + kProbeLate + kMs).size(),
-            1u);
-  liveness.Track(1, 12, absl::Seconds(5));  // another life, asked anew
-  EXPECT_THAT(liveness.FindUnanswering(absl::Seconds(100)), IsEmpty());
-  liveness.Asked(1, 11, absl::Seconds(6));  // of the past: ignored
-  EXPECT_THAT(liveness.FindUnanswering(absl::Seconds(100)), IsEmpty());
+  ProbedLiveness probed;
+  probed.liveness.Asked(1, 11, 10 * kMs);
+  EXPECT_THAT(probed.FindAt(kProbeGrace + kProbeLate), IsEmpty());
+  EXPECT_EQ(probed.FindAt(kProbeGrace + kProbeLate + kMs).size(), 1u);
+  // Another life is asked anew; the one before is of the past.
+  probed.liveness.Track(1, 12, absl::Seconds(5));
+  EXPECT_THAT(probed.FindAt(absl::Seconds(100)), IsEmpty());
+  probed.liveness.Asked(1, 11, absl::Seconds(101));
+  EXPECT_THAT(probed.FindAt(absl::Seconds(200)), IsEmpty());
 }
 
-TEST(Liveness, ManyProbesAreNotRemembered) {
-  Liveness liveness;
-  liveness.Track(1, 11, absl::ZeroDuration());
-  liveness.Asked(1, 11, kMs);
-  liveness.Answered(1, 11, kMs);
-  absl::Duration silence;
-  for (int i = 1; i <= 1000; ++i) silence = liveness.Asked(1, 11, i * 50 * kMs);
-  EXPECT_EQ(silence, 999 * 50 * kMs);
-  liveness.Answered(1, 11, 1000 * 50 * kMs);
-  EXPECT_THAT(liveness.FindUnanswering(absl::Seconds(100)), IsEmpty());
+TEST(Liveness, OfManyProbesTheFirstIsRemembered) {
+  ProbedLiveness probed;
+  probed.liveness.Answered(1, 11, kMs, kMs);
+  for (int i = 1; i <= 1000; ++i) probed.liveness.Asked(1, 11, i * 50 * kMs);
+  const auto found = probed.FindAt(absl::Seconds(60));
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].silence, absl::Seconds(60) - 50 * kMs);
+  probed.liveness.Answered(1, 11, 1000 * 50 * kMs, absl::Seconds(60));
+  EXPECT_THAT(probed.FindAt(absl::Seconds(100)), IsEmpty());
 }
 
 TEST(Liveness, KnowsWhoIsBehindAVersion) {
