@@ -26,7 +26,7 @@ absl::Status ReplicaSets::PromoteUnsafely(ShardId shard, uint32_t server,
                                    "that server again, or choose another")));
   }
   // One that nobody has: histories are named by where they begin.
-  set.history = Mix64(set.history + set.epoch) | 1;
+  set.history = Mix64(Mix64(set.history + shard) + set.epoch) | 1;
   set.base = server != 0 ? *chosen : ServerLife{};
   set.ended_sessions = ended_sessions;
   set.primary = chosen->server;
