@@ -14,7 +14,7 @@ namespace {
 using ::testing::Each;
 using ::testing::HasSubstr;
 
-constexpr int kShards = 16;
+constexpr int kShards = 4;
 
 class UnsafePromoteTest : public CountedClusterTest {
  protected:
