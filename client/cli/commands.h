@@ -29,6 +29,7 @@ int RunTableNeighbours(const Args& args);
 int RunShardList(const Args& args);
 int RunShardDescribe(const Args& args);
 int RunShardTransfer(const Args& args);
+int RunShardUnsafePromote(const Args& args);
 int RunServerList(const Args& args);
 int RunServerDrain(const Args& args);
 int RunServerUndrain(const Args& args);

@@ -48,6 +48,8 @@ constexpr Command kCommands[] = {
     {"shard", "describe", "show one shard", RunShardDescribe},
     {"shard", "transfer", "let another in-sync replica lead a shard",
      RunShardTransfer},
+    {"shard", "unsafe-promote", "let a lost shard go on from what is left",
+     RunShardUnsafePromote},
     {"job", "list", "list jobs", RunJobList},
     {"job", "describe", "show one job and its workers", RunJobDescribe},
     {"job", "stop", "stop a job after the current step", RunJobStop},

@@ -5,6 +5,7 @@
 #include "absl/strings/str_join.h"
 #include "client/cli/commands.h"
 #include "client/cli/describe.h"
+#include "client/cli/shard.h"
 #include "client/core/control.h"
 #include "common/base/limits.h"
 #include "common/base/status.h"
@@ -47,35 +48,31 @@ Records ShardRecords(const v1::ClusterState& state, int only) {
   return records;
 }
 
-// The positional argument that says which shard.
-struct ShardArgument {
-  std::string text;
-  uint32_t shard = 0;
+}  // namespace
 
-  void AddTo(Config& config) {
-    config.Positional("shard", text, "the shard's number");
-    config.Check([this] {
-      auto number = ParseInt(text, {0, kShardsMax - 1});
-      if (number.ok()) shard = static_cast<uint32_t>(*number);
-      return number.status();
-    });
-  }
-};
+void ShardArgument::AddTo(Config& config) {
+  config.Positional("shard", text, "the shard's number");
+  config.Check([this] {
+    auto number = ParseInt(text, {0, kShardsMax - 1});
+    if (number.ok()) shard = static_cast<uint32_t>(*number);
+    return number.status();
+  });
+}
+
+absl::Status NoSuchShard(const v1::ClusterState& state, uint32_t shard) {
+  return absl::NotFoundError(absl::StrCat("there is no shard ", shard,
+                                          "; the cluster has ",
+                                          state.shard_count(), ", from 0 on"));
+}
 
 int ShowShard(const ClusterFlags& flags, client::Control& control,
               uint32_t shard) {
   auto state = control.State(flags.timeout);
   if (!state.ok()) return Fail(state.status());
   const Records records = ShardRecords(**state, static_cast<int>(shard));
-  if (records.empty()) {
-    return Fail(absl::NotFoundError(
-        absl::StrCat("there is no shard ", shard, "; the cluster has ",
-                     (*state)->shard_count(), ", from 0 on")));
-  }
+  if (records.empty()) return Fail(NoSuchShard(**state, shard));
   return ShowRecords(flags, records);
 }
-
-}  // namespace
 
 int RunShardList(const Args& args) {
   ClusterFlags flags;

@@ -333,6 +333,18 @@ absl::Status Control::TransferShard(uint32_t shard, uint32_t server,
       .status();
 }
 
+Answer<v1::UnsafePromoteReply> Control::UnsafePromote(uint32_t shard,
+                                                      uint32_t server,
+                                                      absl::Duration timeout) {
+  v1::UnsafePromoteRequest request;
+  request.set_shard(shard);
+  request.set_server(server);
+  request.set_empty(server == 0);
+  request.set_accept_data_loss(true);
+  return Ask<v1::UnsafePromoteReply>(&Coordinator::UnsafePromote, request,
+                                     timeout, Repeat::kNo);
+}
+
 absl::Status Control::DrainServer(uint32_t server, bool undo,
                                   absl::Duration timeout) {
   v1::DrainServerRequest request;
@@ -345,9 +357,12 @@ absl::Status Control::DrainServer(uint32_t server, bool undo,
 // ---- One process ------------------------------------------------------------
 
 Answer<v1::StatsReply> Control::Stats(const std::string& address,
-                                      absl::Duration timeout) {
-  return AskAdmin<v1::StatsReply>(address, &v1::Admin::Stub::Stats,
-                                  v1::StatsRequest(), timeout);
+                                      absl::Duration timeout,
+                                      bool all_replicas) {
+  v1::StatsRequest request;
+  request.set_all_replicas(all_replicas);
+  return AskAdmin<v1::StatsReply>(address, &v1::Admin::Stub::Stats, request,
+                                  timeout);
 }
 
 Answer<v1::ChecksumReply> Control::Checksum(const std::string& address,

@@ -40,6 +40,7 @@ class OpenSessionReply;
 class StatsReply;
 class Table;
 class TableSpec;
+class UnsafePromoteReply;
 class WorkerHeartbeatReply;
 class WorkerHeartbeatRequest;
 }  // namespace v1
@@ -119,13 +120,19 @@ class Control {
   // Returns once `server` serves the shard.
   absl::Status TransferShard(uint32_t shard, uint32_t server,
                              absl::Duration timeout);
+  // The shard goes on from what `server` has, or (0) empty; all else is lost.
+  // Returns once it is served.
+  Answer<v1::UnsafePromoteReply> UnsafePromote(uint32_t shard, uint32_t server,
+                                               absl::Duration timeout);
   // Or, with `undo`, lets it take part again. Returns when that is known.
   absl::Status DrainServer(uint32_t server, bool undo, absl::Duration timeout);
 
   // ---- One process ----------------------------------------------------------
 
+  // `all_replicas`: of shards too that are held and not served there.
   Answer<v1::StatsReply> Stats(const std::string& address,
-                               absl::Duration timeout);
+                               absl::Duration timeout,
+                               bool all_replicas = false);
   Answer<v1::ChecksumReply> Checksum(const std::string& address, uint32_t table,
                                      absl::Duration timeout);
   // `limit` 0 = as many as one reply may have.

@@ -206,7 +206,10 @@ void Delivery::AddToRequest(const std::shared_ptr<Call>& call, uint32_t parcel,
       moved_.emplace_back(call->session, shard);
     }
   }
-  if (call->session != nullptr) {
+  progress.floor_epoch = progress.floor_lsn = 0;
+  // Positions of another history mean nothing in this one.
+  if (call->session != nullptr &&
+      call->session->history(shard) == map_->shard(shard).history) {
     progress.floor_epoch = call->session->floor_epoch(shard);
     progress.floor_lsn = call->session->floor_lsn(shard);
   }

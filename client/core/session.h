@@ -69,6 +69,7 @@ class Session {
 
   // The newest state of the shard that an answer has shown.
   void Saw(ShardId shard, HistoryId history, Epoch epoch, Lsn lsn);
+  HistoryId history(ShardId shard) const { return shards_[shard].history; }
   Epoch floor_epoch(ShardId shard) const { return shards_[shard].floor_epoch; }
   Lsn floor_lsn(ShardId shard) const { return shards_[shard].floor_lsn; }
 

@@ -22,7 +22,7 @@ class AdminService final : public v1::Admin::Service {
         for_each_(std::move(for_each)),
         started_(absl::Now()) {}
 
-  grpc::Status Stats(grpc::ServerContext*, const v1::StatsRequest*,
+  grpc::Status Stats(grpc::ServerContext*, const v1::StatsRequest* request,
                      v1::StatsReply* reply) override {
     reply->set_build(kBuild);
     reply->set_pid(getpid());
@@ -35,11 +35,15 @@ class AdminService final : public v1::Admin::Service {
     }
     for_each_([&](Shard& shard) {
       ShardReport report = shard.Report();
-      if (!report.serving) return;
+      const bool held = request->all_replicas() && report.last.lsn > 0;
+      if (!report.serving && !held) return;
       v1::ShardStats& stats = *reply->add_shards();
       stats.set_shard(report.shard);
-      stats.set_role("primary");
+      stats.set_role(report.role);
       stats.set_epoch(report.epoch);
+      stats.set_history(report.history);
+      stats.set_last_lsn(report.last.lsn);
+      stats.set_last_epoch(report.last.epoch);
       stats.set_lsn(report.lsn);
       stats.set_rows(report.rows);
       stats.set_dirty_rows(report.dirty_rows);

@@ -53,6 +53,8 @@ class StopJobRequest;
 class StoredCluster;
 class TransferShardReply;
 class TransferShardRequest;
+class UnsafePromoteReply;
+class UnsafePromoteRequest;
 }  // namespace v1
 
 struct CoreOptions {
@@ -128,6 +130,9 @@ class Core {
                absl::Duration now, Done done);
   void TransferShard(const v1::TransferShardRequest& request,
                      v1::TransferShardReply* reply, absl::Duration now,
+                     Done done);
+  void UnsafePromote(const v1::UnsafePromoteRequest& request,
+                     v1::UnsafePromoteReply* reply, absl::Duration now,
                      Done done);
   void DrainServer(const v1::DrainServerRequest& request,
                    v1::DrainServerReply* reply, absl::Duration now, Done done);

@@ -179,6 +179,27 @@ void Core::TransferShard(const v1::TransferShardRequest& request,
   ReplyWhenApplied(std::move(answer));
 }
 
+void Core::UnsafePromote(const v1::UnsafePromoteRequest& request,
+                         v1::UnsafePromoteReply* reply, absl::Duration,
+                         Done done) {
+  Answer answer;
+  answer.done = std::move(done);
+  if (request.empty() == (request.server() != 0)) {
+    answer.status = absl::InvalidArgumentError(
+        "say either from which server's replica the shard goes on, or that it "
+        "begins empty");
+  } else if (!request.accept_data_loss()) {
+    answer.status = absl::InvalidArgumentError(
+        "pushes that were acknowledged may be lost; say that this is accepted");
+  } else {
+    // A number of its own: every session that there has been has a lower one.
+    answer.status = membership_->PromoteUnsafely(
+        request.shard(), request.server(), jobs_.sessions().Take(),
+        reply->mutable_shard());
+  }
+  ReplyWhenApplied(std::move(answer));
+}
+
 void Core::DrainServer(const v1::DrainServerRequest& request,
                        v1::DrainServerReply*, absl::Duration, Done done) {
   Reply(std::move(done),

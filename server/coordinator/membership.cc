@@ -69,6 +69,8 @@ absl::Status Membership::LoadShard(absl::string_view value) {
   set.epoch = shard.epoch();
   set.term = shard.term() != 0 ? shard.term() : shard.epoch();
   set.history = shard.history();
+  set.base = {shard.base().server(), shard.base().incarnation()};
+  set.ended_sessions = shard.ended_sessions();
   set.primary = shard.primary();
   set.fencing = shard.fencing();
   set.in_sync = LivesOf(shard.in_sync());
@@ -187,6 +189,20 @@ absl::Status Membership::Transfer(ShardId shard, uint32_t server) {
   return absl::OkStatus();
 }
 
+absl::Status Membership::PromoteUnsafely(ShardId id, uint32_t server,
+                                         SessionId ended_sessions,
+                                         v1::Shard* shard) {
+  PARAMO_RETURN_IF_ERROR(sets_.PromoteUnsafely(id, server, ended_sessions));
+  StoreChangedSets();
+  FillShard(id, shard);
+  LogWarning(
+      "shard %d goes on %s server %d, in history %016x, at an operator's word: "
+      "pushes that were acknowledged may be lost",
+      id, server == 0 ? "empty, on" : "from what was left on", shard->primary(),
+      shard->history());
+  return absl::OkStatus();
+}
+
 absl::Status Membership::SetDrained(uint32_t id, bool drained) {
   auto it = servers_.find(id);
   if (it == servers_.end()) {
@@ -286,6 +302,8 @@ void Membership::FillShard(ShardId id, v1::Shard* shard) const {
   shard->set_epoch(set.epoch);
   shard->set_term(set.term);
   shard->set_history(set.history);
+  if (set.base.server != 0) ToProto(set.base, shard->mutable_base());
+  shard->set_ended_sessions(set.ended_sessions);
   shard->set_primary(set.primary);
   shard->set_fencing(set.fencing);
   shard->set_min_insync(options_.min_insync);

@@ -66,6 +66,11 @@ class Membership {
   // ReplicaSets::Transfer.
   absl::Status Transfer(ShardId shard, uint32_t server);
 
+  // The shard goes on from what `server` has, or (0) empty; errors as
+  // ReplicaSets::PromoteUnsafely. `shard`: as it is from then on.
+  absl::Status PromoteUnsafely(ShardId id, uint32_t server,
+                               SessionId ended_sessions, v1::Shard* shard);
+
   // Errors: NOT_FOUND            no such server
   //         FAILED_PRECONDITION  it is the last one up that is not drained
   absl::Status SetDrained(uint32_t server, bool drained);

@@ -67,6 +67,7 @@ void ReplicaSets::AdoptAlone(const ServerLife& life,
         set.in_sync[0] == life || damaged.contains(shard)) {
       continue;
     }
+    if (set.base == set.in_sync[0]) set.base = life;  // it may not know yet
     set.in_sync[0] = life;
     set.primary = life.server;
     set.fencing = false;

@@ -2,7 +2,8 @@
 // for replicas that are missing, orderly moves. A pure state machine:
 // servers coming and going, their reports and time in; shard configurations
 // out. Split by verb: replica_sets.cc, and replica_sets_move.cc for what
-// happens while nothing has failed.
+// happens while nothing has failed, replica_sets_promote.cc for what is left
+// when too much has.
 //
 //   primary down -> fencing, epoch + 1 -> in-sync replicas promise and answer
 //                -> primary = furthest answer, in_sync = who answered, + 1
@@ -12,6 +13,7 @@
 //   server drained -> its shards are transferred; a learner elsewhere, which
 //                     joins; out of in_sync, + 1
 //   nothing has failed for long -> primaries are balanced by transfers
+//   nobody is left, and an operator says from whom -> another history, + 1
 //
 // One step: any number of calls, then TakeChanged(). What it names must be
 // durable before anybody else hears of it.
@@ -44,7 +46,9 @@ struct ReplicaSet {
   Epoch epoch = 0;  // 0 = not placed
   Epoch term = 0;   // epoch of the takeover that made `primary` primary
   HistoryId history = 0;
-  uint32_t primary = 0;  // server id; 0 while fencing
+  ServerLife base;  // whose records the history goes on from; 0 = empty
+  SessionId ended_sessions = 0;  // of earlier histories: all up to here
+  uint32_t primary = 0;          // server id; 0 while fencing
   bool fencing = false;
   std::vector<ServerLife> in_sync;
   std::vector<ServerLife> learners;
@@ -91,6 +95,7 @@ struct ReplicaSetsOptions {
 //   3. A primary is replaced through a fence that its successor answered, or in
 //      an orderly transfer by a member of in_sync: whatever is committed until
 //      that one hears of it needs its acknowledgement.
+//   4. 2 and 3 hold within a history. Only PromoteUnsafely begins another.
 class ReplicaSets {
  public:
   explicit ReplicaSets(const ReplicaSetsOptions& options);
@@ -129,6 +134,15 @@ class ReplicaSets {
   //         FAILED_PRECONDITION  the shard has no primary now, or the server
   //                              is down, drained or not in sync
   absl::Status Transfer(ShardId shard, uint32_t server);
+
+  // The shard goes on in another history, from what `server` has of it, or (0)
+  // empty on a server of our choice. What was acknowledged may be lost; so
+  // sessions up to `ended_sessions` are over. Only while it is offline.
+  // Errors: NOT_FOUND            no such shard or server
+  //         FAILED_PRECONDITION  the shard is not placed, or not offline; the
+  //                              server, or every one, is down or has stopped
+  absl::Status PromoteUnsafely(ShardId shard, uint32_t server,
+                               SessionId ended_sessions);
 
   // A drained server gets nothing new. It hands over what it leads, and what
   // other servers have room for; the next calls of Tick see to that. The server
@@ -203,7 +217,11 @@ class ReplicaSets {
   std::optional<ServerLife> ChooseLearner(const ReplicaSet& set, ShardId shard,
                                           absl::Duration now) const;
 
+  // replica_sets_promote.cc
+  absl::Status CheckPromotion(ShardId shard, uint32_t server) const;
+
   // replica_sets_move.cc
+  absl::Status CheckExists(ShardId shard) const;
   void HandOver(ShardId shard, const ServerLife& successor);
   void LeaveDrainedPrimary(ShardId shard);
   void Balance(absl::Duration now);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status.h"
 #include "server/coordinator/balance.h"
 #include "server/coordinator/replica_sets.h"
 
@@ -22,12 +23,15 @@ constexpr absl::Duration kBalancePause = absl::Milliseconds(500);
 
 }  // namespace
 
+absl::Status ReplicaSets::CheckExists(ShardId shard) const {
+  if (shard < sets_.size()) return absl::OkStatus();
+  return absl::NotFoundError(absl::StrCat("there is no shard ", shard,
+                                          "; the cluster has ", sets_.size(),
+                                          ", from 0 on"));
+}
+
 absl::Status ReplicaSets::Transfer(ShardId shard, uint32_t server) {
-  if (shard >= sets_.size()) {
-    return absl::NotFoundError(absl::StrCat("there is no shard ", shard,
-                                            "; the cluster has ", sets_.size(),
-                                            ", from 0 on"));
-  }
+  PARAMO_RETURN_IF_ERROR(CheckExists(shard));
   const ReplicaSet& set = sets_[shard];
   if (set.epoch == 0 || set.fencing) {
     return absl::FailedPreconditionError(absl::StrCat(

@@ -123,6 +123,7 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
   PARAMO_FORWARD(ListJobs, ListJobsRequest, ListJobsReply)
   PARAMO_FORWARD(StopJob, StopJobRequest, StopJobReply)
   PARAMO_FORWARD(TransferShard, TransferShardRequest, TransferShardReply)
+  PARAMO_FORWARD(UnsafePromote, UnsafePromoteRequest, UnsafePromoteReply)
   PARAMO_FORWARD(DrainServer, DrainServerRequest, DrainServerReply)
 #undef PARAMO_FORWARD
 

@@ -26,7 +26,11 @@ struct ShardConfig {
   // joins and shrinks keep it, so that they disturb no message under way.
   Epoch term = 0;
   HistoryId history = 0;
-  uint32_t primary = 0;  // server id; in in_sync; 0 = none
+  // The replica whose records the history goes on from, whatever history they
+  // are of; nobody: it began empty. What others have of another one is void.
+  ReplicaId base;
+  SessionId ended_sessions = kNoSession;  // those up to here are over
+  uint32_t primary = 0;                   // server id; in in_sync; 0 = none
   std::vector<ReplicaId> in_sync;
   std::vector<ReplicaId> learners;
   bool fencing = false;  // nobody serves; in_sync names who must promise
@@ -53,6 +57,8 @@ enum class Role {
   kFenced,   // in sync, and waits for the next configuration
   kStopped,  // diverged or damaged; does nothing any more
 };
+
+const char* RoleName(Role role);  // "learner"
 
 // What a server that is primary may do.
 enum class Serving { kNothing, kPulls, kAll };

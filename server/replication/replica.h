@@ -66,9 +66,14 @@ class ReplicaListener {
   // not join.
   virtual std::optional<uint64_t> Checksum() = 0;
   // Divergence or damage. The replica does nothing any more; it is never
-  // repaired silently. FAILED_PRECONDITION: the shard has another history
-  // now; wipe the data and make a new replica.
+  // repaired silently.
   virtual void OnStopped(const absl::Status& status) = 0;
+  // A replica of another history is wanted here (rule 3.10). This one does
+  // nothing any more: wipe the data, then make a new one. Repeated.
+  virtual void OnOtherHistory() = 0;
+  // The state may hold changes of records up to here that Apply has yet to
+  // give, or never will when the log has lost them.
+  virtual Lsn NewestChange() { return 0; }
 };
 
 // The world. Nothing here calls the replica back from within: answers come
@@ -103,7 +108,8 @@ struct RestoredReplica {
   bool log_damaged = false;
 };
 
-// Owned by the shard, used on its strand only. One history in its life.
+// Owned by the shard, used on its strand only. One history in its life, but
+// for the replica that a new one is based on.
 //
 // Invariants
 //   1. Applied <= committed; committed records are on every member of in_sync.
@@ -171,6 +177,8 @@ class Replica {
   Serving serving() const { return serving_; }
   const ShardConfig& config() const { return config_; }
   const Promise& promise() const { return promised_; }
+  HistoryId history() const { return history_; }  // 0: none yet
+  const LogPosition& last_position() const { return tail_.last(); }
   Lsn last() const { return tail_.last().lsn; }
   Lsn committed() const { return committed_; }
   Lsn applied() const { return applied_; }
@@ -217,6 +225,7 @@ class Replica {
   PeerVerdict OnAck(const ReplicaId& from, const PeerMessage& message,
                     absl::Duration now);
   void OnRefused(const PeerMessage& message);
+  void SeedHistory(Peer& peer);
   void Rewind(Peer& peer, const PeerMessage& message, absl::Duration now);
   Peer* FindPeer(const ReplicaId& id);
 
@@ -232,6 +241,8 @@ class Replica {
   Lsn have() const { return stored_ < matched_ ? stored_ : matched_; }
 
   // replica_takeover.cc
+  bool MustBeginAnew(const ShardConfig& config) const;
+  void EndHistory();
   void Adopt(const ShardConfig& config, absl::Duration now);
   void Follow(Role role, bool same_term);
   void TakeOver(absl::Duration now);

@@ -78,6 +78,9 @@ void Replica::OnLogRead(const ReplicaId& id, std::vector<Record> records,
   Peer* peer = FindPeer(id);
   if (!peer || peer->source != Peer::Source::kLog) return;
   peer->source = Peer::Source::kMemory;
+  if (!records.empty() && records.front().header.history != history_) {
+    return SeedHistory(*peer);
+  }
   // The peer may have moved, and the answer may be to a question of an older
   // term; committed records are the same in all.
   std::vector<SentRecord> sent;
@@ -89,6 +92,14 @@ void Replica::OnLogRead(const ReplicaId& id, std::vector<Record> records,
   }
   if (!sent.empty()) SendRecords(*peer, std::move(sent), now);
   Pump(*peer, now);
+}
+
+// Records of an earlier history are no peer's; what they led to is, once the
+// history has begun.
+void Replica::SeedHistory(Peer& peer) {
+  if (role_ != Role::kPrimary) return;
+  peer.source = Peer::Source::kCheckpoint;
+  effects_.SendCheckpoint(peer.id);
 }
 
 void Replica::OnLogCut(const ReplicaId& id, absl::Duration /*now*/) {

@@ -54,6 +54,9 @@ void Replica::Pump(Peer& peer, absl::Duration now) {
       effects_.ReadLog(peer.id, peer.next, kPeerAppendBytes);
       return;
     }
+    if (tail_.at(peer.next).record.header.history != history_) {
+      return SeedHistory(peer);
+    }
     std::vector<SentRecord> records;
     size_t bytes = 0;
     for (Lsn lsn = peer.next; lsn <= last() && records.size() < kPeerRecordsMax;

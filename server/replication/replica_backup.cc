@@ -11,6 +11,7 @@ namespace paramo {
 PeerVerdict Replica::OnMessage(const ReplicaId& from, PeerMessage message,
                                absl::Duration now) {
   if (message.history != history_ || message.shard != options_.shard) {
+    if (message.kind == PeerMessage::Kind::kAppend) Refuse(from, message);
     return PeerVerdict::kNotHeld;
   }
   return message.kind == PeerMessage::Kind::kAck ? OnAck(from, message, now)
@@ -59,10 +60,11 @@ bool Replica::Follows(const ReplicaId& from, const PeerMessage& message) const {
   return message.term == config_.term && from == leader_.id;
 }
 
-// Tells a sender whose term is over. A sender with a newer epoch is heard once
-// the coordinator's word has come.
+// Tells a sender whose term is over, or its history. A sender with a newer
+// epoch is heard once the coordinator's word has come.
 void Replica::Refuse(const ReplicaId& from, const PeerMessage& message) {
   PeerMessage answer = MessageFor(PeerMessage::Kind::kAck);
+  answer.history = message.history;  // any other one is not heard there
   if (role_ == Role::kStopped) {
     answer.term = message.term;
     answer.flags = PeerMessage::kLeaving;

@@ -141,14 +141,18 @@ std::optional<ReplicaId> Replica::PrimaryId() const {
   return std::nullopt;
 }
 
-std::string Replica::Describe() const {
+const char* RoleName(Role role) {
   static constexpr const char* kRoles[] = {"none",        "learner", "backup",
                                            "taking over", "primary", "fenced",
                                            "stopped"};
+  return kRoles[static_cast<int>(role)];
+}
+
+std::string Replica::Describe() const {
   std::string text = absl::StrCat(
-      kRoles[static_cast<int>(role_)], ", epoch ", config_.epoch, " term ",
-      config_.term, ", last ", last(), ", stored ", stored_, ", matched ",
-      matched_, ", committed ", committed_, ", applied ", applied_);
+      RoleName(role_), ", epoch ", config_.epoch, " term ", config_.term,
+      ", last ", last(), ", stored ", stored_, ", matched ", matched_,
+      ", committed ", committed_, ", applied ", applied_);
   if (pending_) absl::StrAppend(&text, ", promising ", promised_.epoch);
   if (!quiet()) absl::StrAppend(&text, ", log written to ", written_);
   if (installing_) absl::StrAppend(&text, ", installing ", installing_->lsn);

@@ -16,11 +16,9 @@ bool Names(const std::vector<ReplicaId>& replicas, const ReplicaId& id) {
 void Replica::Configure(const ShardConfig& config, absl::Duration now) {
   if (role_ == Role::kStopped || config.epoch < promised_.epoch) return;
   if (history_ == 0) history_ = config.history;
-  if (config.history != history_) {
-    if (config.epoch > promised_.epoch) {
-      Stop(absl::FailedPreconditionError("the shard has another history"));
-    }
-    return;
+  if (MustBeginAnew(config)) {
+    if (!options_.bugs.keep_history) return EndHistory();
+    history_ = config.history;
   }
   const Promise promise = {config.epoch, config.term,
                            config.fencing ? 0 : config.primary};
@@ -42,6 +40,22 @@ void Replica::Configure(const ShardConfig& config, absl::Duration now) {
   }
   effects_.SavePromise(promise);
   if (options_.bugs.promise_in_memory) OnPromiseSaved(promise, now);
+}
+
+// Rule 3.10. Who is not named keeps what it has: somebody may want it yet.
+bool Replica::MustBeginAnew(const ShardConfig& config) const {
+  return config.history != history_ && config.base != options_.self &&
+         (Names(config.in_sync, options_.self) ||
+          Names(config.learners, options_.self));
+}
+
+void Replica::EndHistory() {
+  role_ = Role::kNone;
+  SetServing(Serving::kNothing);
+  peers_.clear();
+  pending_.reset();
+  installing_.reset();
+  listener_.OnOtherHistory();
 }
 
 void Replica::OnPromiseSaved(const Promise& promise, absl::Duration now) {
@@ -104,11 +118,16 @@ void Replica::TakeOver(absl::Duration now) {
   role_ = Role::kTakingOver;
   led_term_ = config_.term;
   sum_at_ = now;
-  takeover_lsn_ = last() + 1;
+  // Rule 3.10: the records of another history are this one's past from here on,
+  // and no later record is taken for one whose changes the state has already.
+  history_ = config_.history;
+  takeover_lsn_ = std::max(last() + 1, listener_.NewestChange());
   UpdatePeers(now);
   // Synced, the strongest: whatever a member's proof of its past rests on, it
   // must not lose a record that it acknowledged (rule 3.4).
-  AppendRecord(RecordKind::kNoOp, Rope(), Durability::kSynced, now);
+  while (last() < takeover_lsn_) {
+    AppendRecord(RecordKind::kNoOp, Rope(), Durability::kSynced, now);
+  }
 }
 
 // Rule 3.2: the tail is committed and applied, the no-op behind it too.

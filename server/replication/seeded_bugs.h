@@ -24,10 +24,11 @@ struct SeededBugs {
   PARAMO_SEEDED_BUG(truncate_unlogged);  // a cut tail comes back on restart
   PARAMO_SEEDED_BUG(truncate_unquiet);  // old log reports count for new records
   PARAMO_SEEDED_BUG(restart_bare);  // a damaged log loses what was read of it
-  PARAMO_SEEDED_BUG(lead_again);  // a restarted primary goes on in its term
+  PARAMO_SEEDED_BUG(lead_again);    // a restarted primary goes on in its term
   PARAMO_SEEDED_BUG(match_unchecked);     // records are appended unchained
   PARAMO_SEEDED_BUG(checksum_unchecked);  // replicas are not compared
   PARAMO_SEEDED_BUG(frame_unchecked);     // crc32c of messages is not checked
+  PARAMO_SEEDED_BUG(keep_history);        // records of an old history are kept
 };
 
 #undef PARAMO_SEEDED_BUG

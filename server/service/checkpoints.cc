@@ -117,6 +117,8 @@ absl::Status CheckpointTaker::Take(Shard& shard,
   return taken;
 }
 
+void CheckpointTaker::Forget(ShardId shard) { incoming_.erase(shard); }
+
 absl::Status CheckpointTaker::Begin(Shard& shard,
                                     const v1::CheckpointPart& part) {
   auto incoming = std::make_unique<Incoming>();
@@ -131,7 +133,7 @@ absl::Status CheckpointTaker::Begin(Shard& shard,
         std::make_unique<TableShard>(*config, shard.id());
   }
   absl::Status ready;
-  RunOn(shard, [&] { ready = shard.BeginInstall(); });
+  RunOn(shard, [&] { ready = shard.BeginInstall(incoming->state.history()); });
   PARAMO_RETURN_IF_ERROR(ready);
   incoming_[shard.id()] = std::move(incoming);
   return absl::OkStatus();

@@ -55,6 +55,8 @@ class CheckpointTaker {
 
   // Errors: any  the sender must begin anew
   absl::Status Take(Shard& shard, const v1::CheckpointPart& part);
+  // What has come of one for the shard is void.
+  void Forget(ShardId shard);
 
  private:
   struct Incoming;

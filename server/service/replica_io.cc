@@ -59,6 +59,7 @@ ReplicaIo::ReplicaIo(MetaStore& meta, RowStore& rows, Log& log,
                      PeerLinks& links,
                      std::function<void(absl::Status)> on_failed)
     : meta_(meta),
+      rows_(rows),
       log_(log),
       links_(links),
       taker_(rows),
@@ -93,6 +94,34 @@ void ReplicaIo::NoteStopped(ShardId shard) {
     if (!noted.ok()) LogError("noting a stopped replica: %s", ToString(noted));
   });
   wake_.NotifyAll();
+}
+
+void ReplicaIo::Wipe(ShardId shard, std::vector<TableId> tables) {
+  MutexLock lock(mu_);
+  jobs_.push_back([this, shard, tables = std::move(tables)] {
+    const absl::Status wiped = WipeNow(shard, tables);
+    if (!wiped.ok()) {
+      return on_failed_(Annotate(wiped, absl::StrCat("wiping shard ", shard)));
+    }
+    Shard* target = shards_[shard];
+    target->Post([target] { target->Wiped(); });
+  });
+  wake_.NotifyAll();
+}
+
+// The log forgets first: a crash in between leaves a state that is of another
+// history still, and wiped again.
+absl::Status ReplicaIo::WipeNow(ShardId shard,
+                                const std::vector<TableId>& tables) {
+  taker_.Forget(shard);
+  const MarkRecord mark =
+      MakeMark(RecordKind::kRestart, shard, /*epoch=*/0, /*history=*/0,
+               /*lsn=*/0, /*crc=*/0);
+  PARAMO_RETURN_IF_ERROR(
+      log_.Append(mark.header, {mark.piece()}, Durability::kSynced));
+  PARAMO_RETURN_IF_ERROR(log_.SyncAppended());
+  PARAMO_RETURN_IF_ERROR(rows_.DropShard(shard, tables));
+  return ForgetStopped(meta_, shard);
 }
 
 void ReplicaIo::ReadLog(ShardId shard, const ReplicaId& peer, Lsn from,

@@ -25,7 +25,8 @@ class Shard;
 // Threads: any may ask; one of its own works, "replica-io".
 class ReplicaIo {
  public:
-  // `on_failed`: a promise could not be stored; the server must not go on.
+  // `on_failed`: a promise could not be stored, or a shard not be wiped; the
+  // server must not go on.
   ReplicaIo(MetaStore& meta, RowStore& rows, Log& log, PeerLinks& links,
             std::function<void(absl::Status)> on_failed);
   ~ReplicaIo();
@@ -46,6 +47,8 @@ class ReplicaIo {
   // OnPromiseSaved follows; promises that come together share a sync.
   void SavePromise(ShardId shard, const Promise& promise);
   void NoteStopped(ShardId shard);
+  // Shard::Wiped follows.
+  void Wipe(ShardId shard, std::vector<TableId> tables);
   // OnLogRead or OnLogCut follows.
   void ReadLog(ShardId shard, const ReplicaId& peer, Lsn from,
                size_t bytes_max);
@@ -56,9 +59,11 @@ class ReplicaIo {
 
  private:
   void Run();
+  absl::Status WipeNow(ShardId shard, const std::vector<TableId>& tables);
   void SavePromises(const std::map<ShardId, Promise>& promises);
 
   MetaStore& meta_;
+  RowStore& rows_;
   Log& log_;
   PeerLinks& links_;
   CheckpointTaker taker_;  // of the thread

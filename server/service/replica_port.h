@@ -2,6 +2,9 @@
 // its links to peers, its line to the coordinator.
 #pragma once
 
+#include <utility>
+#include <vector>
+
 #include "server/log/log.h"
 #include "server/service/peer_links.h"
 #include "server/service/replica_io.h"
@@ -30,6 +33,9 @@ class ReplicaPort final : public ShardPort {
   void Release(Lsn lsn) override { world_.log->Release(shard_, lsn); }
 
   void NoteStopped() override { world_.io->NoteStopped(shard_); }
+  void Wipe(std::vector<TableId> tables) override {
+    world_.io->Wipe(shard_, std::move(tables));
+  }
 
   void WriteLog(const Record& record, Durability level) override;
   void SavePromise(const Promise& promise) override {

@@ -174,6 +174,9 @@ absl::Status ShardHost::Load(Shard& shard, const LogRecovery& recovery) const {
   Shard::Stored stored;
   stored.log_damaged = !damage.ok();
   if (state.has_value()) {
+    // A log that ends below what is stored cannot be appended to either.
+    const Lsn end = recovery.Shard(shard.id()).last_lsn;
+    stored.log_damaged |= !anew && end < state->lsn();
     stored.state = &*state;
     PARAMO_ASSIGN_OR_RETURN(stored.tables, LoadTables(*state));
   }

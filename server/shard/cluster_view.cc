@@ -53,6 +53,8 @@ ShardConfig ConfigOf(const v1::Shard& shard) {
   config.epoch = shard.epoch();
   config.term = shard.term();
   config.history = shard.history();
+  config.base = {shard.base().server(), shard.base().incarnation()};
+  config.ended_sessions = shard.ended_sessions();
   config.primary = shard.primary();
   config.in_sync = ReplicasOf(shard.in_sync());
   config.learners = ReplicasOf(shard.learners());

@@ -9,10 +9,7 @@
 namespace paramo {
 
 Shard::Shard(const Options& options)
-    : options_(options),
-      replica_(std::make_unique<Replica>(
-          Replica::Options{.shard = options.id, .self = options.self}, *this,
-          *options.port)) {}
+    : options_(options), replica_(MakeReplica()) {}
 
 Shard::~Shard() = default;
 
@@ -67,8 +64,11 @@ ShardReport Shard::Report() const {
   ShardReport report;
   report.shard = options_.id;
   report.serving = serving_ != Serving::kNothing;
+  report.role = RoleName(replica_->role());
   report.epoch = config().epoch;
+  report.history = replica_->history();
   report.lsn = applied_;
+  report.last = replica_->last_position();
   report.sessions = sessions_.size();
   for (const auto& [id, table] : tables_) {
     report.rows += table->rows();

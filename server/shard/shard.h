@@ -8,6 +8,7 @@
 //   shard_round.cc      closing rounds
 //   shard_state.cc      non-row state, saved and restored
 //   shard_flush.cc      dirty rows and non-row state to the store
+//   shard_history.cc    another history: the end of sessions, beginning anew
 //
 //   push:  Submit -> [strand] fence -> session -> validate -> append
 //                                     committed -> apply -> answer
@@ -53,8 +54,11 @@ class ShardState;
 struct ShardReport {
   ShardId shard = 0;
   bool serving = false;
+  const char* role = "";
   Epoch epoch = 0;
-  Lsn lsn = 0;
+  HistoryId history = 0;
+  Lsn lsn = 0;       // applied
+  LogPosition last;  // of the log
   uint64_t rows = 0;
   uint64_t dirty_rows = 0;
   uint64_t bytes = 0;
@@ -144,6 +148,10 @@ class Shard final : public ReplicaListener, public FlushSource {
   // Refuses everything from now on; parked and held work is answered.
   void StopServing();
 
+  // Nothing is left of the shard in the log and the store: a new replica
+  // begins.
+  void Wiped();
+
   // ---- Write-behind and admin -----------------------------------------------
 
   void Collect(size_t rows_max, std::function<void(ShardFlush)> done) override;
@@ -169,7 +177,7 @@ class Shard final : public ReplicaListener, public FlushSource {
   void NextRows(Checkpoint& checkpoint, size_t bytes_max,
                 CheckpointRows& rows) const;
   // From BeginInstall until Install or AbortInstall nothing is flushed.
-  absl::Status BeginInstall();
+  absl::Status BeginInstall(HistoryId history);
   void AbortInstall();
   absl::Status Install(const v1::ShardState& state,
                        std::vector<std::unique_ptr<TableShard>> tables);
@@ -183,6 +191,8 @@ class Shard final : public ReplicaListener, public FlushSource {
   void OnTruncated(Lsn lsn) override;
   std::optional<uint64_t> Checksum() override;
   void OnStopped(const absl::Status& status) override;
+  void OnOtherHistory() override;
+  Lsn NewestChange() override { return rows_newest_; }
 
  private:
   // In behind_: waits for the takeover to be complete.
@@ -232,7 +242,7 @@ class Shard final : public ReplicaListener, public FlushSource {
   void AnswerDuplicate(SectionTask* task, const Session& session);
   Refusal CheckSession(const wire::SectionHeader& header) const;
   Refusal NoTable(const wire::SectionHeader& header) const;  // shard.cc
-  static Refusal SessionExpired(SessionId session);
+  Refusal SessionExpired(SessionId session) const;
   SessionGate& GateOf(const wire::SectionHeader& header);
   void Hold(SectionTask* task, SessionGate& gate);
   void TakeHeld(SessionId session);
@@ -246,6 +256,7 @@ class Shard final : public ReplicaListener, public FlushSource {
   absl::Status ApplyCatalogue(const Record& record);
   absl::Status ApplyMembership(const Record& record);
   absl::Status ApplyRoundClose(const Record& record);
+  absl::Status ApplySession(const Record& record);  // shard_history.cc
   void ExpireSessions();
   absl::StatusOr<Session*> SessionOf(const wire::SectionHeader& header);
   wire::Outcome ApplyGradient(SectionTask& task, Membership* membership,
@@ -313,6 +324,11 @@ class Shard final : public ReplicaListener, public FlushSource {
   void ReleaseLog();
   void UpdateDirty();  // after anything that may have changed dirty_
 
+  // shard_history.cc
+  void ProposeEndOfSessions(const ShardConfig& config);
+  void WipeWhenQuiet();
+  std::unique_ptr<Replica> MakeReplica();
+
   // Makes a record; `task`, if any, is answered when it is applied.
   void Append(RecordKind kind, Rope payload, Durability level,
               SectionTask* task = nullptr);
@@ -361,13 +377,17 @@ class Shard final : public ReplicaListener, public FlushSource {
   // A sweep hands every row that was dirty when it began to the store, and
   // last the non-row state as of then.
   bool sweeping_ = false;
-  bool installing_ = false;  // a checkpoint comes: nothing may be flushed
+  bool installing_ = false;      // a checkpoint comes: nothing may be flushed
+  bool half_installed_ = false;  // rows of one that was broken off are stored
+  bool wiping_ = false;          // all goes: likewise
+  bool wipe_asked_ = false;
   Lsn sweep_lsn_ = 0;
   std::string sweep_state_;
   std::vector<TableId> sweep_tables_;  // not gone through yet
   Lsn flushed_lsn_ = 0;       // of the non-row state that the store has
   size_t dirty_rows_ = 0;     // over all tables
   size_t rows_in_flush_ = 0;  // collected, outcome not known
+  size_t flushes_ = 0;        // likewise
 
   // Written on the strand, read by write-behind; relaxed, a hint.
   std::atomic<size_t> dirty_{0};

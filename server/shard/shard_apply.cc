@@ -48,6 +48,8 @@ absl::Status Shard::ApplyRecord(const Record& record, SectionTask* task) {
       return ApplyMembership(record);
     case RecordKind::kRoundClose:
       return ApplyRoundClose(record);
+    case RecordKind::kSession:
+      return ApplySession(record);
     case RecordKind::kNoOp:
       return absl::OkStatus();
     default:

@@ -45,13 +45,13 @@ void Shard::NextRows(Checkpoint& checkpoint, size_t bytes_max,
   }
 }
 
-absl::Status Shard::BeginInstall() {
-  if (replica_->role() != Role::kLearner) {
+absl::Status Shard::BeginInstall(HistoryId history) {
+  if (replica_->role() != Role::kLearner || history != config().history) {
     return absl::FailedPreconditionError("not a learner of this shard");
   }
   // A flush under way could put older rows over those that come now.
   if (rows_in_flush_ > 0) return absl::UnavailableError("a flush is under way");
-  installing_ = true;
+  installing_ = half_installed_ = true;
   sweeping_ = false;
   return absl::OkStatus();
 }
@@ -77,6 +77,7 @@ absl::Status Shard::Install(const v1::ShardState& state,
     tables_[id] = std::move(table);
   }
   NoteDurability();
+  half_installed_ = false;
   replica_->OnCheckpointInstalled(
       {applied_, applied_header_.crc32c, applied_header_.epoch},
       options_.clock->Now());

@@ -22,7 +22,8 @@ void Shard::Collect(size_t rows_max, std::function<void(ShardFlush)> done) {
   Post([this, rows_max, done = std::move(done)] {
     ShardFlush flush;
     flush.shard = options_.id;
-    if (!sweeping_ && !installing_ &&
+    ++flushes_;
+    if (!sweeping_ && !installing_ && !wiping_ &&
         (applied_ > flushed_lsn_ || dirty_rows_ > 0)) {
       BeginSweep();
     }
@@ -81,6 +82,8 @@ void Shard::Flushed(const ShardFlush& flush, const absl::Status& status) {
   Post([this, keys = std::move(keys), lsn, rows = flush.rows.size(),
         failed = !status.ok()] {
     rows_in_flush_ -= rows;
+    --flushes_;
+    if (wiping_) return WipeWhenQuiet();
     if (lsn > flushed_lsn_) {
       flushed_lsn_ = lsn;
       ReleaseLog();

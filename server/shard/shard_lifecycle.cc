@@ -14,7 +14,14 @@ namespace paramo {
 
 void Shard::ApplyView(std::shared_ptr<const ClusterView> view) {
   view_ = std::move(view);
-  replica_->Configure(view_->shards[options_.id].config, options_.clock->Now());
+  const ShardConfig& next = view_->shards[options_.id].config;
+  if (half_installed_ && next.base == options_.self &&
+      next.history != config().history) {
+    replica_->Stop(absl::FailedPreconditionError(
+        "it was to go on from here while a copy was coming in; start the "
+        "server again, then promote it once more"));
+  }
+  replica_->Configure(next, options_.clock->Now());
   if (serving_ == Serving::kNothing && !IsNamedPrimary()) StepDown();
   ProposeChanges();
   RunBehind();
@@ -31,6 +38,7 @@ bool Shard::IsNamedPrimary() const {
 // Tables and members that the coordinator knows and the shard does not yet.
 void Shard::ProposeChanges() {
   if (serving_ == Serving::kNothing || view_ == nullptr) return;
+  ProposeEndOfSessions(view_->shards[options_.id].config);
   ProposeTables(*view_);
   for (const JobView& job : view_->jobs) ProposeMembers(job);
 }
@@ -78,9 +86,12 @@ void Shard::StepDown() {
 void Shard::OnTruncated(Lsn /*lsn*/) {}
 
 void Shard::OnStopped(const absl::Status& status) {
-  LogError("shard %d has stopped on this server: %s; start the server again to "
-           "have it made anew from another replica",
-           options_.id, ToString(status));
+  LogError(
+      "shard %d has stopped on this server: %s; start the server again to "
+      "have it made anew from another replica",
+      options_.id, ToString(status));
+  // What is there is whole again after a restart.
+  if (absl::IsFailedPrecondition(status)) return;
   options_.port->NoteStopped();
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "common/base/ids.h"
 #include "server/replication/replica.h"
@@ -18,6 +19,9 @@ class ShardPort : public ReplicaEffects {
   // What is here of the shard is not to be used again: it is made anew at the
   // next start, from another replica.
   virtual void NoteStopped() = 0;
+  // Forgets what the log and the store have of the shard, whose rows are of
+  // `tables`. Shard::Wiped follows, when the log has reported all it was given.
+  virtual void Wipe(std::vector<TableId> tables) = 0;
 };
 
 }  // namespace paramo

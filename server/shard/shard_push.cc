@@ -139,7 +139,14 @@ Shard::Refusal Shard::CheckSession(const wire::SectionHeader& header) const {
   return {};
 }
 
-Shard::Refusal Shard::SessionExpired(SessionId session) {
+Shard::Refusal Shard::SessionExpired(SessionId session) const {
+  if (session <= config().ended_sessions) {
+    return {absl::FailedPreconditionError(absl::StrCat(
+                "session ", session, " has ended: shard ", options_.id,
+                " was promoted unsafely and may have lost pushes of it; open a "
+                "new one")),
+            wire::Reason::kSessionExpired};
+  }
   return {absl::FailedPreconditionError(absl::StrCat(
               "session ", session, " has expired: ", kSessionsPerShardMax,
               " others were used since; open a new one")),

@@ -15,10 +15,13 @@ Client::Client(World& world, Node node) : world_(world), node_(node) {}
 void Client::Start() {
   ++life_;
   if (session_ == 0 || !world_.options().bugs.session_reused) {
-    session_ = node_ * 1000 + life_;
+    session_ = world_.NewSession();
   }
   for (ShardId shard = 0; shard < world_.shards(); ++shard) {
+    const Stream& before = streams_[shard];
+    const uint64_t left = before.left + before.in_flight.size();
     streams_[shard] = {};
+    streams_[shard].left = left;
     Fill(shard);
   }
 }
@@ -83,19 +86,34 @@ void Client::Try(ShardId shard, uint64_t seq, int life) {
                       [this, shard, seq, life] { Try(shard, seq, life); });
 }
 
+// Numbers that were answered in one history are not known in the next, whose
+// coordinator may have opened the session after that had begun.
+bool Client::IsOfAnotherHistory(const Stream& stream, const PushReply& reply) {
+  return reply.history != 0 && stream.history != 0 &&
+         reply.history != stream.history;
+}
+
 void Client::OnReply(ShardId shard, uint64_t seq, int life,
                      const PushReply& reply) {
   if (life != life_) return;
   Stream& stream = streams_[shard];
-  if (reply.hint_epoch >= stream.primary_epoch) {
+  const bool newest = reply.hint_epoch >= stream.primary_epoch;
+  const bool other = IsOfAnotherHistory(stream, reply);
+  if (reply.outcome == PushReply::Outcome::kExpired || (other && newest)) {
+    ++world_.result().progress["sessions expired"];
+    return Restart();
+  }
+  if (other) return;
+  if (newest) {
     stream.primary = reply.primary_hint;
     stream.primary_epoch = reply.hint_epoch;
   }
   auto it = stream.in_flight.find(seq);
   if (it == stream.in_flight.end()) return;
   if (reply.outcome == PushReply::Outcome::kRefused) return;
+  stream.history = reply.history;
   if (reply.outcome == PushReply::Outcome::kSkipped) {
-    world_.checker().OnGivenUp(shard, it->second.id);
+    world_.checker().OnGivenUp({shard, reply.history}, it->second.id);
   }
   stream.in_flight.erase(it);
   Fill(shard);

@@ -19,7 +19,8 @@ class Client {
   Client(World& world, Node node);
 
   void Start();
-  // The process ends and another begins, with a session of its own.
+  // The process ends and another begins, with a session of its own and what
+  // was left to do.
   void Restart();
   // From now on `pushes` more to each shard, and no more.
   void WantMore(uint64_t pushes);
@@ -41,11 +42,13 @@ class Client {
     std::map<uint64_t, InFlight> in_flight;  // by number
     uint32_t primary = 1;                    // as far as is known
     Epoch primary_epoch = 0;
+    HistoryId history = 0;         // that the answers were of
     uint64_t left = ~uint64_t{0};  // pushes to begin
   };
 
   void Fill(ShardId shard);
   void Try(ShardId shard, uint64_t seq, int life);
+  static bool IsOfAnotherHistory(const Stream& stream, const PushReply& reply);
   void OnReply(ShardId shard, uint64_t seq, int life, const PushReply& reply);
 
   World& world_;

@@ -44,6 +44,8 @@ const std::vector<Control>& Controls() {
        10},
       {"sessions are not replicated",
        [](Bugs& bugs) { bugs.sessions_lost = true; }, 40},
+      {"records of an old history are kept",
+       [](Bugs& bugs) { bugs.replica.keep_history = true; }, 60},
       {"a session's numbers are used again",
        [](Bugs& bugs) { bugs.session_reused = true; }, 10},
   };

@@ -12,9 +12,10 @@ namespace {
 constexpr Micros kSuspicion = 300 * kMilli;
 
 std::string Describe(ShardId shard, const ReplicaSet& set) {
-  std::string text = absl::StrCat("shard ", shard, ": epoch ", set.epoch,
-                                  " term ", set.term, " primary ", set.primary,
-                                  set.fencing ? " fencing" : "", ", in sync");
+  std::string text =
+      absl::StrCat("shard ", shard, ": epoch ", set.epoch, " term ", set.term,
+                   " history ", set.history % 1000, " primary ", set.primary,
+                   set.fencing ? " fencing" : "", ", in sync");
   for (const ServerLife& life : set.in_sync) {
     absl::StrAppend(&text, " ", life.server, "#", life.incarnation);
   }
@@ -113,6 +114,14 @@ bool Coordinator::Transfer(ShardId shard, uint32_t server) {
   return changed;
 }
 
+bool Coordinator::PromoteUnsafely(ShardId shard, uint32_t server) {
+  if (!sets_ || world_.loop().now() < paused_until_) return false;
+  const uint64_t ended = world_.NewSession();
+  if (!sets_->PromoteUnsafely(shard, server, ended).ok()) return false;
+  Commit();
+  return true;
+}
+
 void Coordinator::SetDrained(uint32_t server, bool drained) {
   if (drained) {
     drained_.insert(server);
@@ -159,6 +168,7 @@ void Coordinator::Commit() {
         world_.checker().Violation("an epoch does not grow");
       }
       store_[shard] = set;
+      world_.checker().OnStored({shard, set.history});
       world_.Trace(Describe(shard, set));
     }
     ++version_;

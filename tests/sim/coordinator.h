@@ -32,6 +32,8 @@ class Coordinator {
   // An operator's order; whether it changed anything.
   bool Transfer(ShardId shard, uint32_t server);
   void SetDrained(uint32_t server, bool drained);
+  // 0: begin empty.
+  bool PromoteUnsafely(ShardId shard, uint32_t server);
 
   // What the store has.
   const ReplicaSet& stored(ShardId shard) const { return store_[shard]; }

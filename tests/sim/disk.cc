@@ -108,11 +108,16 @@ std::map<ShardId, RestoredReplica> Disk::Recover() {
   for (auto& [shard, chain] : chains) {
     RestoredReplica& replica = restored[shard];
     auto stored = store.find(shard);
-    if (stored != store.end()) replica.applied = stored->second.at;
-    replica.history = 1;
+    if (stored != store.end()) {
+      replica.applied = stored->second.at;
+      replica.history = stored->second.history;
+    }
     const Lsn chain_end =
         chain.records.empty() ? chain.start.lsn : chain.records.back().lsn();
     replica.tail = Behind(replica.applied, std::move(chain.records));
+    if (!replica.tail.empty()) {
+      replica.history = replica.tail.back().header.history;
+    }
     replica.log_damaged = chain.damaged;
     if (chain.damaged) continue;  // the replica begins the log anew
     if (replica.tail.empty() && chain_end != replica.applied.lsn) {
@@ -129,8 +134,9 @@ std::map<ShardId, RestoredReplica> Disk::Recover() {
   }
   Sync();
   for (const auto& [shard, stored] : store) {
-    restored[shard].applied = stored.at;
-    restored[shard].history = stored.history;
+    RestoredReplica& replica = restored[shard];
+    replica.applied = stored.at;
+    if (replica.tail.empty()) replica.history = stored.history;
   }
   return restored;
 }

@@ -20,6 +20,7 @@ struct ToyState {
     std::set<uint64_t> skipped;
   };
   std::map<uint64_t, Session> sessions;
+  uint64_t ended = 0;  // sessions up to here are over
   uint64_t hash = 0;
 };
 

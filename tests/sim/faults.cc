@@ -12,6 +12,7 @@ Faults::Faults(World& world) : world_(world) {
 
 void Faults::Start(Micros begin) {
   world_.loop().At(begin, [this] { Next(); });
+  if (world_.promotes()) PromoteWhatIsLeft();
 }
 
 void Faults::Next() {
@@ -102,10 +103,10 @@ void Faults::HurtServer(Server& server) {
   }
 }
 
-// Nearly always spares the last replica that has everything: a shard that
-// waits for an operator shows nothing more.
+// Nearly always spares the last replica that has everything, where no operator
+// helps: a shard that waits for one shows nothing more.
 bool Faults::MayLosePast(Server& server) {
-  if (world_.loop().Chance(0.05)) return true;
+  if (world_.loop().Chance(world_.promotes() ? 0.4 : 0.05)) return true;
   for (ShardId shard = 0; shard < world_.shards(); ++shard) {
     bool named = false;
     bool other = false;
@@ -205,6 +206,22 @@ void Faults::Drain(const Server& server) {
   loop.After(loop.Between(20, 1000) * kMilli, [&coordinator, &server] {
     coordinator.SetDrained(server.node(), false);
   });
+}
+
+// An operator looks now and then, also after the healing, for shards that
+// nobody leads and will lead, as far as the coordinator knows: whoever has
+// everything may be cut off only.
+void Faults::PromoteWhatIsLeft() {
+  Loop& loop = world_.loop();
+  for (ShardId shard = 0; shard < world_.shards(); ++shard) {
+    const uint32_t server =
+        loop.Chance(0.15) ? 0 : loop.Between(1, world_.servers().size());
+    if (!world_.coordinator().PromoteUnsafely(shard, server)) continue;
+    ++world_.result().progress["unsafe promotions"];
+    world_.Trace(
+        absl::StrCat("unsafe promotion of shard ", shard, " on ", server));
+  }
+  loop.After(loop.Between(100, 1000) * kMilli, [this] { PromoteWhatIsLeft(); });
 }
 
 void Faults::DamageState(Server& server) {

@@ -27,6 +27,7 @@ class Faults {
   void HurtCoordinator();
   void MovePrimary(const Server& server);
   void Drain(const Server& server);
+  void PromoteWhatIsLeft();
   void DamageState(Server& server);
   bool MayLosePast(Server& server);
   void StartLater(Server& server);

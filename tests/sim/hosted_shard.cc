@@ -47,6 +47,7 @@ HostedShard::HostedShard(Server& server, ShardId shard,
   if (stored != server.disk().store.end()) {
     state_ = stored->second.state;
     damaged_ = stored->second.damaged;
+    applied_history_ = stored->second.history;
   }
   log_cut_ = restored->applied.lsn;
   for (const Record& record : restored->tail) {
@@ -61,6 +62,16 @@ HostedShard::HostedShard(Server& server, ShardId shard,
 void HostedShard::Push(const PushRequest& request, PushDone done) {
   if (replica_->serving() != Serving::kAll) {
     done(Hint());
+    return;
+  }
+  if (state_.ended < replica_->config().ended_sessions) {
+    done(Hint());  // the record that ends them is under way
+    return;
+  }
+  if (request.session <= state_.ended) {
+    PushReply reply = Hint();
+    reply.outcome = PushReply::Outcome::kExpired;
+    done(reply);
     return;
   }
   if (AnswerOld(request, done)) return;
@@ -127,6 +138,7 @@ PushReply HostedShard::Hint() const {
   PushReply reply;
   reply.primary_hint = replica_->config().primary;
   reply.hint_epoch = replica_->config().epoch;
+  reply.history = replica_->config().history;
   return reply;
 }
 
@@ -135,6 +147,12 @@ void HostedShard::Apply(const Record& record) {
   const Payload payload = PayloadOf(record);
   const bool numbered = kind == RecordKind::kPush || kind == RecordKind::kSkip;
   state_.hash = Mix(state_.hash, record.header.crc32c);
+  applied_history_ = record.header.history;
+  if (kind == RecordKind::kSession) {
+    state_.ended = std::max(state_.ended, payload.session);
+    state_.sessions.erase(state_.sessions.begin(),
+                          state_.sessions.upper_bound(state_.ended));
+  }
   if (numbered && !server_.world().options().bugs.sessions_lost) {
     ToyState::Session& session = state_.sessions[payload.session];
     if (payload.seq != session.last + 1) {
@@ -162,12 +180,21 @@ void HostedShard::OnServing(Serving serving) {
   for (const auto& [id, session] : state_.sessions) {
     appended_[id] = session.last;
   }
+  const uint64_t ended = replica_->config().ended_sessions;
+  if (state_.ended >= ended) return;
+  const Payload payload = {ended, 0, 0};
+  replica_->Append(
+      RecordKind::kSession,
+      Rope::FromString(std::string(reinterpret_cast<const char*>(&payload),
+                                   sizeof(payload))),
+      server_.world().level(), server_.world().loop().time());
 }
 
 void HostedShard::OnTruncated(Lsn lsn) {
   auto it = appended_records_.upper_bound(lsn);
   for (auto cut = it; cut != appended_records_.end(); ++cut) {
-    server_.world().checker().OnTruncated(shard_, server_.node(), cut->first,
+    server_.world().checker().OnTruncated({shard_, replica_->config().history},
+                                          server_.node(), cut->first,
                                           cut->second.crc);
   }
   appended_records_.erase(it, appended_records_.end());
@@ -180,6 +207,13 @@ void HostedShard::OnTruncated(Lsn lsn) {
 void HostedShard::OnStopped(const absl::Status& status) {
   server_.disk().stopped.insert(shard_);
   server_.world().OnStopped(server_, shard_, damaged_, ToString(status));
+}
+
+void HostedShard::OnOtherHistory() {
+  waiting_.clear();
+  if (is_void_) return;
+  is_void_ = true;
+  server_.BeginAnew(shard_);
 }
 
 void HostedShard::WriteLog(const Record& record, Durability level) {
@@ -271,30 +305,32 @@ void HostedShard::ReadLog(const ReplicaId& peer, Lsn from, size_t bytes_max) {
 void HostedShard::SendCheckpoint(const ReplicaId& learner) {
   ++server_.world().result().progress["checkpoints"];
   server_.SendCheckpoint(learner, shard_, state_, replica_->applied_position(),
-                         damaged_);
+                         applied_history_, damaged_);
 }
 
 void HostedShard::InstallCheckpoint(const ToyState& state,
-                                    const LogPosition& at, bool damaged) {
+                                    const LogPosition& at, HistoryId history,
+                                    bool damaged) {
   if (replica_->role() != Role::kLearner) return;
+  if (history != replica_->config().history) return;
   if (at.lsn <= replica_->committed()) return;
   state_ = state;
   damaged_ = damaged;
-  server_.disk().store[shard_] = {state, at, replica_->config().history,
-                                  damaged};
+  applied_history_ = history;
+  server_.disk().store[shard_] = {state, at, history, damaged};
+  server_.world().checker().OnHolds({shard_, history}, server_.node());
   replica_->OnCheckpointInstalled(at, server_.world().loop().time());
 }
 
 void HostedShard::Flush() {
   const Lsn applied = replica_->applied();
-  if (applied == 0 || replica_->role() == Role::kStopped) return;
+  if (applied == 0 || replica_->role() == Role::kStopped || is_void_) return;
   const LogPosition at = replica_->applied_position();
   auto stored = server_.disk().store.find(shard_);
   if (stored != server_.disk().store.end() && stored->second.at.lsn > applied) {
     return;  // a checkpoint is being installed
   }
-  server_.disk().store[shard_] = {state_, at, replica_->config().history,
-                                  damaged_};
+  server_.disk().store[shard_] = {state_, at, applied_history_, damaged_};
   // Cut what is stored, most of the time also from under slow learners.
   Lsn cut = applied;
   if (!server_.world().loop().Chance(0.5)) {

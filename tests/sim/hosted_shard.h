@@ -24,8 +24,10 @@ struct PushRequest {
   bool skip = false;  // give the number up
 };
 struct PushReply {
-  enum class Outcome { kRefused, kApplied, kSkipped };
+  // kExpired: of an earlier history; what became of its pushes is not known.
+  enum class Outcome { kRefused, kApplied, kSkipped, kExpired };
   Outcome outcome = Outcome::kRefused;
+  HistoryId history = 0;
   uint32_t primary_hint = 0;
   Epoch hint_epoch = 0;
 };
@@ -48,7 +50,7 @@ class HostedShard final : public ReplicaListener, public ReplicaEffects {
   void Flush();
   void Damage();  // a bit of the applied state flips
   void InstallCheckpoint(const ToyState& state, const LogPosition& at,
-                         bool damaged);
+                         HistoryId history, bool damaged);
 
   // ReplicaListener
   void Apply(const Record& record) override;
@@ -56,6 +58,7 @@ class HostedShard final : public ReplicaListener, public ReplicaEffects {
   void OnTruncated(Lsn lsn) override;
   std::optional<uint64_t> Checksum() override { return state_.hash; }
   void OnStopped(const absl::Status& status) override;
+  void OnOtherHistory() override;
 
   // ReplicaEffects
   void WriteLog(const Record& record, Durability level) override;
@@ -92,6 +95,8 @@ class HostedShard final : public ReplicaListener, public ReplicaEffects {
   std::unique_ptr<Replica> replica_;
   ToyState state_;
   bool damaged_ = false;
+  HistoryId applied_history_ = 0;          // of the record applied last
+  bool is_void_ = false;                   // to be made anew
   std::map<uint64_t, uint64_t> appended_;  // primary: last number by session
   std::multimap<Number, Waiting> waiting_;
   std::map<Lsn, Written> appended_records_;  // given to the log

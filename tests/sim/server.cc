@@ -13,6 +13,8 @@ ShardConfig ConfigOf(const ReplicaSet& set, uint32_t min_insync) {
   config.epoch = set.epoch;
   config.term = set.term;
   config.history = set.history;
+  config.base = {set.base.server, set.base.incarnation};
+  config.ended_sessions = set.ended_sessions;
   config.primary = set.primary;
   config.fencing = set.fencing;
   config.min_insync = min_insync;
@@ -171,24 +173,60 @@ void Server::FlushSome() {
 void Server::OnState(uint64_t version, const std::vector<ReplicaSet>& sets) {
   if (version <= state_version_) return;
   state_version_ = version;
+  state_ = sets;
   for (ShardId id = 0; id < sets.size(); ++id) {
-    const ReplicaSet& set = sets[id];
-    if (set.epoch == 0) continue;
-    const ServerLife self = {node_, disk_.incarnation};
-    const auto names = [&](const std::vector<ServerLife>& lives) {
-      return std::find(lives.begin(), lives.end(), self) != lives.end();
-    };
-    auto& shard = shards_[id];
-    if (!shard) {
-      if (!names(set.in_sync) && !names(set.learners)) {
-        shards_.erase(id);
-        continue;
-      }
-      shard = std::make_unique<HostedShard>(*this, id, std::nullopt);
-    }
-    shard->replica().Configure(ConfigOf(set, world_.min_insync()),
-                               world_.loop().time());
+    if (sets[id].epoch != 0) Configure(id);
   }
+}
+
+void Server::Configure(ShardId id) {
+  const ReplicaSet& set = state_[id];
+  const ServerLife self = {node_, disk_.incarnation};
+  const auto names = [&](const std::vector<ServerLife>& lives) {
+    return std::find(lives.begin(), lives.end(), self) != lives.end();
+  };
+  auto& shard = shards_[id];
+  if (!shard) {
+    if (!names(set.in_sync) && !names(set.learners)) {
+      shards_.erase(id);
+      return;
+    }
+    shard = std::make_unique<HostedShard>(*this, id, std::nullopt);
+  }
+  shard->replica().Configure(ConfigOf(set, world_.min_insync()),
+                             world_.loop().time());
+}
+
+// The log forgets first: a crash in between leaves a state that is wiped again.
+void Server::BeginAnew(ShardId id) {
+  After(world_.loop().Between(1, 20) * kMilli, [this, id] {
+    if (writing_ || !appended_.empty()) return BeginAnew(id);
+    ++world_.result().progress["replicas made anew"];
+    const MarkRecord mark =
+        MakeMark(RecordKind::kRestart, id, /*epoch=*/0, /*history=*/0,
+                 /*lsn=*/0, /*crc=*/0);
+    disk_.Write(std::string(reinterpret_cast<const char*>(&mark.header),
+                            sizeof(mark.header)) +
+                std::string(reinterpret_cast<const char*>(mark.payload),
+                            sizeof(mark.payload)));
+    disk_.Sync();
+    acknowledged_[id].clear();
+    if (world_.loop().Chance(0.1)) {
+      ++world_.result().faults["killed while it wiped"];
+      Kill();
+      world_.loop().After(100 * kMilli, [this] {
+        if (!alive_) Start();
+      });
+      return;
+    }
+    disk_.store.erase(id);
+    world_.checker().OnHolds({id, 0}, node_);
+    RestoredReplica promised;
+    promised.promise = shards_[id]->replica().promise();
+    graveyard_.push_back(std::move(shards_[id]));
+    shards_[id] = std::make_unique<HostedShard>(*this, id, std::move(promised));
+    Configure(id);
+  });
 }
 
 void Server::OnPush(const PushRequest& request, const PushDone& done) {
@@ -282,7 +320,8 @@ void Server::SendReport(const ReplicaReport& report) {
 }
 
 void Server::SendCheckpoint(const ReplicaId& learner, ShardId id,
-                            ToyState state, LogPosition at, bool damaged) {
+                            ToyState state, LogPosition at, HistoryId history,
+                            bool damaged) {
   const Micros takes = world_.loop().Between(1, 40) * kMilli;
   const auto answer = [this, learner, id, at](bool installed) {
     HostedShard* host = shard(id);
@@ -302,7 +341,7 @@ void Server::SendCheckpoint(const ReplicaId& learner, ShardId id,
     }
     Server* other = world_.FindServer(learner);
     HostedShard* target = other ? other->shard(id) : nullptr;
-    if (target) target->InstallCheckpoint(state, at, damaged);
+    if (target) target->InstallCheckpoint(state, at, history, damaged);
     After(world_.loop().Between(50, 400),
           [answer, installed = target != nullptr] { answer(installed); });
   });

@@ -62,7 +62,9 @@ class Server {
   void SendToPeer(const ReplicaId& to, PeerMessage message);
   void SendReport(const ReplicaReport& report);
   void SendCheckpoint(const ReplicaId& learner, ShardId shard, ToyState state,
-                      LogPosition at, bool damaged);
+                      LogPosition at, HistoryId history, bool damaged);
+  // Wipes what is here of the shard; then a new replica is.
+  void BeginAnew(ShardId shard);
 
  private:
   struct Write {
@@ -78,6 +80,7 @@ class Server {
   void FinishBatch();
   void Logged(const std::map<ShardId, Lsn>& progress, Durability level);
   bool ProvesItsPast() const;
+  void Configure(ShardId id);
   void CheckRestored(const std::map<ShardId, RestoredReplica>& restored);
   Micros DiskDelay(Micros low, Micros high);
 
@@ -95,6 +98,7 @@ class Server {
   std::map<ShardId, std::unique_ptr<HostedShard>> shards_;
   std::vector<std::unique_ptr<HostedShard>> graveyard_;
   uint64_t state_version_ = 0;
+  std::vector<ReplicaSet> state_;
   std::vector<Write> appended_;  // not yet taken by the writer
   std::vector<Write> batch_;     // being written
   bool writing_ = false;

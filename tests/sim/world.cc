@@ -20,6 +20,7 @@ World::World(const Options& options, Result& result)
   min_insync_ = loop_.Chance(0.2) ? 2 : 1;
   level_ = static_cast<Durability>(loop_.Between(0, 2));
   slow_disks_ = loop_.Chance(0.25);
+  promotes_ = loop_.Chance(0.4);
   coordinator_ =
       std::make_unique<Coordinator>(*this, shards_, replicas, server_count);
   for (uint32_t i = 1; i <= server_count; ++i) {
@@ -183,7 +184,10 @@ void World::SendPush(Node client, Node to, const PushRequest& request,
 void World::OnApply(Server& server, ShardId shard, const Record& record,
                     uint64_t push, uint64_t hash) {
   if (spoiled_.count(shard) != 0) hash = 0;
-  if (checker_.OnApply(shard, server.node(), record, push, hash)) {
+  // A record of the base's, too, is the new history's from now on.
+  const HistoryId history = server.shard(shard)->replica().config().history;
+  if (checker_.OnApply({shard, history}, server.node(), record, push, hash) &&
+      history == coordinator_->stored(shard).history) {
     CheckInSyncHas(shard, record.lsn(), record.header.crc32c);
   }
 }
@@ -205,7 +209,8 @@ void World::CheckInSyncHas(ShardId shard, Lsn lsn, uint32_t crc) {
 
 void World::OnAck(Server& server, ShardId shard, Replica& replica,
                   uint64_t push) {
-  checker_.OnAck(shard, server.node(), replica.config().term, push);
+  checker_.OnAck({shard, replica.config().history}, server.node(),
+                 replica.config().term, push);
   const Promise& promise = server.disk().promises[shard];
   if (promise.term != replica.config().term || promise.primary == 0) {
     checker_.Violation(absl::StrCat("shard ", shard, ": server ", server.node(),

@@ -35,6 +35,7 @@ class World {
   std::vector<std::unique_ptr<Client>>& clients() { return clients_; }
   void Trace(const std::string& what);
   uint64_t NewPush() { return ++last_push_; }
+  uint64_t NewSession() { return ++last_session_; }
   Server* FindServer(const ReplicaId& id);  // alive, in that life
 
   // What this run is like.
@@ -42,6 +43,8 @@ class World {
   uint32_t shards() const { return shards_; }
   uint32_t min_insync() const { return min_insync_; }
   bool slow_disks() const { return slow_disks_ && !healed_; }
+  // Here an operator promotes what is left of a shard that is offline.
+  bool promotes() const { return promotes_; }
 
   // ---- Ways -----------------------------------------------------------------
 
@@ -85,8 +88,10 @@ class World {
   uint32_t shards_;
   uint32_t min_insync_;
   bool slow_disks_;
+  bool promotes_;
   bool healed_ = false;
   uint64_t last_push_ = 0;
+  uint64_t last_session_ = 0;
   std::set<ShardId> spoiled_;
   std::unique_ptr<Coordinator> coordinator_;
   std::vector<std::unique_ptr<Server>> servers_;

@@ -106,5 +106,35 @@ TEST_F(LoneRepairTest, WithoutAnotherReplicaTheShardWaits) {
   EXPECT_EQ(State().servers(0).damaged_shards_size(), damaged);
 }
 
+// Nobody has more than what could be read, and somebody says so.
+TEST_F(LoneRepairTest, AnOperatorGoesOnWithWhatIsLeft) {
+  RestartDamaged();
+  const v1::Server damaged = State().servers(0);
+  ASSERT_GT(damaged.damaged_shards_size(), 0);
+  for (const uint32_t shard : damaged.damaged_shards()) {
+    const Ran told = RunBinary(
+        "paramo", {"shard", "unsafe-promote", absl::StrCat(shard), "--server",
+                   absl::StrCat(damaged.id()), "--yes-lose-data", "--address",
+                   cluster_.coordinator().address()});
+    EXPECT_EQ(told.outcome, "exit status 0") << told.output;
+  }
+  auto served = [&] { return cluster_.server(0).Stats().shards_size() == 16; };
+  EXPECT_TRUE(WaitUntil(served));
+  table_.reset();
+  client_ = cluster_.Connect();
+  table_ = *client_->OpenTable("counted");
+  const std::vector<float> before = Rows();
+  for (const float row : before) EXPECT_GE(row, -pushed());
+  ASSERT_TRUE(table_->Push(keys_, ones_).ok());
+  // The log goes on behind the damage: it is read again.
+  const size_t told = CountDamaged();
+  cluster_.StopServer(0, SIGKILL);
+  cluster_.StartServer(0);
+  EXPECT_TRUE(WaitUntil(served));
+  EXPECT_EQ(CountDamaged(), told) << cluster_.log(0);
+  const std::vector<float> after = Rows();
+  for (size_t i = 0; i < after.size(); ++i) EXPECT_EQ(after[i], before[i] - 1);
+}
+
 }  // namespace
 }  // namespace paramo::test

@@ -164,6 +164,13 @@ TEST_F(BadInputTest, EmptyRequestsAreRefused) {
   ExpectRefused("TransferShard", grpc::StatusCode::FAILED_PRECONDITION,
                 "FAILED_PRECONDITION", &Stub::TransferShard,
                 v1::TransferShardRequest());
+  v1::UnsafePromoteRequest promote;
+  promote.set_server(1);
+  ExpectRefused("UnsafePromote", kBad, "INVALID_ARGUMENT", &Stub::UnsafePromote,
+                promote);  // without consent
+  promote.set_accept_data_loss(true);
+  ExpectRefused("UnsafePromote", grpc::StatusCode::FAILED_PRECONDITION,
+                "FAILED_PRECONDITION", &Stub::UnsafePromote, promote);
 }
 
 // R2: a data directory of another cluster.

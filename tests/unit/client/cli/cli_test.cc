@@ -52,6 +52,7 @@ TEST(Cli, HelpOfEveryCommandFitsAScreen) {
                               "shard list",
                               "shard describe",
                               "shard transfer",
+                              "shard unsafe-promote",
                               "server list",
                               "server drain",
                               "server undrain",

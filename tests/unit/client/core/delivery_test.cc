@@ -523,6 +523,22 @@ TEST_F(DeliveryTest, APullOlderThanTheSessionHasSeenIsAskedAgain) {
   EXPECT_TRUE(Done(pull));
 }
 
+// A server could wait for a position of the old history for ever.
+TEST_F(DeliveryTest, APullInAnotherHistoryNamesNoPositionOfTheOld) {
+  Push();
+  const Outgoing push = TakeOne();
+  SectionResult applied = Answer(push);
+  applied.header.lsn = 12;
+  Reply(push, applied);
+  v1::ClusterState state = MakeState(2, kShards, 2);
+  for (v1::Shard& shard : *state.mutable_shards()) shard.set_history(10);
+  delivery_.OnMap(MakeMap(state), now_, effects_);
+  Pull();
+  const Outgoing pull = TakeOne();
+  EXPECT_EQ(pull.sections[0].header.history, 10u);
+  EXPECT_EQ(pull.sections[0].header.floor_lsn, 0u);
+}
+
 TEST_F(DeliveryTest, APullThatFailsOnOneShardStopsTheOthers) {
   std::vector<uint64_t> keys(50);
   for (size_t i = 0; i < keys.size(); ++i) keys[i] = i;

@@ -286,6 +286,29 @@ TEST_F(MembershipTest, ADrainedServerStaysDrained) {
   EXPECT_CODE(kFailedPrecondition, reloaded->SetDrained(1, true));
 }
 
+TEST_F(MembershipTest, AnotherHistoryIsStoredWhole) {
+  auto membership = Make(/*expected=*/1, /*shards=*/1);
+  for (uint64_t incarnation : {11, 22}) {
+    ASSERT_TRUE(
+        membership->Register(New(incarnation), &reply_, absl::ZeroDuration())
+            .ok());
+  }
+  ASSERT_TRUE(membership->MarkDown(1, 11, absl::ZeroDuration()));
+  v1::Shard shard;
+  ASSERT_TRUE(membership->PromoteUnsafely(0, 2, 1025, &shard).ok());
+  EXPECT_EQ(shard.base().server(), 2u);
+  EXPECT_EQ(shard.base().incarnation(), 22u);
+  EXPECT_EQ(shard.ended_sessions(), 1025u);
+
+  auto reloaded = Make(/*expected=*/1, /*shards=*/1);
+  for (const char* key : {"servers/1", "servers/2"}) {
+    ASSERT_TRUE(reloaded->LoadServer(*changes_.writes().at(key)).ok());
+  }
+  ASSERT_TRUE(reloaded->LoadShard(*changes_.writes().at("shards/0")).ok());
+  EXPECT_EQ(State(*reloaded).shards(0).SerializeAsString(),
+            shard.SerializeAsString());
+}
+
 TEST_F(MembershipTest, DamagedEntriesAreDataLoss) {
   auto membership = Make(/*expected=*/1);
   EXPECT_CODE(kDataLoss, membership->LoadServer("\xff\xff"));

@@ -278,14 +278,6 @@ TEST(ReplicaRestartTest, Rule3_5_AnOlderConfigurationIsRefusedAfterARestart) {
   EXPECT_EQ(node.replica.role(), Role::kNone);
 }
 
-TEST_F(ReplicaTakeoverTest, Rule3_10_AnotherHistoryStopsTheReplica) {
-  ShardConfig config = Config(9, 9, kB.server, {kB});
-  config.history = 6;
-  a().replica.Configure(config, wiring_.now());
-  ASSERT_TRUE(a().stopped);
-  EXPECT_EQ(a().stopped->code(), absl::StatusCode::kFailedPrecondition);
-}
-
 // A join or a shrink disturbs nothing: no takeover, and messages of the epoch
 // before are heard.
 TEST_F(ReplicaTakeoverTest, SamePrimaryGoesOnServing) {

@@ -64,6 +64,8 @@ class Node final : public ReplicaListener, public ReplicaEffects {
     return whole ? std::optional<uint64_t>(sum) : std::nullopt;
   }
   void OnStopped(const absl::Status& status) override { stopped = status; }
+  void OnOtherHistory() override { ++void_told; }
+  Lsn NewestChange() override { return newest_change; }
 
   void WriteLog(const Record& record, Durability level) override {
     log.push_back({record, level});
@@ -89,6 +91,8 @@ class Node final : public ReplicaListener, public ReplicaEffects {
   std::vector<Serving> servings;
   std::vector<Lsn> truncated;
   std::optional<absl::Status> stopped;
+  int void_told = 0;  // that it is to begin anew
+  Lsn newest_change = 0;
   bool whole = true;
   uint64_t sum = 0;
   std::vector<std::pair<Record, Durability>> log;

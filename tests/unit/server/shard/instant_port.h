@@ -13,6 +13,11 @@ class InstantPort final : public ShardPort {
   bool HasRoom(size_t) const override { return true; }
   void Release(Lsn lsn) override { released_ = lsn; }
   void NoteStopped() override {}
+  void Wipe(std::vector<TableId>) override {
+    ++wipes_;
+    log_.clear();
+    shard_->Post([this] { shard_->Wiped(); });
+  }
   void WriteLog(const Record& record, Durability) override {
     // A copy: a log does not keep the request that a push came with.
     log_.push_back({record.header, Rope::FromString(record.payload.Flatten())});
@@ -43,6 +48,7 @@ class InstantPort final : public ShardPort {
   const std::vector<Record>& log() const { return log_; }
   const std::vector<ReplicaReport>& reports() const { return reports_; }
   Lsn released() const { return released_; }
+  int wipes() const { return wipes_; }
 
  private:
   void Tell(Lsn lsn) {
@@ -59,6 +65,7 @@ class InstantPort final : public ShardPort {
   std::vector<Record> log_;
   std::vector<ReplicaReport> reports_;
   Lsn released_ = 0;
+  int wipes_ = 0;
 };
 
 }  // namespace paramo

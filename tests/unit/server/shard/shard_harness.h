@@ -145,7 +145,7 @@ class ShardHarness {
     wire::SectionHeader header;
     header.shard = 2;
     header.epoch = view_.shards[2].config.epoch;
-    header.history = 7;
+    header.history = view_.shards[2].config.history;
     header.table = kTable;
     header.table_version = 1;
     header.examples = 1;
