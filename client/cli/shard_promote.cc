@@ -94,8 +94,7 @@ int RunShardUnsafePromote(const Args& args) {
   bool empty = false;
   bool consent = false;
   Config config("paramo shard unsafe-promote",
-                "lets a shard whose replicas in sync are all lost go on from "
-                "what is left; acknowledged pushes may be lost");
+                "lets a lost shard go on with what is left of it");
   which.AddTo(config);
   config.Int("server", server, {0, kServersMax}, "go on from what this one has")
       .FlagOnly()
