@@ -20,6 +20,8 @@ void Liveness::Track(uint32_t server, uint64_t incarnation, absl::Duration now,
   entry.incarnation = incarnation;
   entry.last_heard = now + grace;
   entry.asked.clear();
+  entry.data_progress = 0;
+  entry.worked_at = -absl::InfiniteDuration();
   entry.patient_until = now + kProbeGrace;
 }
 
@@ -36,7 +38,8 @@ void Liveness::Forget(uint32_t server, uint64_t incarnation) {
 
 absl::StatusOr<bool> Liveness::Hear(
     uint32_t server, uint64_t incarnation, uint64_t applied_version,
-    absl::Duration now, const std::map<uint32_t, uint64_t>& open_rounds) {
+    absl::Duration now, const std::map<uint32_t, uint64_t>& open_rounds,
+    uint64_t data_progress) {
   MutexLock lock(mu_);
   Server* const entry = Find(server, incarnation);
   if (entry == nullptr) {
@@ -48,6 +51,10 @@ absl::StatusOr<bool> Liveness::Hear(
     highest = std::max(highest, round);
   }
   entry->last_heard = std::max(entry->last_heard, now);
+  if (data_progress > entry->data_progress) {
+    entry->data_progress = data_progress;
+    entry->worked_at = now;
+  }
   if (applied_version <= entry->applied_version) return false;
   entry->applied_version = applied_version;
   return true;
@@ -75,7 +82,9 @@ void Liveness::Answered(uint32_t server, uint64_t incarnation,
 
 absl::Duration Liveness::Server::UnansweredFor(absl::Duration now) const {
   if (asked.empty()) return absl::ZeroDuration();
-  return now - std::max(asked.front(), patient_until);
+  const absl::Duration silence = now - std::max(asked.front(), patient_until);
+  if (silence > kBusyPatience) return silence;
+  return std::min(silence, now - worked_at);
 }
 
 uint64_t Liveness::OpenRound(uint32_t job) const {

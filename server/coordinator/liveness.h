@@ -25,6 +25,8 @@ inline constexpr absl::Duration kProbeSuspicion = absl::Milliseconds(350);
 // A server that has just registered may not serve yet, or its first connection
 // take a while: until it has answered once it is given so much more.
 inline constexpr absl::Duration kProbeGrace = absl::Seconds(2);
+// One that others reach, as its work shows, is busy: it is waited for so long.
+inline constexpr absl::Duration kBusyPatience = absl::Seconds(10);
 // Two probes and the way of one. A healthy server is late sometimes, which has
 // no consequence but that its primaries drop nobody meanwhile.
 inline constexpr absl::Duration kProbeLate = absl::Milliseconds(120);
@@ -54,7 +56,8 @@ class Liveness {
   // Errors: NOT_FOUND  not up under that incarnation; it must register again
   absl::StatusOr<bool> Hear(
       uint32_t server, uint64_t incarnation, uint64_t applied_version,
-      absl::Duration now, const std::map<uint32_t, uint64_t>& open_rounds = {});
+      absl::Duration now, const std::map<uint32_t, uint64_t>& open_rounds = {},
+      uint64_t data_progress = 0);
 
   // A probe is sent to where the server serves. Returns for how long it has
   // answered none. The times of the calls do not decrease.
@@ -84,6 +87,9 @@ class Liveness {
     // The probes since the newest one that was answered, when they were sent.
     std::deque<absl::Duration> asked;
     absl::Duration patient_until;  // until the first answer
+    // What it has done where it serves, and when we last heard of more.
+    uint64_t data_progress = 0;
+    absl::Duration worked_at = -absl::InfiniteDuration();
 
     absl::Duration UnansweredFor(absl::Duration now) const;
   };

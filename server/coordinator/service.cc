@@ -59,9 +59,10 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
     for (const v1::JobClock& job : request->jobs()) {
       open_rounds[job.job()] = job.open_round();
     }
-    absl::StatusOr<bool> advanced = term.liveness.Hear(
-        request->server_id(), request->incarnation(),
-        request->applied_version(), parts_.time.Now(), open_rounds);
+    absl::StatusOr<bool> advanced =
+        term.liveness.Hear(request->server_id(), request->incarnation(),
+                           request->applied_version(), parts_.time.Now(),
+                           open_rounds, request->data_progress());
     if (advanced.ok() && !request->replicas().empty()) {
       // Dropped when the inbox is full: replicas say it again.
       (void)term.loop->Post([beat = *request](Core& core, absl::Duration now) {

@@ -223,8 +223,12 @@ void DataService::Dispatch(std::unique_ptr<IncomingCall> call,
   served->started = now;
   served->reply_charge = std::move(reply_charge);
   in_flight_.Add(1);
-  served->on_done = [this](const ServedRequest& done, size_t reply_bytes) {
+  const int work = request.push.empty() && request.pull.empty() ? 0 : 1;
+  progress_.fetch_add(work, std::memory_order_relaxed);
+  served->on_done = [this, work](const ServedRequest& done,
+                                 size_t reply_bytes) {
     in_flight_.Add(-1);
+    progress_.fetch_add(work, std::memory_order_relaxed);
     sent_bytes_.Add(reply_bytes);
     latency_.Record(static_cast<uint64_t>(
         absl::ToInt64Nanoseconds(clock_.Now() - done.started)));

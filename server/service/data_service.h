@@ -3,6 +3,7 @@
 // the request as a whole; admits it against the memory budget.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -50,6 +51,12 @@ class DataService {
   // Requests being worked on.
   size_t in_flight() const;
 
+  // Grows with every request that has sections, when it begins and when it
+  // ends.
+  uint64_t progress() const {
+    return progress_.load(std::memory_order_relaxed);
+  }
+
  private:
   // What routing a request needs, read once per request.
   struct Routing {
@@ -85,6 +92,8 @@ class DataService {
   Counter& fallback_;  // requests that needed the generated parser
   Gauge& in_flight_;
   Histogram& latency_;
+
+  std::atomic<uint64_t> progress_{0};  // relaxed: a number on its own
 
   mutable Mutex mu_;
   Routing routing_ ABSL_GUARDED_BY(mu_);

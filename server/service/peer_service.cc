@@ -56,6 +56,7 @@ void PeerService::Handle(std::unique_ptr<IncomingCall> call) {
     return call->Fail(
         absl::FailedPreconditionError("this server is of another cluster"));
   }
+  progress_.fetch_add(1, std::memory_order_relaxed);
   const uint64_t id = request->id;
   if (request->to_incarnation != self.incarnation) {
     other_incarnation_.Add();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <memory>
 
 #include "common/base/mutex.h"
@@ -32,6 +33,11 @@ class PeerService {
   // dropped: what matters is repeated. Never blocks.
   void Handle(std::unique_ptr<IncomingCall> call);
 
+  // Messages of this cluster so far.
+  uint64_t progress() const {
+    return progress_.load(std::memory_order_relaxed);
+  }
+
  private:
   void Deliver(PeerRequestView request);
   void TakeCheckpoint(std::unique_ptr<IncomingCall> call,
@@ -44,6 +50,8 @@ class PeerService {
   Counter& other_incarnation_;
   Counter& no_such_shard_;
   std::array<Counter*, kPeerVerdictCount> verdicts_;
+
+  std::atomic<uint64_t> progress_{0};  // relaxed: a number on its own
 
   Mutex mu_;
   ServerIdentity self_ ABSL_GUARDED_BY(mu_);

@@ -287,6 +287,7 @@ uint64_t Server::Parts::VersionInForce() const {
 void Server::Parts::FillHeartbeat(v1::HeartbeatRequest& beat) {
   // Before the rounds: who sees the version sees the rounds that go with it.
   beat.set_applied_version(VersionInForce());
+  beat.set_data_progress(data_service->progress() + peer_service->progress());
   for (const auto& [job, round] : shards->OpenRounds()) {
     v1::JobClock& clock = *beat.add_jobs();
     clock.set_job(job);

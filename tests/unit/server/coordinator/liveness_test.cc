@@ -82,6 +82,26 @@ TEST(Liveness, Rule3_6_SilenceBeginsWithTheFirstProbeThatIsNotAnswered) {
             absl::ZeroDuration());
 }
 
+TEST(Liveness, WhoWorksForOthersIsBusyAndNotOutOfReach) {
+  ProbedLiveness probed;
+  probed.liveness.Answered(1, 11, kMs, kMs);
+  probed.liveness.Asked(1, 11, 100 * kMs);
+  const auto beat = [&](absl::Duration now, uint64_t progress) {
+    ASSERT_TRUE(probed.liveness.Hear(1, 11, 0, now, {}, progress).ok());
+  };
+  beat(1000 * kMs, 7);
+  EXPECT_THAT(probed.FindAt(1000 * kMs + kProbeLate), IsEmpty());
+  beat(1200 * kMs, 7);  // nothing more
+  auto found = probed.FindAt(1000 * kMs + kProbeSuspicion + kMs);
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].silence, kProbeSuspicion + kMs);
+  // Not for ever: somebody may reach it, and others not.
+  beat(100 * kMs + kBusyPatience, 8);
+  EXPECT_THAT(probed.FindAt(100 * kMs + kBusyPatience), IsEmpty());
+  beat(101 * kMs + kBusyPatience, 9);
+  EXPECT_EQ(probed.FindAt(101 * kMs + kBusyPatience).size(), 1u);
+}
+
 TEST(Liveness, WhoIsNotAskedIsNotSilent) {
   EXPECT_THAT(ProbedLiveness().FindAt(absl::Seconds(100)), IsEmpty());
 }
