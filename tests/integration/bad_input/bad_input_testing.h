@@ -36,6 +36,10 @@ class BadInputTest : public ::testing::Test {
     auto reply = server().Push(request);
     ASSERT_TRUE(reply.ok()) << reply.status();
     ASSERT_EQ(reply->push(0).code(), 0u) << reply->push(0).message();
+    // The coordinator's probe is connected: who counts connections and streams
+    // counts it from the beginning.
+    ASSERT_TRUE(
+        WaitUntil([] { return server().Metric("paramo_streams") == 1; }));
   }
   static void TearDownTestSuite() { cluster_.reset(); }
 

@@ -122,7 +122,7 @@ TEST_F(DeadlineTest, W7_VanishedClientLeavesNothingBehind) {
       ASSERT_TRUE(stream.Write(ParkedPull(id, 1500)));
     }
     EXPECT_TRUE(WaitUntil([] { return Parked() == 100; }));
-    EXPECT_EQ(Streams(), streams + 1);
+    EXPECT_TRUE(WaitUntil([&] { return Streams() == streams + 1; }));
     stream.Vanish();
   }
   EXPECT_TRUE(WaitUntil([&] { return Streams() == streams; }));
