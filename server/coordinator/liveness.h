@@ -72,8 +72,8 @@ class Liveness {
   // Servers unheard for longer than kSuspicionTime.
   std::vector<Silent> FindSilent(absl::Duration now) const;
 
-  // Servers that were asked longer than kProbeLate ago and have answered
-  // nothing since.
+  // Servers that were asked longer than kProbeLate ago and have neither
+  // answered nor worked since (worked: for kBusyPatience at most).
   std::vector<Silent> FindUnanswering(absl::Duration now) const;
 
   // Servers that are up and have not reported `version` as applied.

@@ -35,7 +35,7 @@ constexpr Entry kBenches[] = {
      MakeFloors},
     {"wire", "dense push and pull, 4 KB to 16 MB",
      R"(
-           A tensor pushed (sgd, unlogged) and pulled whole, one server.
+           A tensor pushed (sgd, `replicated`) and pulled whole, one server.
            Floors: gRPC echo and TCP.)",
      MakeWire},
     {"rows", "sparse push and pull; what a backup costs",

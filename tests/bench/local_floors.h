@@ -24,8 +24,7 @@ Subject AppendFloor(const std::string& directory, size_t bytes,
 Subject RuleFloor(const std::string& rule, uint32_t dim, size_t rows,
                   uint64_t table_rows);
 
-// ---- For more of their kind
-// --------------------------------------------------
+// ---- For more of their kind ----
 
 // Calls `step` for `time`, each time counted as one message of that work.
 absl::StatusOr<Sample> Repeat(absl::Duration time, double bytes, double rows,

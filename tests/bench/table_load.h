@@ -28,8 +28,8 @@ struct RowsSpec {
 // What is asked, with the buffers for it. Shared by the subjects that ask it.
 class Asked;
 
-// A table, or a tensor of `bytes` under sgd, unlogged; made, and every row of
-// it pushed to once.
+// A table, or a tensor of `bytes` under sgd whose pushes do not wait for the
+// log; made, and every row of it pushed to once.
 absl::StatusOr<std::shared_ptr<Asked>> MakeRows(BenchCluster& cluster,
                                                 const RowsSpec& spec,
                                                 int in_flight);

@@ -1,4 +1,5 @@
-// wire: dense parameters, pushed (sgd, unlogged) and pulled whole, one server.
+// wire: dense parameters, pushed (sgd, nobody waits for the log) and pulled
+// whole, one server.
 // Floors: gRPC echo and plain TCP with messages of the same size and as many in
 // flight.
 #include "tests/bench/wire.h"
