@@ -96,8 +96,8 @@ absl::StatusOr<JobView> MakeJob(const v1::JobState& state) {
   job.id = state.id();
   job.name = state.name();
   PARAMO_ASSIGN_OR_RETURN(job.sync, SyncSpecOf(state.sync()));
-  job.over = state.phase() != v1::JOB_PHASE_WAITING &&
-             state.phase() != v1::JOB_PHASE_RUNNING;
+  job.gathering = state.phase() == v1::JOB_PHASE_WAITING;
+  job.over = !job.gathering && state.phase() != v1::JOB_PHASE_RUNNING;
   for (const v1::Member& member : state.members()) {
     job.members.push_back(MemberViewOf(member));
   }

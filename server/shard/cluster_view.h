@@ -51,6 +51,7 @@ struct JobView {
   uint32_t id = 0;
   std::string name;
   SyncSpec sync;
+  bool gathering = false;  // some of its first workers have yet to join
   bool over = false;
   std::vector<MemberView> members;
 };

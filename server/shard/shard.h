@@ -213,7 +213,8 @@ class Shard final : public ReplicaListener, public FlushSource {
     RoundBuffer rounds;
     Histogram* staleness = nullptr;  // of the pushes that end a step
     bool closing = false;            // a round's close record is under way
-    // Somebody's coming or going is being decided: no round closes.
+    // Somebody's coming or going is being decided, or not all of its first
+    // workers have joined: no round closes.
     bool frozen = false;
     // When the open round closes with what it has; infinite: no deadline runs.
     absl::Duration deadline = absl::InfiniteDuration();

@@ -301,7 +301,8 @@ absl::Status Shard::ApplyMembership(const Record& record) {
   PARAMO_RETURN_IF_ERROR(Parse(record, proto));
   PARAMO_ASSIGN_OR_RETURN(const SyncSpec sync, SyncSpecOf(proto.sync()));
   Job& job = JobOf(proto.job(), proto.job_name(), sync);
-  job.frozen = false;
+  job.policy->SetGathering(proto.gathering());
+  job.frozen = proto.gathering();
   for (const v1::Member& member : proto.members()) {
     const MemberView view = MemberViewOf(member);
     job.frozen = job.frozen || view.undecided();

@@ -129,6 +129,7 @@ void Shard::ProposeMembers(const JobView& view) {
   record.set_job(view.id);
   record.set_job_name(view.name);
   ToProto(view.sync, *record.mutable_sync());
+  record.set_gathering(view.gathering);
   for (const MemberView& member : view.members) {
     ToProto(member, *record.add_members());
   }
@@ -138,7 +139,7 @@ void Shard::ProposeMembers(const JobView& view) {
 bool Shard::Changes(const JobView& view) const {
   auto job = jobs_.find(view.id);
   if (job == jobs_.end()) return !view.members.empty();
-  bool frozen = false;
+  bool frozen = view.gathering;
   for (const MemberView& member : view.members) {
     frozen = frozen || member.undecided();
     auto known = job->second->members.find(member.session);

@@ -165,6 +165,10 @@ void Shard::ExpirePulls(absl::Duration now) {
 }
 
 std::string Shard::WaitingFor(const Job& job) const {
+  if (job.policy->gathering()) {
+    return absl::StrCat("job ", job.name,
+                        " waits at clock 0 for all its workers to join");
+  }
   WorkerClock slowest = job.policy->SlowestClock();
   std::string behind;
   for (const auto& [worker, member] : job.policy->members()) {

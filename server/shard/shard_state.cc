@@ -124,6 +124,7 @@ void Shard::SaveJob(const Job& job, v1::JobSyncState& proto) const {
   ToProto(job.sync, *proto.mutable_sync());
   proto.set_open_round(job.policy->open_round());
   proto.set_finished(job.policy->finished());
+  proto.set_gathering(job.policy->gathering());
   for (const auto& [session, member] : job.members) {
     v1::MemberState& out = *proto.add_members();
     out.set_worker(member.worker);
@@ -241,6 +242,8 @@ absl::Status Shard::RestoreState(const v1::ShardState& state) {
 absl::Status Shard::RestoreJob(const v1::JobSyncState& proto) {
   PARAMO_ASSIGN_OR_RETURN(const SyncSpec sync, SyncSpecOf(proto.sync()));
   Job& job = JobOf(proto.job(), proto.name(), sync);
+  job.policy->SetGathering(proto.gathering());
+  job.frozen = proto.gathering();
   std::map<WorkerId, SyncPolicy::Member> live;
   for (const v1::MemberState& saved : proto.members()) {
     MemberView& member = job.members[saved.session()];

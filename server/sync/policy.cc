@@ -20,6 +20,7 @@ void SyncPolicy::EndClock(WorkerId worker, WorkerClock clock) {
 }
 
 WorkerClock SyncPolicy::SlowestClock() const {
+  if (gathering_) return 0;
   if (members_.empty()) return finished_;
   WorkerClock slowest = ~WorkerClock{0};
   for (const auto& [worker, member] : members_) {

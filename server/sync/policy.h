@@ -54,6 +54,11 @@ class SyncPolicy {
   // Nobody waits for it any more; what it completed stays.
   virtual void Leave(WorkerId worker);
 
+  // Whether some of the job's first workers have yet to join. They begin at
+  // clock 0, so nobody may count on more than that meanwhile.
+  void SetGathering(bool gathering) { gathering_ = gathering; }
+  bool gathering() const { return gathering_; }
+
   virtual Admission AdmitPush(WorkerId worker, WorkerClock clock) const = 0;
   virtual bool PullReady(WorkerClock clock) const = 0;
 
@@ -96,6 +101,7 @@ class SyncPolicy {
  protected:
   std::map<WorkerId, Member> members_;  // live ones
   WorkerClock finished_ = 0;
+  bool gathering_ = false;
 };
 
 std::unique_ptr<SyncPolicy> MakeSyncPolicy(const SyncSpec& spec);

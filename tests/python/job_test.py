@@ -123,6 +123,28 @@ def test_dense_and_rows_in_one_step(address, name):
     assert in_threads(address, 2, work) == [True, True]
 
 
+@pytest.mark.parametrize("sync", [paramo.SSP(0), paramo.BSP()])
+def test_who_joins_first_waits_for_the_others(address, name, sync):
+    first_has_worked = threading.Event()
+
+    def work(cluster, number):
+        table = cluster.table(name, dim=1, rule=paramo.SGD(lr=1))
+        if number == 1:
+            first_has_worked.wait(30)
+        with cluster.job(f"{name}-job", sync=sync, workers=2) as job:
+            assert (table.pull([number]) == 0).all()
+            table.push([number], np.ones((1, 1), np.float32))
+            job.clock()
+            if number == 0:
+                error = why_it_waits(table)
+                first_has_worked.set()
+                assert "all its workers to join" in error.message
+            return sorted(table.pull([0, 1])[:, 0])
+
+    share = -1 if isinstance(sync, paramo.SSP) else -0.5
+    assert in_threads(address, 2, work) == [[share, share]] * 2
+
+
 def test_a_failed_worker_is_not_waited_for(address, name):
     def work(cluster, number):
         table = cluster.table(name, dim=1, rule=paramo.SGD(lr=1))

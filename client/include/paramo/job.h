@@ -68,7 +68,7 @@ struct Sync {
 struct JobSpec {
   std::string name;  // [a-z0-9][a-z0-9._-]{0,127}
   Sync sync;
-  uint32_t workers = 1;  // members to wait for before the first step
+  uint32_t workers = 1;  // members to wait for before a round closes
   uint32_t epochs = 1;
   uint64_t examples = 0;  // of one epoch
   uint32_t batch = 0;     // examples of one step of one worker

@@ -185,7 +185,8 @@ class Cluster:
 
         Args:
             sync: how far apart workers may be: Async, BSP, SSP or Round.
-            workers: members to wait for before the first step.
+            workers: members to wait for: steps may begin before, and no
+                round closes (nor is anybody ahead of a bound) until then.
             lease: seconds of silence after which a worker counts as dead.
         """
         return Job(self, name, sync, _count(workers, "workers"), lease)

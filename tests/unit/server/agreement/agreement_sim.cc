@@ -193,7 +193,10 @@ void AgreementSim::Pass() {
 void AgreementSim::DeliverState(Server& server) {
   if (server.applied >= version_) return;
   server.applied += 1 + gen_.Below(version_ - server.applied);
-  server.harness->view().jobs[0].members = MembersOf(states_[server.applied]);
+  const v1::JobState& state = states_[server.applied];
+  JobView& job = server.harness->view().jobs[0];
+  job.gathering = state.phase() == v1::JOB_PHASE_WAITING;
+  job.members = MembersOf(state);
   server.harness->Apply();
 }
 

@@ -70,6 +70,18 @@ TEST_F(RestartTest, AShardThatStoodStillStillDoes) {
   EXPECT_THAT(h_.Row(keys_[0]), Each(-3));  // round 1 waits for the newcomer
 }
 
+TEST_F(RestartTest, AJobWhoseWorkersHaveYetToJoinStillStandsStill) {
+  h_.view().jobs[0].gathering = true;
+  h_.Join(0, 100);
+  h_.Push(Step(100, 0, 1), {keys_[0]}, {4, 4, 4});
+  Restart();
+  EXPECT_THAT(h_.Row(keys_[0]), Each(0));
+  h_.view().jobs[0].gathering = false;
+  h_.Join(1, 101);
+  h_.Push(Step(101, 0, 1), {keys_[0]}, {2, 2, 2});
+  EXPECT_THAT(h_.Row(keys_[0]), Each(-3));
+}
+
 // Only open rounds are kept: not the steps of jobs without rounds, and not
 // those that came after their round had closed.
 TEST_F(RestartTest, StepsThatAreOverLeaveNothingInTheState) {

@@ -333,6 +333,46 @@ TEST_F(SyncGateTest, SspPullWaitsForTheSlowestWithinItsBound) {
   EXPECT_THAT(pull->rows_out, Each(-9));
 }
 
+// Who joins first begins to work, but nothing goes by its clock alone: the
+// others begin at clock 0 too.
+TEST_F(SyncGateTest, NoRoundClosesBeforeAllFirstWorkersHaveJoined) {
+  ShardHarness h{SyncKind::kBsp};
+  h.view().jobs[0].gathering = true;
+  h.Join(0, 100);
+  EXPECT_EQ(h.Push(Step(100, 0, 1), {key_}, {2, 2, 2})->outcome(),
+            Outcome::kAccumulated);
+  auto pull = h.Pull(At(100, 1), {key_});
+  EXPECT_FALSE(pull->done());
+  auto hurried = h.Pull(At(100, 1), {key_}, /*deadline=*/absl::Seconds(1));
+  h.Expire(absl::Seconds(2));
+  EXPECT_THAT(hurried->reply.message, HasSubstr("all its workers to join"));
+
+  h.view().jobs[0].gathering = false;
+  h.Join(1, 101);
+  EXPECT_THAT(h.Row(key_), Each(0));
+  h.Push(Step(101, 0, 1), {key_}, {4, 4, 4});
+  ASSERT_TRUE(pull->done());
+  EXPECT_THAT(pull->rows_out, Each(-3));
+}
+
+TEST_F(SyncGateTest, ABoundCountsFirstWorkersThatHaveYetToJoin) {
+  ShardHarness h;
+  h.view().jobs[0].sync.kind = SyncKind::kSsp;
+  h.view().jobs[0].sync.staleness = 1;
+  h.view().jobs[0].gathering = true;
+  h.Join(0, 100);
+  h.Push(Step(100, 0, 1), {key_}, {2, 2, 2});
+  EXPECT_TRUE(h.Pull(At(100, 1), {key_})->done());
+  h.Push(Step(100, 1, 2), {key_}, {2, 2, 2});
+  auto pull = h.Pull(At(100, 2), {key_});
+  EXPECT_FALSE(pull->done());
+  h.view().jobs[0].gathering = false;
+  h.Join(1, 101);
+  EXPECT_FALSE(pull->done());
+  h.Push(Step(101, 0, 1), {key_}, {5, 5, 5});
+  EXPECT_TRUE(pull->done());
+}
+
 TEST_F(SyncGateTest, OutsidersDoNotWait) {
   EXPECT_TRUE(h_.Pull(h_.Header(), {key_})->done());
 }
