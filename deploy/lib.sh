@@ -142,11 +142,12 @@ show_progress() {
 
 compile() {
   : >"$log"
-  ninja -C "$build" -j "$(build_jobs)" 2>&1 | show_progress ||
+  ninja -C "$build" -j "$(build_jobs)" "$@" 2>&1 | show_progress ||
     die_with_log "the build failed"
 }
 
-# Brings build/release up to date. One at a time: a second caller waits.
+# prepare TARGET...  brings build/release up to date. One at a time: a second
+# caller waits.
 prepare() {
   mkdir -p "$root/build"
   local before=$SECONDS
@@ -157,7 +158,7 @@ prepare() {
   }
   step packages install_packages
   step configure configure
-  step build compile
+  step build compile "$@"
   exec 9>&-
   if grep -q '^ninja: no work to do' "$log"; then
     say "packages and build/release are up to date"

@@ -5,6 +5,8 @@
 # paramo_test(common_base SOURCES ... DEPS ... LABELS unit [ARGS ...])
 #   One GoogleTest executable; every TEST in it becomes a CTest test, or, with
 #   WHOLE, all together one: for tests that share something dear to start.
+#   Built by the target `tests`, not by `all`, and with -O1, which takes a quarter
+#   less time to compile; what is tested is built as ever.
 
 # Headers that nearly every file parses; compiled once for the whole tree.
 set(PARAMO_PCH_HEADERS
@@ -14,6 +16,8 @@ set(PARAMO_PCH_HEADERS
     <absl/container/flat_hash_map.h> <absl/status/statusor.h>
     <absl/strings/str_cat.h> <absl/strings/str_format.h> <absl/time/time.h>
     <absl/types/span.h>)
+
+set(PARAMO_TEST_OPTIONS $<$<CONFIG:Release>:-O1>)
 
 function(_paramo_pch target owner)
   if(PARAMO_PCH AND NOT PARAMO_SANITIZE)
@@ -33,6 +37,8 @@ function(_paramo_make_pch_owner name)
     target_link_libraries(${name} PRIVATE Threads::Threads)
     if(name STREQUAL paramo_test_pch)
       target_link_libraries(${name} PRIVATE GTest::gtest)  # its definitions
+      target_compile_options(${name} PRIVATE ${PARAMO_TEST_OPTIONS})
+      set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
     endif()
     target_precompile_headers(${name} PRIVATE ${PARAMO_PCH_HEADERS} ${ARGN})
   endif()
@@ -69,11 +75,13 @@ function(paramo_test name)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
-  add_executable(${name}_test ${ARG_SOURCES})
+  add_executable(${name}_test EXCLUDE_FROM_ALL ${ARG_SOURCES})
+  add_dependencies(tests ${name}_test)
   target_include_directories(${name}_test PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${name}_test PRIVATE ${ARG_DEPS} paramo_test_main Threads::Threads)
   _paramo_make_pch_owner(paramo_test_pch <gtest/gtest.h> <gmock/gmock.h>)
   _paramo_pch(${name}_test paramo_test_pch)
+  target_compile_options(${name}_test PRIVATE ${PARAMO_TEST_OPTIONS})
   target_compile_definitions(${name}_test PRIVATE
     PARAMO_SOURCE_DIR="${PROJECT_SOURCE_DIR}" PARAMO_BINARY_DIR="${PROJECT_BINARY_DIR}/bin" ${ARG_DEFINES})
   if(ARG_WHOLE)

@@ -203,7 +203,8 @@ TEST_F(BadInputTest, ClaimedTwoGigabytesAllocateNothing) {
     peers.back()->Send(
         OpenCall("/paramo.v1.Data/Stream") +
         Frame(kData, 0, 1,
-              std::string("\0\x7f\xff\xff\xff", 5) + std::string(1000, 'x')));
+              absl::StrCat(absl::string_view("\0\x7f\xff\xff\xff", 5),
+                           std::string(1000, 'x'))));
   }
   EXPECT_TRUE(WaitUntil([&] { return server_->streams() == 21; }));
   ExpectStillServing();

@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
+
 namespace paramo {
 namespace {
 
@@ -47,7 +49,7 @@ TEST(ParseAddress, RefusesAnythingElse) {
               absl::StatusCode::kInvalidArgument)
         << text;
   }
-  EXPECT_FALSE(ParseAddress(std::string(300, 'a') + ":80").ok());
+  EXPECT_FALSE(ParseAddress(absl::StrCat(std::string(300, 'a'), ":80")).ok());
 }
 
 TEST(ParseAddress, ErrorShowsTheTextEscapedAndTheForm) {

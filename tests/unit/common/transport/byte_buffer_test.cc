@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/limits.h"
 
 namespace paramo {
@@ -31,7 +32,7 @@ TEST(ToByteBuffer, SendsTheBlocksThemselves) {
   const Rope rope = ToRope(bytes);
   ASSERT_EQ(rope.pieces().size(), 2u);
   EXPECT_EQ(rope.pieces()[0].data, first);  // not a copy
-  EXPECT_EQ(rope.Flatten(), std::string(5000, 'a') + "end");
+  EXPECT_EQ(rope.Flatten(), absl::StrCat(std::string(5000, 'a'), "end"));
 }
 
 TEST(ToRope, EmptyAndInvalidBuffersAreEmptyRopes) {
