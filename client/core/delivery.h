@@ -43,15 +43,18 @@
 #include "client/core/call.h"
 #include "client/core/retry_budget.h"
 #include "client/core/session.h"
+#include "common/base/limits.h"
 #include "common/base/random.h"
 #include "common/routing/shard_map.h"
 
 namespace paramo::client {
 
-// What one server may have before it has answered: beyond it, calls wait their
-// turn here. Retries are not held to it, so that a push on which the others
-// wait always reaches its server (which reads kStreamInFlightMax at a time).
-inline constexpr size_t kRequestsPerServerMax = 128;
+// What one server may have before it has answered, of pushes and as much again
+// of pulls: beyond it, calls wait their turn here. So pulls that are held until
+// other workers come leave room for the push that they wait for. Pushes sent
+// again are not held to it: one on which the others wait always reaches its
+// server (which reads kStreamInFlightMax at a time).
+inline constexpr size_t kRequestsPerServerMax = kStreamInFlightMax / 2;
 inline constexpr size_t kBytesPerServerMax = size_t{64} << 20;
 
 // One request to be written and sent. While it is written its call is busy:
@@ -155,7 +158,9 @@ class Delivery {
     std::string address;
     size_t bytes = 0;
   };
-  // What one server has been asked and has not answered.
+  // What one server has been asked, in pushes or in pulls, and has not
+  // answered.
+  using LoadKey = std::pair<std::string, bool>;  // address, whether in pulls
   struct Load {
     size_t requests = 0;
     size_t bytes = 0;
@@ -173,7 +178,10 @@ class Delivery {
   bool IsSendable(const std::shared_ptr<Call>& call, uint32_t parcel,
                   absl::Duration now, Effects& effects);
   void LetFollow(std::map<uint64_t, std::shared_ptr<Call>>& calls);
-  void DispatchWaiting(const std::string& address, absl::Duration now,
+  static LoadKey LoadKeyOf(const Call& call, const std::string& address) {
+    return {address, !call.is_push};
+  }
+  void DispatchWaiting(const LoadKey& key, absl::Duration now,
                        Effects& effects);
   Outgoing NewRequest(const std::shared_ptr<Call>& call, uint32_t server,
                       absl::Duration now);
@@ -218,7 +226,7 @@ class Delivery {
   std::map<uint64_t, std::shared_ptr<Call>> fillers_;   // by number
   std::set<std::pair<absl::Duration, uint64_t>> wake_;  // by time, number
   absl::flat_hash_map<uint64_t, Flight> flights_;
-  std::map<std::string, Load> loads_;  // by address
+  std::map<LoadKey, Load> loads_;
   // Shards on which a push that others follow has gone out, or is settled.
   std::vector<std::pair<std::shared_ptr<Session>, ShardId>> moved_;
   DeliveryCounters counters_;

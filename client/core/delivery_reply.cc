@@ -63,7 +63,8 @@ Claimed Delivery::Claim(uint64_t flight, absl::Duration now, Effects& effects) {
   const std::shared_ptr<Call> call = std::move(found->second.call);
   claimed.parcels = std::move(found->second.parcels);
   claimed.address = std::move(found->second.address);
-  Load& load = loads_[claimed.address];
+  const LoadKey key = LoadKeyOf(*call, claimed.address);
+  Load& load = loads_[key];
   --load.requests;
   load.bytes -= found->second.bytes;
   flights_.erase(found);
@@ -79,7 +80,7 @@ Claimed Delivery::Claim(uint64_t flight, absl::Duration now, Effects& effects) {
   if (claimed.call != nullptr) {
     ++call->busy;
   } else {
-    DispatchWaiting(claimed.address, now, effects);
+    DispatchWaiting(key, now, effects);
   }
   return claimed;
 }
@@ -105,7 +106,7 @@ void Delivery::OnReply(const Claimed& claimed,
   }
   Dispatch(claimed.call, now, effects);
   Schedule(*claimed.call);
-  DispatchWaiting(claimed.address, now, effects);
+  DispatchWaiting(LoadKeyOf(*claimed.call, claimed.address), now, effects);
   Release(claimed.call, effects);
 }
 
@@ -133,7 +134,7 @@ void Delivery::OnFailure(uint64_t flight, const absl::Status& why,
     }
   }
   Schedule(*call);
-  DispatchWaiting(claimed.address, now, effects);
+  DispatchWaiting(LoadKeyOf(*call, claimed.address), now, effects);
   Release(call, effects);
 }
 

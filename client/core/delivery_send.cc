@@ -98,8 +98,8 @@ bool Delivery::IsSendable(const std::shared_ptr<Call>& call, uint32_t index,
     call->session->kept_back(shard)[progress.seq] = {call, index};
     return false;
   }
-  if (progress.attempts > 0 || call->filler) return true;
-  Load& load = loads_[map_->address(shard)];
+  if (call->filler || (progress.attempts > 0 && call->is_push)) return true;
+  Load& load = loads_[LoadKeyOf(*call, map_->address(shard))];
   if (load.requests == 0 ||
       (load.requests < kRequestsPerServerMax &&
        load.bytes + call->parcels[index].bytes <= kBytesPerServerMax)) {
@@ -146,9 +146,9 @@ void Delivery::SendReady(const std::shared_ptr<Call>& call, absl::Duration now,
 }
 
 // The server has answered something: who waited for that may send more.
-void Delivery::DispatchWaiting(const std::string& address, absl::Duration now,
+void Delivery::DispatchWaiting(const LoadKey& key, absl::Duration now,
                                Effects& effects) {
-  Load& load = loads_[address];  // stays: only this function erases
+  Load& load = loads_[key];  // stays: only this function erases
   for (size_t n = load.waiting.size(); n > 0; --n) {
     if (load.requests >= kRequestsPerServerMax ||
         load.bytes >= kBytesPerServerMax) {
@@ -160,7 +160,7 @@ void Delivery::DispatchWaiting(const std::string& address, absl::Duration now,
     Dispatch(call, now, effects);
     Schedule(*call);
   }
-  if (load.requests == 0) loads_.erase(address);
+  if (load.requests == 0) loads_.erase(key);
 }
 
 Outgoing Delivery::NewRequest(const std::shared_ptr<Call>& call,
@@ -258,7 +258,7 @@ void Delivery::Launch(Outgoing out, Effects& effects) {
   }
   flight.address = out.address;
   flight.bytes = out.bytes;
-  Load& load = loads_[out.address];
+  Load& load = loads_[LoadKeyOf(*out.call, out.address)];
   ++load.requests;
   load.bytes += out.bytes;
   flights_.emplace(out.flight, std::move(flight));

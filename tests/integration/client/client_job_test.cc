@@ -5,6 +5,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/base/limits.h"
 #include "paramo/job.h"
 #include "tests/integration/client/local_cluster.h"
 
@@ -108,6 +109,36 @@ TEST_F(ClientJobTest, ABspRoundIsTheMeanOverItsExamples) {
   EXPECT_TRUE(jobs[1]->Leave().ok());
 }
 
+// More pulls than a stream has places, all held until the other worker has
+// ended its step. Both workers share a client: its push must come through at
+// once.
+TEST_F(ClientJobTest, PullsThatWaitDoNotHoldUpThePushTheyWaitFor) {
+  constexpr int kPulls = 2 * kStreamInFlightMax;
+  const JobSpec spec = Spec("bsp-crowd", Sync::kBsp, 2);
+  const Tensor tensor = MakeTensor(0, "crowd-w");
+  std::unique_ptr<Job> jobs[2] = {Join(0, spec), Join(0, spec)};
+  const std::vector<float> grads(1000, 1);
+  const std::vector<PushPart> push = {{tensor, grads}};
+  StepOptions options;
+  ASSERT_TRUE(jobs[0]->Push(push, options).ok());
+
+  std::vector<std::vector<float>> values(kPulls, std::vector<float>(1000));
+  std::vector<Future<Status>> pulls;
+  for (std::vector<float>& out : values) {
+    const std::vector<PullPart> pull = {{tensor, out}};
+    pulls.push_back(jobs[0]->PullAsync(pull, /*clock=*/1));
+  }
+  options.deadline = std::chrono::seconds(10);
+  const Result<PushAck> freed = jobs[1]->Push(push, options);
+  EXPECT_TRUE(freed.ok()) << freed.status().ToString();
+  for (int i = 0; i < kPulls; ++i) {
+    const Status pulled = pulls[i].get();
+    ASSERT_TRUE(pulled.ok()) << pulled.ToString();
+    EXPECT_EQ(values[i][999], -1);
+  }
+  for (auto& job : jobs) EXPECT_TRUE(job->Leave().ok());
+}
+
 TEST_F(ClientJobTest, NobodyWaitsForAMemberThatLeft) {
   const JobSpec spec = Spec("bsp-leave", Sync::kBsp, 2);
   const Tensor tensor = MakeTensor(0, "leave-w");
@@ -127,7 +158,8 @@ TEST_F(ClientJobTest, NobodyWaitsForAMemberThatLeft) {
   const Status pulled = next.get();
   ASSERT_TRUE(pulled.ok()) << pulled.ToString();
   EXPECT_EQ(values[0], -1);
-  EXPECT_GT(clusters_[0]->stats().parked.count(), 0);  // once, though on many shards
+  EXPECT_GT(clusters_[0]->stats().parked.count(),
+            0);  // once, though on many shards
   EXPECT_LT(clusters_[0]->stats().parked, std::chrono::seconds(60));
 }
 

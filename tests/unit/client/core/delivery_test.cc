@@ -445,9 +445,36 @@ TEST_F(DeliveryTest, AServerIsNotAskedMoreThanItAnswers) {
   EXPECT_EQ(TakeSends().size(), 1u);
 }
 
-TEST_F(DeliveryTest, AFullServerStillGetsRetries) {
-  session_ = nullptr;
+// They may be held there until it comes.
+TEST_F(DeliveryTest, PullsLeaveRoomForAPush) {
+  for (size_t i = 0; i < kRequestsPerServerMax + 5; ++i) Pull();
+  EXPECT_EQ(TakeSends().size(), kRequestsPerServerMax);
+  Push();
+  const Outgoing push = TakeOne();
+  EXPECT_TRUE(push.call->is_push);
+  Reply(push, Answer(push));
+  EXPECT_TRUE(TakeSends().empty());  // no room for a pull
+}
+
+TEST_F(DeliveryTest, PullsSentAgainWaitTheirTurn) {
   for (size_t i = 0; i < kRequestsPerServerMax + 1; ++i) Pull();
+  const std::vector<Outgoing> sends = TakeSends();
+  delivery_.OnFailure(sends[0].flight, absl::UnavailableError("x"), true, now_,
+                      effects_);
+  EXPECT_EQ(TakeSends().size(), 1u);  // the one that waited: full again
+  AdvanceToNextWake();
+  EXPECT_TRUE(TakeSends().empty());
+  Reply(sends[1], Answer(sends[1]));
+  EXPECT_EQ(TakeOne().call, sends[0].call);
+}
+
+TEST_F(DeliveryTest, AFullServerStillGetsPushesSentAgain) {
+  for (size_t i = 0; i < kRequestsPerServerMax + 1; ++i) {
+    if (i % kSessionWindow == 0) {
+      session_ = std::make_shared<Session>(7 + i, 1, kShards);
+    }
+    Push();
+  }
   const std::vector<Outgoing> sends = TakeSends();
   delivery_.OnFailure(sends[0].flight, absl::UnavailableError("x"), true, now_,
                       effects_);
