@@ -208,7 +208,7 @@ bool ElementwiseRule<Kernel>::VectorRange(const Step& step, const float* state,
     for (size_t k = 0; k < kArrays; ++k) {
       element[k] = hn::LoadU(d, state + k * dim + i);
     }
-    step.Vector(d, hn::LoadU(d, grad + i), element);
+    step.Vector(d, LoadFloats(d, grad + i), element);
     for (size_t k = 0; k < kArrays; ++k) {
       hn::StoreU(element[k], d, next + k * dim + i);
       poison = hn::MulAdd(element[k], zero, poison);

@@ -30,4 +30,15 @@ inline float LoadFloat(const float* values, size_t i) {
   return value;
 }
 
+// A vector of values, at any alignment. (Highway's vectors of one lane load
+// what a `const float*` points at.)
+template <class D>
+hn::Vec<D> LoadFloats(D d, const float* values) {
+  if constexpr (hn::MaxLanes(D()) == 1) {
+    return hn::Set(d, LoadFloat(values, 0));
+  } else {
+    return hn::LoadU(d, values);
+  }
+}
+
 }  // namespace paramo
