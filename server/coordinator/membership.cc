@@ -81,14 +81,18 @@ absl::Status Membership::LoadShard(absl::string_view value) {
 
 void Membership::Reconcile(absl::Duration now) {
   sets_.Resume();
-  ForEachUp([&](const v1::Server& server) { ServerUp(server, now); });
+  ForEachUp([&](const v1::Server& server) {
+    ServerUp(server, now, /*continues=*/0);
+  });
   StoreChangedSets();
 }
 
-void Membership::ServerUp(const v1::Server& server, absl::Duration now) {
+void Membership::ServerUp(const v1::Server& server, absl::Duration now,
+                          uint64_t continues) {
   sets_.ServerUp(
       {server.id(), server.incarnation()}, now,
-      {server.damaged_shards().begin(), server.damaged_shards().end()});
+      {server.damaged_shards().begin(), server.damaged_shards().end()},
+      continues);
 }
 
 absl::Status Membership::CheckIdentity(
@@ -160,7 +164,7 @@ absl::Status Membership::Register(const v1::RegisterServerRequest& request,
   server->set_status(v1::SERVER_STATUS_UP);
   *server->mutable_damaged_shards() = request.damaged_shards();
   Store(*server);
-  ServerUp(*server, now);
+  ServerUp(*server, now, request.continues());
   StoreChangedSets();
 
   reply->set_cluster_id(options_.cluster_id);

@@ -105,7 +105,8 @@ class Membership {
   // The server that asks, by id or, for a lost first reply, by incarnation.
   v1::Server* FindRegistered(const v1::RegisterServerRequest& request);
   void Store(const v1::Server& server);
-  void ServerUp(const v1::Server& server, absl::Duration now);
+  void ServerUp(const v1::Server& server, absl::Duration now,
+                uint64_t continues);
   void StoreChangedSets();
   void FillShard(ShardId id, v1::Shard* shard) const;
 

@@ -348,6 +348,31 @@ TEST_F(ReplicaSetsTest, AServerAloneGoesOnWithWhatItHasUnlessThatIsDamaged) {
   EXPECT_TRUE(sets.Offline(1));
 }
 
+// The proof is of what one incarnation had.
+TEST_F(ReplicaSetsTest, ALastMemberGoesOnWithWhatItHasProofOf) {
+  ReplicaSets sets(Options(2, 2, 1));
+  Up(sets, 1);
+  sets.ServerDown(Life(1), now_);
+  for (const uint64_t stranger : {uint64_t{0}, uint64_t{9}}) {
+    sets.ServerUp({1, 11}, now_, /*damaged=*/{1}, /*continues=*/stranger);
+    EXPECT_TRUE(sets.Offline(0));
+  }
+  const ServerLife next = {1, 12};
+  sets.ServerUp(next, now_, /*damaged=*/{1}, Life(1).incarnation);
+  EXPECT_THAT(sets.sets()[0].in_sync, ElementsAre(next));
+  EXPECT_FALSE(sets.Offline(0));
+  EXPECT_THAT(sets.sets()[1].in_sync, ElementsAre(Life(1)));
+  EXPECT_TRUE(sets.Offline(1));
+}
+
+TEST_F(ReplicaSetsTest, WhoeverHasAnotherReplicaIsALearnerAgain) {
+  ReplicaSets sets = Three();
+  sets.ServerDown(Life(1), now_);
+  sets.ServerUp({1, 11}, now_, /*damaged=*/{0}, Life(1).incarnation);
+  sets.Tick(now_);
+  EXPECT_TRUE(sets.sets()[0].fencing);
+}
+
 TEST_F(ReplicaSetsTest, Rule3_5_NeverBelowAPromise) {
   ReplicaSets sets = Three();
   ReplicaNews news = Answer(sets, 2, 1, 8);
