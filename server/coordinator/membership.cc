@@ -276,8 +276,20 @@ void Membership::OnReports(const v1::HeartbeatRequest& beat,
     news.last_epoch = report.last_epoch();
     news.last_lsn = report.last_lsn();
     sets_.OnNews(news, now);
+    if (news.kind == ReplicaNews::Kind::kTakeAgain) TellIfItWaits(news);
   }
   StoreChangedSets();
+}
+
+void Membership::TellIfItWaits(const ReplicaNews& news) {
+  if (!sets_.safe_mode() || news.shard >= sets_.sets().size()) return;
+  const ReplicaSet& set = sets_.sets()[news.shard];
+  if (set.fencing || set.primary != news.from.server) return;
+  if (!waiting_.insert(news.shard).second) return;
+  LogWarning(
+      "shard %d is not served: its primary, server %d, started again, and "
+      "nobody is made primary until half of the servers are up",
+      news.shard, set.primary);
 }
 
 void Membership::Tick(absl::Duration now) {
@@ -289,6 +301,7 @@ void Membership::Tick(absl::Duration now) {
         "are back. Is this coordinator cut off?");
   }
   alarmed_ = sets_.safe_mode();
+  if (!alarmed_) waiting_.clear();
 }
 
 void Membership::StoreChangedSets() {

@@ -146,13 +146,17 @@ void ReplicaSets::OnNews(const ReplicaNews& news, absl::Duration now) {
   }
   if (PrimaryOf(set) != news.from) return;
   if (news.kind == ReplicaNews::Kind::kJoin) Join(news.shard, news.peer);
+  // Where nobody else is in sync another term moves nothing.
+  if (news.kind == ReplicaNews::Kind::kTakeAgain &&
+      (!safe_mode() || set.in_sync.size() == 1)) {
+    StartFence(news.shard);
+  }
   if (safe_mode()) return;
   // Whom nobody can reach hears nobody, and takes all others for silent.
   const bool mistaken = !Answers(news.from) && Answers(news.peer);
   if (news.kind == ReplicaNews::Kind::kDrop && !mistaken) {
     Drop(news.shard, news.peer);
   }
-  if (news.kind == ReplicaNews::Kind::kTakeAgain) StartFence(news.shard);
 }
 
 void ReplicaSets::Tick(absl::Duration now) {

@@ -335,6 +335,28 @@ TEST_F(ReplicaSetsTest, ARestartedPrimaryGetsANewTerm) {
   EXPECT_TRUE(sets.sets()[0].fencing);
 }
 
+// It moves nothing; while others might be in sync nobody is moved at all.
+TEST_F(ReplicaSetsTest, Rule3_9_ALonePrimaryGetsItsTermThoughMostAreDead) {
+  ReplicaSets sets = Three();
+  for (uint32_t server : {2, 3}) sets.ServerDown(Life(server), now_);
+  ASSERT_TRUE(sets.safe_mode());
+  sets.OnNews(News(sets, Kind::kTakeAgain, 1), now_);
+  EXPECT_FALSE(sets.sets()[0].fencing);
+  for (uint32_t server : {2, 3}) Up(sets, server);
+  for (uint32_t peer : {2, 3}) {
+    sets.OnNews(News(sets, Kind::kDrop, 1, peer), now_);
+  }
+  for (uint32_t server : {2, 3}) sets.ServerDown(Life(server), now_);
+  ASSERT_TRUE(sets.safe_mode());
+  const Epoch term = sets.sets()[0].term;
+  sets.OnNews(News(sets, Kind::kTakeAgain, 1), now_);
+  ASSERT_TRUE(sets.sets()[0].fencing);
+  sets.OnNews(Answer(sets, 1, 1, 9), now_);
+  EXPECT_FALSE(sets.sets()[0].fencing);
+  EXPECT_EQ(sets.sets()[0].primary, 1u);
+  EXPECT_GT(sets.sets()[0].term, term);
+}
+
 TEST_F(ReplicaSetsTest, AServerAloneGoesOnWithWhatItHasUnlessThatIsDamaged) {
   ReplicaSets sets(Options(2, 1, 1));
   Up(sets, 1);
