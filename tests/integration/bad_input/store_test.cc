@@ -90,6 +90,7 @@ class StoreTest : public ::testing::Test {
   // It starts without what it cannot read, which it keeps.
   void ExpectSetAside() {
     const std::string log = dir_.path() + "/log";
+    fs::remove(log);  // of the start before
     const auto server = StartBinary("paramo-server", Arguments(), log);
     EXPECT_TRUE(WaitUntil([&] {
       return absl::StrContains(ReadWholeFile(log), "serving on") ||
