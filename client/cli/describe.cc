@@ -95,13 +95,14 @@ Records ServerRecords(const v1::ClusterState& state) {
     }
   }
   Records records({"server", "address", "status", "drained", "shards",
-                   "replicas", "metrics", "build"});
+                   "replicas", "damaged", "metrics", "build"});
   for (const v1::Server& server : state.servers()) {
     records.Add(
         {server.id(), server.address(),
          Lower(v1::ServerStatus_Name(server.status()), "SERVER_STATUS_"),
          server.drained(), led[server.id()], held[server.id()],
-         server.metrics_address(), server.build()});
+         server.damaged_shards_size(), server.metrics_address(),
+         server.build()});
   }
   return records;
 }

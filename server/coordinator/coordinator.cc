@@ -55,6 +55,8 @@ absl::StatusOr<std::unique_ptr<KvStore>> OpenStore(
     EtcdKvOptions etcd;
     etcd.endpoints = options.etcd;
     etcd.prefix = absl::StrCat("/paramo/", options.cluster_name, "/");
+    PARAMO_ASSIGN_OR_RETURN(etcd.security,
+                            ReadEtcdSecurity(options.etcd_security));
     return OpenEtcdKv(etcd);
   }
   PARAMO_RETURN_IF_ERROR(MakeDataDir(options.data_dir));

@@ -81,14 +81,18 @@ absl::Status Membership::LoadShard(absl::string_view value) {
 
 void Membership::Reconcile(absl::Duration now) {
   sets_.Resume();
-  ForEachUp([&](const v1::Server& server) { ServerUp(server, now); });
+  ForEachUp([&](const v1::Server& server) {
+    ServerUp(server, now, /*continues=*/0);
+  });
   StoreChangedSets();
 }
 
-void Membership::ServerUp(const v1::Server& server, absl::Duration now) {
+void Membership::ServerUp(const v1::Server& server, absl::Duration now,
+                          uint64_t continues) {
   sets_.ServerUp(
       {server.id(), server.incarnation()}, now,
-      {server.damaged_shards().begin(), server.damaged_shards().end()});
+      {server.damaged_shards().begin(), server.damaged_shards().end()},
+      continues);
 }
 
 absl::Status Membership::CheckIdentity(
@@ -160,7 +164,7 @@ absl::Status Membership::Register(const v1::RegisterServerRequest& request,
   server->set_status(v1::SERVER_STATUS_UP);
   *server->mutable_damaged_shards() = request.damaged_shards();
   Store(*server);
-  ServerUp(*server, now);
+  ServerUp(*server, now, request.continues());
   StoreChangedSets();
 
   reply->set_cluster_id(options_.cluster_id);
@@ -272,8 +276,20 @@ void Membership::OnReports(const v1::HeartbeatRequest& beat,
     news.last_epoch = report.last_epoch();
     news.last_lsn = report.last_lsn();
     sets_.OnNews(news, now);
+    if (news.kind == ReplicaNews::Kind::kTakeAgain) TellIfItWaits(news);
   }
   StoreChangedSets();
+}
+
+void Membership::TellIfItWaits(const ReplicaNews& news) {
+  if (!sets_.safe_mode() || news.shard >= sets_.sets().size()) return;
+  const ReplicaSet& set = sets_.sets()[news.shard];
+  if (set.fencing || set.primary != news.from.server) return;
+  if (!waiting_.insert(news.shard).second) return;
+  LogWarning(
+      "shard %d is not served: its primary, server %d, started again, and "
+      "nobody is made primary until half of the servers are up",
+      news.shard, set.primary);
 }
 
 void Membership::Tick(absl::Duration now) {
@@ -285,6 +301,7 @@ void Membership::Tick(absl::Duration now) {
         "are back. Is this coordinator cut off?");
   }
   alarmed_ = sets_.safe_mode();
+  if (!alarmed_) waiting_.clear();
 }
 
 void Membership::StoreChangedSets() {

@@ -210,6 +210,7 @@ absl::Status Shard::Restore(Stored stored) {
     replica.tail.push_back(std::move(record));
   }
   replica.log_damaged = stored.log_damaged;
+  rows_lost_ = stored.rows_lost;
   if (replica.history != 0 || replica.promise.epoch != 0) {
     replica_->Restore(std::move(replica));
   }

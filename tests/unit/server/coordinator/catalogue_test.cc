@@ -285,6 +285,19 @@ TEST_F(CatalogueTest, ADroppedTableIsGoneAndItsIdIsNotGivenAgain) {
   EXPECT_EQ(table_.id(), 2u);
 }
 
+TEST_F(CatalogueTest, ADropThatSaysWhichTableMayBeSaidAgain) {
+  ASSERT_TRUE(Create(Spec()).ok());
+  const TableId id = table_.id();
+  EXPECT_CODE(kNotFound, catalogue_.Drop("ads", id + 1));  // never given
+  ASSERT_TRUE(catalogue_.Describe("ads", &table_).ok());
+  ASSERT_TRUE(catalogue_.Drop("ads", id).ok());
+  EXPECT_TRUE(catalogue_.Drop("ads", id).ok());
+  // It is not of the table that has the name now.
+  ASSERT_TRUE(Create(Spec()).ok());
+  EXPECT_TRUE(catalogue_.Drop("ads", id).ok());
+  EXPECT_TRUE(catalogue_.Describe("ads", &table_).ok());
+}
+
 TEST_F(CatalogueTest, RefusesMoreTablesThanTheLimit) {
   for (size_t i = 0; i < kTablesMax; ++i) {
     ASSERT_TRUE(Create(Spec(absl::StrCat("t", i))).ok());
