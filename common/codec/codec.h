@@ -65,11 +65,16 @@ struct Codec {
   // Whether the bytes are a row that encode may have made. Null: all are.
   bool (*valid)(const uint8_t* row, uint32_t dim);
 
-  // The floats of a row that lies at `row`: there, or decoded to `scratch`
-  // [dim]. `row` is an address and not yet floats unless in_place.
-  const float* Floats(const float* row, uint32_t dim, float* scratch) const {
-    if (in_place) return row;
-    decode(reinterpret_cast<const uint8_t*>(row), dim, scratch);
+  // The floats of `count` rows, one behind the other, that begin at `rows`:
+  // there, or decoded to `scratch` [count, dim]. `rows` is an address, and not
+  // yet of floats unless in_place.
+  const float* Floats(const float* rows, uint32_t dim, uint32_t count,
+                      float* scratch) const {
+    if (in_place) return rows;
+    const auto* row = reinterpret_cast<const uint8_t*>(rows);
+    for (uint32_t i = 0; i < count; ++i, row += row_bytes(dim)) {
+      decode(row, dim, scratch + size_t{i} * dim);
+    }
     return scratch;
   }
 };

@@ -251,7 +251,7 @@ TEST_P(CodecConformance, InPlaceMeansFloatsAsTheyAre) {
   const std::vector<uint8_t> bytes = Encode(row);
   std::vector<float> scratch(9);
   const auto* at = reinterpret_cast<const float*>(bytes.data());
-  const float* floats = codec_.Floats(at, 9, scratch.data());
+  const float* floats = codec_.Floats(at, 9, 1, scratch.data());
   EXPECT_EQ(floats == at, codec_.in_place);
   if (codec_.in_place) {
     EXPECT_EQ(std::memcmp(bytes.data(), row.data(), 36), 0);
