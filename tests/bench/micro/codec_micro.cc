@@ -1,6 +1,5 @@
-// Rows per second of every codec on one thread, rows of 64 floats, 1,024 of
-// them (in L2); beside the scalar twins. Run:
-//   codec_bench --benchmark_repetitions=5
+// Rows per second of every codec, rows of 64 floats, 1,024 of them (in L2);
+// beside the scalar twins.
 #include <string>
 #include <vector>
 
@@ -66,14 +65,14 @@ void Register(const Codec& codec) {
   const auto encode = [&codec](const std::string& name, Codec::Encode by,
                                bool seeded) {
     benchmark::RegisterBenchmark(
-        ("encode/" + std::string(codec.name) + name).c_str(),
+        ("Codec/encode/" + std::string(codec.name) + name).c_str(),
         [&codec, by, seeded](benchmark::State& state) {
           Encode(state, codec, by, seeded);
         });
   };
   const auto decode = [&codec](const std::string& name, Codec::Decode by) {
     benchmark::RegisterBenchmark(
-        ("decode/" + std::string(codec.name) + name).c_str(),
+        ("Codec/decode/" + std::string(codec.name) + name).c_str(),
         [&codec, by](benchmark::State& state) { Decode(state, codec, by); });
   };
   encode("", codec.encode, false);
@@ -83,14 +82,10 @@ void Register(const Codec& codec) {
   decode("/scalar", codec.decode_scalar);
 }
 
+const bool kRegistered = [] {
+  for (const Codec& codec : ListCodecs()) Register(codec);
+  return true;
+}();
+
 }  // namespace
 }  // namespace paramo
-
-int main(int argc, char** argv) {
-  for (const paramo::Codec& codec : paramo::ListCodecs()) {
-    paramo::Register(codec);
-  }
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  benchmark::RunSpecifiedBenchmarks();
-}
