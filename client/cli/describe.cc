@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/gradient_spec.h"
+#include "common/codec/codec.h"
 #include "paramo/job.h"
 #include "paramo/v1/cluster.pb.h"
 #include "paramo/v1/control.pb.h"
@@ -109,7 +110,7 @@ Records ServerRecords(const v1::ClusterState& state) {
 
 Records EmptyTableRecords() {
   return Records({"table", "id", "version", "dim", "shape", "rule",
-                  "initializer", "gradients", "durability"});
+                  "initializer", "gradients", "durability", "codec"});
 }
 
 // As --durability takes it.
@@ -124,12 +125,18 @@ static const char* DurabilityText(v1::Durability durability) {
   }
 }
 
+// As --codec takes it; the number of one that this build does not have.
+static std::string CodecText(uint32_t id) {
+  const auto codec = FindCodec(id);
+  return codec.ok() ? (*codec)->name : absl::StrCat(id);
+}
+
 void AddTable(const v1::Table& table, Records& records) {
   const v1::TableSpec& spec = table.spec();
   records.Add({spec.name(), table.id(), table.version(), spec.dim(),
                ShapeText(spec), RuleText(spec.rule()),
                InitializerText(spec.initializer()), GradientText(spec),
-               DurabilityText(spec.durability())});
+               DurabilityText(spec.durability()), CodecText(spec.codec())});
 }
 
 Records TableRecords(const v1::ClusterState& state) {

@@ -64,6 +64,10 @@ int RunTableCreate(const Args& args) {
               "what a push survives: loss of a server, kill -9 of all, power "
               "loss")
       .FlagOnly();
+  config
+      .Choice("codec", table.codec, CodecNames(),
+              "how values travel, unless a request says otherwise")
+      .FlagOnly();
   table.gradients.AddTo(config);
   flags.AddTo(config);
   config.Check([&] { return ReadTableSpec(table, spec); });

@@ -28,8 +28,12 @@ struct TableFlags {
   std::string non_finite = "reject";  // "skip", "clip:10"
   int64_t seed = 0;
   std::string durability = "logged";  // "replicated", "synced"
+  std::string codec = "f32";
   GradientFlags gradients;
 };
+
+// What --codec takes.
+std::vector<std::string> CodecNames();
 
 // All: INVALID_ARGUMENT naming the flag, the form expected and an example.
 absl::Status ReadParams(const std::vector<std::string>& params,

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/limits.h"
 #include "common/base/status.h"
+#include "common/codec/codec.h"
 #include "paramo/v1/control.pb.h"
 
 namespace paramo::client {
@@ -87,7 +88,7 @@ uint64_t Elements(const std::vector<uint64_t>& shape) {
   return elements;
 }
 
-void ToProto(const TableSpec& spec, v1::TableSpec& out) {
+absl::Status ToProto(const TableSpec& spec, v1::TableSpec& out) {
   out.set_name(spec.name);
   out.set_dim(spec.dim);
   for (uint64_t extent : spec.shape) out.mutable_tensor()->add_shape(extent);
@@ -106,6 +107,10 @@ void ToProto(const TableSpec& spec, v1::TableSpec& out) {
   out.set_delay_compensation(spec.delay_compensation);
   out.set_durability(
       static_cast<v1::Durability>(static_cast<int>(spec.durability)));
+  PARAMO_ASSIGN_OR_RETURN(const Codec* codec,
+                          FindCodec(absl::string_view(spec.codec)));
+  out.set_codec(codec->id);
+  return absl::OkStatus();
 }
 
 void ToProto(const TableChanges& changes, v1::AlterTableRequest& out) {
@@ -193,6 +198,9 @@ absl::StatusOr<TableInfo> FromProto(const v1::Table& table) {
   spec.staleness_scaling = in.staleness_scaling();
   spec.delay_compensation = in.delay_compensation();
   spec.durability = static_cast<Durability>(static_cast<int>(in.durability()));
+  // One that this build does not have is a name that no request is sent with.
+  const auto codec = FindCodec(in.codec());
+  spec.codec = codec.ok() ? (*codec)->name : absl::StrCat(in.codec());
   PARAMO_RETURN_IF_ERROR(CheckLayout(spec));
   return info;
 }

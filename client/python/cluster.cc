@@ -52,6 +52,7 @@ TableSpec SpecOf(const py::dict& in) {
   Take(in, "clip_value", spec.clipping.value);
   Take(in, "clip_norm", spec.clipping.norm);
   TakeEnum(in, "durability", spec.durability);
+  Take(in, "codec", spec.codec);
   return spec;
 }
 
@@ -66,6 +67,7 @@ py::dict DictOf(const TableInfo& info) {
   out["rule"] = spec.rule.name;
   out["rule_params"] = spec.rule.params;
   out["seed"] = spec.seed;
+  out["codec"] = spec.codec;
   return out;
 }
 

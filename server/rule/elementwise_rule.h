@@ -29,10 +29,10 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/base/simd.h"
 #include "server/rule/reduce.h"
 #include "server/rule/row_header.h"
 #include "server/rule/rule.h"
-#include "server/rule/simd.h"
 
 namespace paramo {
 

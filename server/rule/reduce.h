@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "server/rule/simd.h"
+#include "common/base/simd.h"
 
 namespace paramo {
 

@@ -193,7 +193,8 @@ uint64_t TableShard::HashOf(std::byte* row) const {
 
 size_t TableShard::bytes() const {
   return arena_.bytes() + index_.bytes() + dirty_.capacity() * 8 +
-         distinct_.bytes() + prepared_.capacity() * sizeof(float);
+         distinct_.bytes() +
+         (decoded_.capacity() + prepared_.capacity()) * sizeof(float);
 }
 
 }  // namespace paramo

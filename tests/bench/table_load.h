@@ -23,6 +23,7 @@ struct RowsSpec {
   Durability durability = Durability::kLogged;
   uint64_t table_rows = 1'000'000;
   Keys keys = Keys::kUniform;
+  std::string codec = "f32";
 };
 
 // What is asked, with the buffers for it. Shared by the subjects that ask it.

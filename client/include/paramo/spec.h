@@ -97,6 +97,9 @@ struct TableSpec {
   // lambda of DC-ASGD, 0 to 1,000, 0 = off; for pushes with PushPart::pulled.
   double delay_compensation = 0;
   Durability durability = Durability::kLogged;
+  // How clients send gradients and get rows that say nothing else: "f32",
+  // "f16", "bf16" or "int8" (docs/formats/codecs.md). Rows are kept in f32.
+  std::string codec = "f32";
 };
 
 // What an altered table gets; what is absent stays as it is.

@@ -52,6 +52,19 @@ TEST_F(CatalogueTest, CreatesATableWithDefaultsFilledIn) {
   EXPECT_TRUE(changes_.state_changed());
 }
 
+TEST_F(CatalogueTest, KnowsItsTablesCodec) {
+  v1::TableSpec spec = Spec();
+  spec.set_codec(99);
+  ExpectRefused(spec, "codec 99 is unknown");
+  spec.set_codec(2);
+  ASSERT_TRUE(Create(spec).ok());
+  EXPECT_EQ(table_.spec().codec(), 2u);
+  spec.set_codec(3);
+  const absl::Status other = Create(spec).status();
+  EXPECT_THAT(std::string(other.message()),
+              HasSubstr("codec: 2 there, 3 asked"));
+}
+
 TEST_F(CatalogueTest, OpensAnEqualTable) {
   ASSERT_TRUE(Create(Spec()).ok());
   uint64_t seed = table_.spec().seed();

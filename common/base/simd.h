@@ -3,8 +3,8 @@
 #pragma once
 
 // Highway counts AES among its AVX2 and would fall back to SSSE3 under
-// -march=x86-64-v3, which lacks it; there MulAdd is two roundings. Rules need
-// no AES.
+// -march=x86-64-v3, which lacks it; there MulAdd is two roundings. Nothing here
+// needs AES.
 #ifndef HWY_DISABLE_PCLMUL_AES
 #define HWY_DISABLE_PCLMUL_AES
 #endif
@@ -16,7 +16,7 @@
 #include <cstring>
 
 static_assert(HWY_NATIVE_FMA,
-              "rules need a fused multiply-add: AVX2+FMA, NEON");
+              "Paramo needs a fused multiply-add: AVX2+FMA, NEON");
 
 namespace paramo {
 
