@@ -87,6 +87,11 @@ bool IsOffline(const v1::ClusterState& state, const v1::Shard& shard) {
   return shard.in_sync_size() > 0;
 }
 
+static std::string ServerState(const v1::Server& server) {
+  if (server.out_of_reach()) return "out of reach";
+  return Lower(v1::ServerStatus_Name(server.status()), "SERVER_STATUS_");
+}
+
 Records ServerRecords(const v1::ClusterState& state) {
   std::map<uint32_t, uint32_t> led, held;
   for (const v1::Shard& shard : state.shards()) {
@@ -98,12 +103,10 @@ Records ServerRecords(const v1::ClusterState& state) {
   Records records({"server", "address", "status", "drained", "shards",
                    "replicas", "damaged", "metrics", "build"});
   for (const v1::Server& server : state.servers()) {
-    records.Add(
-        {server.id(), server.address(),
-         Lower(v1::ServerStatus_Name(server.status()), "SERVER_STATUS_"),
-         server.drained(), led[server.id()], held[server.id()],
-         server.damaged_shards_size(), server.metrics_address(),
-         server.build()});
+    records.Add({server.id(), server.address(), ServerState(server),
+                 server.drained(), led[server.id()], held[server.id()],
+                 server.damaged_shards_size(), server.metrics_address(),
+                 server.build()});
   }
   return records;
 }

@@ -54,6 +54,7 @@ absl::Status Membership::LoadServer(absl::string_view value) {
       server->id() == 0) {
     return absl::DataLossError("unreadable server entry");
   }
+  server->clear_out_of_reach();  // until it is known
   sets_.LoadServer(server->id(), server->drained());
   servers_[server->id()] = std::move(server);
   return absl::OkStatus();
@@ -162,6 +163,7 @@ absl::Status Membership::Register(const v1::RegisterServerRequest& request,
   server->set_build(request.build());
   server->set_incarnation(request.incarnation());
   server->set_status(v1::SERVER_STATUS_UP);
+  server->clear_out_of_reach();
   *server->mutable_damaged_shards() = request.damaged_shards();
   Store(*server);
   ServerUp(*server, now, request.continues());
@@ -236,11 +238,14 @@ void Membership::SetReach(const std::map<ServerLife, Reach>& reach,
   sets_.SetReach(reach, now);
   for (const auto& [id, server] : servers_) {
     const bool gone = sets_.OutOfReach(id);
-    if (gone && out_of_reach_.insert(id).second) {
+    if (gone == server->out_of_reach()) continue;
+    server->set_out_of_reach(gone);
+    Store(*server);
+    if (gone) {
       LogWarning(
           "server %d beats, but nobody answers at %s: its shards go to others",
           id, server->address());
-    } else if (!gone && out_of_reach_.erase(id) > 0) {
+    } else {
       LogInfo("server %d is out of reach no longer", id);
     }
   }

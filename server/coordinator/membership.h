@@ -117,7 +117,6 @@ class Membership {
   ReplicaSets sets_;
   bool alarmed_ = false;       // safe mode was told
   std::set<ShardId> waiting_;  // until it ends, which was told
-  std::set<uint32_t> out_of_reach_;  // told
 };
 
 }  // namespace paramo
