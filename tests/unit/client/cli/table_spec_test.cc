@@ -49,7 +49,7 @@ TEST(TableSpecFlags, DescribeATensor) {
   v1::TableSpec spec;
   ASSERT_TRUE(ReadTableSpec(flags, spec).ok());
   EXPECT_THAT(spec.tensor().shape(), ElementsAre(784, 256));
-  EXPECT_EQ(spec.dim(), 1024u);
+  EXPECT_EQ(spec.dim(), 4096u);
   EXPECT_EQ(spec.initializer().fan_out(), 256u);
   flags.tensor = "10";  // smaller than a block
   v1::TableSpec small;
