@@ -178,7 +178,8 @@ absl::Status ShardHost::Load(Shard& shard, const LogRecovery& recovery) const {
     const Lsn end = recovery.Shard(shard.id()).last_lsn;
     stored.log_damaged |= !anew && end < state->lsn();
     stored.state = &*state;
-    PARAMO_ASSIGN_OR_RETURN(stored.tables, LoadTables(*state));
+    PARAMO_ASSIGN_OR_RETURN(stored.tables,
+                            LoadTables(*state, shard.shard_count()));
   }
   PARAMO_ASSIGN_OR_RETURN(stored.promise,
                           ReplicaIo::LoadPromise(meta_, shard.id()));
@@ -218,15 +219,19 @@ absl::StatusOr<std::optional<v1::ShardState>> ShardHost::StoredState(
 }
 
 absl::StatusOr<std::vector<std::unique_ptr<TableShard>>> ShardHost::LoadTables(
-    const v1::ShardState& state) const {
+    const v1::ShardState& state, uint32_t shard_count) const {
   std::vector<std::unique_ptr<TableShard>> tables;
   for (const v1::Table& table : state.tables()) {
     PARAMO_ASSIGN_OR_RETURN(auto config, MakeTableConfig(table));
     auto shard = std::make_unique<TableShard>(*config, state.shard());
     absl::Status scanned = rows_.ScanShard(
         table.id(), state.shard(), [&](absl::string_view record) {
-          return shard->Restore(absl::MakeConstSpan(
-              reinterpret_cast<const uint8_t*>(record.data()), record.size()));
+          PARAMO_RETURN_IF_ERROR(shard->Restore(absl::MakeConstSpan(
+              reinterpret_cast<const uint8_t*>(record.data()), record.size())));
+          if (config->memory_budget > 0) {
+            shard->Evict(BudgetOf(*config, shard_count), 1);
+          }
+          return absl::OkStatus();
         });
     if (!scanned.ok()) {
       return Annotate(scanned, absl::StrCat("loading table ", config->name,
@@ -315,6 +320,7 @@ void ShardHost::Tick() {
     }
     const bool waiting = counters_.parked_pulls.Value() != 0 ||
                          counters_.held_pushes.Value() != 0 ||
+                         counters_.waiting_for_rows.Value() != 0 ||
                          counters_.waiting_for_commit.Value() != 0 ||
                          counters_.round_deadlines.Value() != 0;
     const uint64_t version = VersionInForce();

@@ -90,7 +90,7 @@ class ShardHost {
   absl::Status Load(Shard& shard, const LogRecovery& recovery) const;
   absl::StatusOr<std::optional<v1::ShardState>> StoredState(ShardId) const;
   absl::StatusOr<std::vector<std::unique_ptr<TableShard>>> LoadTables(
-      const v1::ShardState& state) const;
+      const v1::ShardState& state, uint32_t shard_count) const;
   absl::Status DropVanishedTables(const ClusterView& view);
   void Tick();
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "common/base/check.h"
 #include "server/table/table_shard.h"
 
 namespace paramo {
@@ -47,6 +48,7 @@ void TableShard::GatherRows(absl::Span<const Key> keys, OutOf out_of) const {
       if (rows[i] != kNoRow) {
         std::memcpy(out, ValueOf(arena_.Row(rows[i])), value_bytes);
       } else {
+        PARAMO_CHECK(!IsCold(batch[i]));
         config_.initializer.Fill(config_.seed, batch[i], out, layout_.dim());
       }
     }
