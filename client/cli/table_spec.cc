@@ -141,6 +141,7 @@ absl::Status ReadTableSpec(const TableFlags& flags, v1::TableSpec& spec) {
       ReadNonFinite(flags.non_finite, *spec.mutable_non_finite()));
   PARAMO_RETURN_IF_ERROR(ReadGradientFlags(flags.gradients, spec));
   spec.set_durability(DurabilityOf(flags.durability));
+  spec.set_memory_budget(flags.memory_budget);
   if (!flags.tensor.empty()) return ReadTensor(flags, spec);
   if (flags.dim == 0 || flags.block != 0) {
     return absl::InvalidArgumentError(

@@ -97,6 +97,9 @@ struct TableSpec {
   // lambda of DC-ASGD, 0 to 1,000, 0 = off; for pushes with PushPart::pulled.
   double delay_compensation = 0;
   Durability durability = Durability::kLogged;
+  // Bytes of the table's rows that may be in memory, on all servers together
+  // for one replica; 0 = all. The others are read back as they are used.
+  uint64_t memory_budget = 0;
 };
 
 // What an altered table gets; what is absent stays as it is.
@@ -107,6 +110,7 @@ struct TableChanges {
   std::optional<Schedule> schedule;
   std::optional<bool> staleness_scaling;
   std::optional<double> delay_compensation;
+  std::optional<uint64_t> memory_budget;
 };
 
 // A table as the catalogue has it.

@@ -97,7 +97,7 @@ class Cluster:
               rule: Rule | None = None, init: Initializer | None = None,
               seed: int = 0, clip_value: float = 0.0, clip_norm: float = 0.0,
               non_finite: str = "reject", clip: float = 0.0,
-              durability: str = "logged") -> Table:
+              durability: str = "logged", memory_budget: int = 0) -> Table:
         """Creates a table, or opens one that has an equal spec; without `dim`
         it only opens.
 
@@ -110,6 +110,7 @@ class Cluster:
             clip_value, clip_norm: bounds on a row's gradient; 0: none.
             non_finite: "reject", "skip-row" or "clip" (to +-`clip`).
             durability: "logged", "replicated" or "synced".
+            memory_budget: bytes of rows in memory; 0: all of them.
 
         Raises:
             SchemaMismatch: it is there with another spec; with the difference.
@@ -133,7 +134,8 @@ class Cluster:
             dim=_count(dim, "dim"), seed=seed, clip_value=clip_value,
             clip_norm=clip_norm, non_finite_clip=clip,
             non_finite=_choice(non_finite, "non_finite", _NON_FINITE),
-            durability=_choice(durability, "durability", _DURABILITY))
+            durability=_choice(durability, "durability", _DURABILITY),
+            memory_budget=_count(memory_budget, "memory_budget"))
         return Table(self, self._core.create_table(spec))
 
     def dense(self, name: str, values: Mapping[str, Any], *,
