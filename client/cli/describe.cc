@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/gradient_spec.h"
+#include "common/codec/codec.h"
 #include "common/config/value.h"
 #include "paramo/job.h"
 #include "paramo/v1/cluster.pb.h"
@@ -87,6 +88,11 @@ bool IsOffline(const v1::ClusterState& state, const v1::Shard& shard) {
   return shard.in_sync_size() > 0;
 }
 
+static std::string ServerState(const v1::Server& server) {
+  if (server.out_of_reach()) return "out of reach";
+  return Lower(v1::ServerStatus_Name(server.status()), "SERVER_STATUS_");
+}
+
 Records ServerRecords(const v1::ClusterState& state) {
   std::map<uint32_t, uint32_t> led, held;
   for (const v1::Shard& shard : state.shards()) {
@@ -96,20 +102,20 @@ Records ServerRecords(const v1::ClusterState& state) {
     }
   }
   Records records({"server", "address", "status", "drained", "shards",
-                   "replicas", "metrics", "build"});
+                   "replicas", "damaged", "metrics", "build"});
   for (const v1::Server& server : state.servers()) {
-    records.Add(
-        {server.id(), server.address(),
-         Lower(v1::ServerStatus_Name(server.status()), "SERVER_STATUS_"),
-         server.drained(), led[server.id()], held[server.id()],
-         server.metrics_address(), server.build()});
+    records.Add({server.id(), server.address(), ServerState(server),
+                 server.drained(), led[server.id()], held[server.id()],
+                 server.damaged_shards_size(), server.metrics_address(),
+                 server.build()});
   }
   return records;
 }
 
 Records EmptyTableRecords() {
   return Records({"table", "id", "version", "dim", "shape", "rule",
-                  "initializer", "gradients", "durability", "memory_budget"});
+                  "initializer", "gradients", "durability", "codec",
+                  "memory_budget"});
 }
 
 // As --durability takes it.
@@ -124,12 +130,18 @@ static const char* DurabilityText(v1::Durability durability) {
   }
 }
 
+// As --codec takes it; the number of one that this build does not have.
+static std::string CodecText(uint32_t id) {
+  const auto codec = FindCodec(id);
+  return codec.ok() ? (*codec)->name : absl::StrCat(id);
+}
+
 void AddTable(const v1::Table& table, Records& records) {
   const v1::TableSpec& spec = table.spec();
   records.Add({spec.name(), table.id(), table.version(), spec.dim(),
                ShapeText(spec), RuleText(spec.rule()),
                InitializerText(spec.initializer()), GradientText(spec),
-               DurabilityText(spec.durability()),
+               DurabilityText(spec.durability()), CodecText(spec.codec()),
                spec.memory_budget() == 0
                    ? "none"
                    : FormatSize(static_cast<int64_t>(spec.memory_budget()))});

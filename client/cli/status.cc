@@ -48,11 +48,16 @@ absl::StatusOr<std::string> StatusText(const ClusterFlags& flags) {
   const Records coordinators = CoordinatorRecords(control);
   const std::string id =
       absl::StrCat(absl::Hex(state->cluster_id(), absl::kZeroPad16));
-  uint32_t unplaced = 0, offline = 0;
+  uint32_t unplaced = 0, offline = 0, down = 0;
   for (const v1::Shard& shard : state->shards()) {
     unplaced += shard.primary() == 0;
     offline += IsOffline(*state, shard);
   }
+  for (const v1::Server& server : state->servers()) {
+    down += server.status() == v1::SERVER_STATUS_DOWN;
+  }
+  const bool most_down =
+      2 * down > static_cast<uint32_t>(state->servers_size());
   if (flags.json()) {
     return absl::StrCat(
         "{\"cluster\": ", JsonString(id), ", \"version\": ", state->version(),
@@ -71,6 +76,11 @@ absl::StatusOr<std::string> StatusText(const ClusterFlags& flags) {
           : absl::StrCat(offline,
                          " offline: no replica that has all of them is up; see "
                          "`paramo shard list` and the servers' logs\n"),
+      most_down
+          ? "more than half of the servers are down: nothing is moved, and "
+            "a primary that starts again may have to wait, until half are "
+            "up\n"
+          : "",
       coordinators.empty() ? "" : Section("coordinators", coordinators),
       Section("servers", ServerRecords(*state)),
       Section("tables", TableRecords(*state)),

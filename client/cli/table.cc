@@ -65,6 +65,10 @@ int RunTableCreate(const Args& args) {
               "loss")
       .FlagOnly();
   config
+      .Choice("codec", table.codec, CodecNames(),
+              "how values travel, unless a request says otherwise")
+      .FlagOnly();
+  config
       .Size("memory-budget", table.memory_budget, {0, INT64_MAX},
             "of rows in memory, e.g. 512MiB; others are read back when used")
       .Default("none")

@@ -21,7 +21,7 @@ absl::Status ExportTensor(Cluster& cluster, const TableInfo& info,
   auto tensor = cluster.OpenTensor(info.spec.name);
   PARAMO_RETURN_IF_ERROR(FromClient(tensor.status()));
   std::vector<float> values(tensor->size());
-  PARAMO_RETURN_IF_ERROR(FromClient(tensor->Pull(values)));
+  PARAMO_RETURN_IF_ERROR(FromClient(tensor->Pull(values, {.codec = "f32"})));
   PARAMO_RETURN_IF_ERROR(out.Begin("value", "<f4", info.spec.shape));
   return out.Append(values);
 }
@@ -42,8 +42,8 @@ absl::Status ExportRows(Cluster& cluster, client::Control& control,
   for (size_t at = 0; at < keys.size(); at += rows_at_once) {
     const size_t rows = std::min(rows_at_once, keys.size() - at);
     values.resize(rows * dim);
-    PARAMO_RETURN_IF_ERROR(
-        FromClient(table->Pull({keys.data() + at, rows}, values)));
+    PARAMO_RETURN_IF_ERROR(FromClient(
+        table->Pull({keys.data() + at, rows}, values, {.codec = "f32"})));
     PARAMO_RETURN_IF_ERROR(out.Append(absl::Span<const float>(values)));
   }
   return absl::OkStatus();

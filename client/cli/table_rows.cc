@@ -77,9 +77,9 @@ absl::StatusOr<TableRows> ReadTable(const std::vector<std::string>& addresses,
   const size_t step = std::max<size_t>(1, kPullFloats / rows.dim);
   for (size_t at = 0; at < keys.size(); at += step) {
     const size_t count = std::min(step, keys.size() - at);
-    PARAMO_RETURN_IF_ERROR(FromClient(
-        opened->Pull(keys.subspan(at, count),
-                     values.subspan(at * rows.dim, count * rows.dim))));
+    PARAMO_RETURN_IF_ERROR(FromClient(opened->Pull(
+        keys.subspan(at, count),
+        values.subspan(at * rows.dim, count * rows.dim), {.codec = "f32"})));
   }
   return rows;
 }

@@ -7,6 +7,7 @@
 #include "common/base/limits.h"
 #include "common/base/log.h"
 #include "common/base/status.h"
+#include "common/codec/codec.h"
 #include "common/config/value.h"
 #include "paramo/tensor.h"
 #include "paramo/v1/cluster.pb.h"
@@ -130,6 +131,12 @@ v1::Durability DurabilityOf(absl::string_view text) {
 
 }  // namespace
 
+std::vector<std::string> CodecNames() {
+  std::vector<std::string> names;
+  for (const Codec& codec : ListCodecs()) names.push_back(codec.name);
+  return names;
+}
+
 absl::Status ReadTableSpec(const TableFlags& flags, v1::TableSpec& spec) {
   spec.set_name(flags.name);
   spec.set_seed(static_cast<uint64_t>(flags.seed));
@@ -142,6 +149,9 @@ absl::Status ReadTableSpec(const TableFlags& flags, v1::TableSpec& spec) {
   PARAMO_RETURN_IF_ERROR(ReadGradientFlags(flags.gradients, spec));
   spec.set_durability(DurabilityOf(flags.durability));
   spec.set_memory_budget(flags.memory_budget);
+  PARAMO_ASSIGN_OR_RETURN(const Codec* codec,
+                          FindCodec(absl::string_view(flags.codec)));
+  spec.set_codec(codec->id);
   if (!flags.tensor.empty()) return ReadTensor(flags, spec);
   if (flags.dim == 0 || flags.block != 0) {
     return absl::InvalidArgumentError(

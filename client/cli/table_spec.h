@@ -29,8 +29,12 @@ struct TableFlags {
   int64_t seed = 0;
   std::string durability = "logged";  // "replicated", "synced"
   uint64_t memory_budget = 0;         // bytes; 0: none
+  std::string codec = "f32";
   GradientFlags gradients;
 };
+
+// What --codec takes.
+std::vector<std::string> CodecNames();
 
 // All: INVALID_ARGUMENT naming the flag, the form expected and an example.
 absl::Status ReadParams(const std::vector<std::string>& params,

@@ -13,6 +13,7 @@
 #include "client/core/split.h"
 #include "client/core/table_handle.h"
 #include "common/base/ids.h"
+#include "common/codec/codec.h"
 #include "common/wire/section.h"
 
 namespace paramo::client {
@@ -29,13 +30,14 @@ struct Part {
   std::span<const float> grads;        // pushes
   std::span<const float> pulled;       // pushes: as grads, or empty
   bool initial = false;                // pushes: first values
+  const Codec* codec = &F32();         // of values, on the wire
   std::span<float> rows;               // pulls
   std::shared_ptr<const Split> split;  // a tensor's is shared by all its calls
 
   uint32_t dim() const { return handle->info.spec.dim; }
   // Bytes of a row on the wire.
   size_t value_bytes() const {
-    return size_t{4} * dim() * (pulled.empty() ? 1 : 2);
+    return codec->row_bytes(dim()) * (pulled.empty() ? 1 : 2);
   }
   Key KeyAt(uint32_t position) const {
     return keys.empty() ? position : keys[position];

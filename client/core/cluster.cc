@@ -57,7 +57,9 @@ Result<std::unique_ptr<Cluster>> Cluster::Connect(ConnectOptions options) {
 
 Result<Table> Cluster::CreateTable(const TableSpec& spec) {
   v1::TableSpec request;
-  ToProto(spec, request);
+  if (absl::Status bad = ToProto(spec, request); !bad.ok()) {
+    return FromAbsl(bad, "create table", spec.name);
+  }
   auto reply = core_->control().CreateTable(request, core_->Deadline({}));
   if (!reply.ok()) {
     return FromAbsl(reply.status(), "create table", spec.name);

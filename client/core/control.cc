@@ -247,8 +247,13 @@ Answer<v1::Table> Control::AlterTable(const v1::AlterTableRequest& request,
 
 absl::Status Control::DropTable(const std::string& name,
                                 absl::Duration timeout) {
+  const absl::Time deadline = absl::Now() + timeout;
+  Answer<v1::Table> table = DescribeTable(name, timeout);
+  if (!table.ok()) return table.status();
   v1::DropTableRequest request;
   request.set_name(name);
+  request.set_id((*table)->id());  // or the second of two would find nothing
+  timeout = deadline - absl::Now();
   return Ask<v1::DropTableReply>(&Coordinator::DropTable, request, timeout)
       .status();
 }

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/limits.h"
 #include "common/base/status.h"
+#include "common/codec/codec.h"
 #include "paramo/v1/control.pb.h"
 
 namespace paramo::client {
@@ -87,7 +88,7 @@ uint64_t Elements(const std::vector<uint64_t>& shape) {
   return elements;
 }
 
-void ToProto(const TableSpec& spec, v1::TableSpec& out) {
+absl::Status ToProto(const TableSpec& spec, v1::TableSpec& out) {
   out.set_name(spec.name);
   out.set_dim(spec.dim);
   for (uint64_t extent : spec.shape) out.mutable_tensor()->add_shape(extent);
@@ -107,6 +108,10 @@ void ToProto(const TableSpec& spec, v1::TableSpec& out) {
   out.set_durability(
       static_cast<v1::Durability>(static_cast<int>(spec.durability)));
   out.set_memory_budget(spec.memory_budget);
+  PARAMO_ASSIGN_OR_RETURN(const Codec* codec,
+                          FindCodec(absl::string_view(spec.codec)));
+  out.set_codec(codec->id);
+  return absl::OkStatus();
 }
 
 void ToProto(const TableChanges& changes, v1::AlterTableRequest& out) {
@@ -196,6 +201,9 @@ absl::StatusOr<TableInfo> FromProto(const v1::Table& table) {
   spec.delay_compensation = in.delay_compensation();
   spec.durability = static_cast<Durability>(static_cast<int>(in.durability()));
   spec.memory_budget = in.memory_budget();
+  // One that this build does not have is a name that no request is sent with.
+  const auto codec = FindCodec(in.codec());
+  spec.codec = codec.ok() ? (*codec)->name : absl::StrCat(in.codec());
   PARAMO_RETURN_IF_ERROR(CheckLayout(spec));
   return info;
 }

@@ -23,7 +23,8 @@ class WorkerProgress;
 
 namespace client {
 
-void ToProto(const TableSpec& spec, v1::TableSpec& out);
+// Errors: INVALID_ARGUMENT  the codec is unknown to this build
+absl::Status ToProto(const TableSpec& spec, v1::TableSpec& out);
 void ToProto(const TableChanges& changes, v1::AlterTableRequest& out);
 void ToProto(const JobSpec& spec, v1::JobSpec& out);
 void ToProto(const WorkerProgress& progress, v1::WorkerProgress& out);

@@ -49,6 +49,17 @@ Status CheckShape(const TableHandle& handle, bool whole, size_t keys,
                               " keys of dim ", dim, " need ", keys * dim));
 }
 
+// Takes the codec of that name; of none, the table's.
+Status ChooseCodec(const std::string& name, Part& part) {
+  const TableSpec& spec = part.handle->info.spec;
+  auto codec = FindCodec(absl::string_view(name.empty() ? spec.codec : name));
+  if (!codec.ok()) {
+    return BadPart(*part.handle, std::string(codec.status().message()));
+  }
+  part.codec = *codec;
+  return Status();
+}
+
 absl::StatusOr<wire::ReplyView> Parse(absl::StatusOr<Rope> reply) {
   if (!reply.ok()) return reply.status();
   auto view = wire::ParseReply(*std::move(reply));
@@ -68,7 +79,7 @@ Future<T> Ready(T value) {
 
 // ---- Calls ------------------------------------------------------------------
 
-Status Core::AddPart(const PullPart& in, Call& call) {
+Status Core::AddPart(const PullPart& in, const std::string& codec, Call& call) {
   const TableHandle& handle = *in.handle;
   Status shape =
       CheckShape(handle, in.whole, in.keys.size(), in.rows.size(), "rows");
@@ -79,6 +90,7 @@ Status Core::AddPart(const PullPart& in, Call& call) {
   part.handle = in.handle;
   part.keys = in.keys;
   part.rows = in.rows;
+  if (Status bad = ChooseCodec(codec, part); !bad.ok()) return bad;
   part.split = in.whole
                    ? handle.blocks
                    : std::make_shared<Split>(SplitKeys(
@@ -87,7 +99,7 @@ Status Core::AddPart(const PullPart& in, Call& call) {
   return Status();
 }
 
-Status Core::AddPart(const PushPart& in, Call& call) {
+Status Core::AddPart(const PushPart& in, const std::string& codec, Call& call) {
   const TableHandle& handle = *in.handle;
   Status shape =
       CheckShape(handle, in.whole, in.keys.size(), in.grads.size(), "grads");
@@ -104,6 +116,11 @@ Status Core::AddPart(const PushPart& in, Call& call) {
   part.grads = in.grads;
   part.pulled = in.pulled;
   part.initial = in.initial;
+  // First values are no gradients, whose errors pass: they are sent as they
+  // are.
+  if (Status bad = ChooseCodec(in.initial ? "f32" : codec, part); !bad.ok()) {
+    return bad;
+  }
   part.split = in.whole
                    ? handle.blocks
                    : std::make_shared<Split>(SplitKeys(
@@ -137,7 +154,9 @@ Future<Status> Core::Pull(std::span<const PullPart> parts,
                           const CallOptions& options) {
   std::shared_ptr<Call> call = NewCall(std::move(session), options);
   for (const PullPart& part : parts) {
-    if (Status bad = AddPart(part, *call); !bad.ok()) return Ready(bad);
+    if (Status bad = AddPart(part, options.codec, *call); !bad.ok()) {
+      return Ready(bad);
+    }
   }
   pulls_.fetch_add(1, std::memory_order_relaxed);
   Promise<Status> promise;
@@ -155,12 +174,12 @@ Future<Result<PushAck>> Core::Push(std::span<const PushPart> pushes,
                                    const CallOptions& options) {
   std::shared_ptr<Call> call = NewCall(std::move(session), options);
   for (const PushPart& part : pushes) {
-    if (Status bad = AddPart(part, *call); !bad.ok()) {
+    if (Status bad = AddPart(part, options.codec, *call); !bad.ok()) {
       return Ready<Result<PushAck>>(bad);
     }
   }
   for (const PullPart& part : pulls) {
-    if (Status bad = AddPart(part, *call); !bad.ok()) {
+    if (Status bad = AddPart(part, options.codec, *call); !bad.ok()) {
       return Ready<Result<PushAck>>(bad);
     }
   }

@@ -42,6 +42,7 @@ struct CallOptions {
   uint32_t examples = 1;
   uint64_t data_position = 0;
   bool end_of_clock = false;
+  std::string codec;  // of every part; empty: of each its table's
   std::chrono::milliseconds deadline{0};
 };
 
@@ -99,8 +100,8 @@ class Core {
   Result<std::shared_ptr<Session>> DefaultSession();
   std::shared_ptr<Call> NewCall(std::shared_ptr<Session> session,
                                 const CallOptions& options);
-  Status AddPart(const PullPart& in, Call& call);
-  Status AddPart(const PushPart& in, Call& call);
+  Status AddPart(const PullPart& in, const std::string& codec, Call& call);
+  Status AddPart(const PushPart& in, const std::string& codec, Call& call);
   void Start(std::shared_ptr<Call> call);
 
   // Runs `step` of the state machine under the lock, then what it asks for.

@@ -243,6 +243,7 @@ wire::SectionHeader Delivery::MakeHeader(const Call& call,
         part.handle->version->load(std::memory_order_relaxed);
     if (!empty && !part.pulled.empty()) header.flags |= wire::kFlagWithPulled;
     if (!empty && part.initial) header.flags |= wire::kFlagInitial;
+    if (!empty) header.codec = part.codec->id;
   }
   header.data_position = call.data_position;
   header.floor_epoch = progress.floor_epoch;

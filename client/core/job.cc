@@ -37,16 +37,18 @@ Status Job::Leave(const std::string& error) { return core_->Leave(error); }
 // ---- Steps ------------------------------------------------------------------
 
 Future<Status> Job::PullAsync(std::span<const PullPart> parts, uint64_t clock,
-                              std::chrono::milliseconds deadline) {
+                              std::chrono::milliseconds deadline,
+                              const std::string& codec) {
   CallOptions call;
   call.clock = clock;
   call.deadline = deadline;
+  call.codec = codec;
   return core_->core().Pull(parts, core_->session(), call);
 }
 
 Status Job::Pull(std::span<const PullPart> parts, uint64_t clock,
-                 std::chrono::milliseconds deadline) {
-  return PullAsync(parts, clock, deadline).get();
+                 std::chrono::milliseconds deadline, const std::string& codec) {
+  return PullAsync(parts, clock, deadline, codec).get();
 }
 
 Future<Result<PushAck>> Job::PushAsync(std::span<const PushPart> parts,
@@ -57,6 +59,7 @@ Future<Result<PushAck>> Job::PushAsync(std::span<const PushPart> parts,
   call.data_position = options.data_position;
   call.deadline = options.deadline;
   call.end_of_clock = options.ends_step;
+  call.codec = options.codec;
   return core_->core().Push(parts, {}, core_->session(), call);
 }
 

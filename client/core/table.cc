@@ -13,6 +13,7 @@ namespace {
 CallOptions ToCall(const PullOptions& options) {
   CallOptions call;
   call.clock = options.clock;
+  call.codec = options.codec;
   call.deadline = options.deadline;
   return call;
 }
@@ -20,6 +21,7 @@ CallOptions ToCall(const PullOptions& options) {
 CallOptions ToCall(const PushOptions& options) {
   CallOptions call;
   call.clock = options.clock;
+  call.codec = options.codec;
   call.examples = options.examples;
   call.deadline = options.deadline;
   return call;

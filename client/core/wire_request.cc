@@ -21,13 +21,8 @@ size_t RowFloats(size_t floats, uint32_t dim, uint32_t position) {
   return std::min<size_t>(dim, floats - size_t{position} * dim);
 }
 
-void AddTo(uint8_t* sum, const float* row, size_t floats) {
-  for (size_t i = 0; i < floats; ++i) {
-    float value;
-    std::memcpy(&value, sum + 4 * i, 4);
-    value += row[i];
-    std::memcpy(sum + 4 * i, &value, 4);
-  }
+void AddTo(float* sum, const float* row, size_t floats) {
+  for (size_t i = 0; i < floats; ++i) sum[i] += row[i];
 }
 
 void WriteKeys(const Part& part, const Parcel& parcel, uint8_t* out) {
@@ -37,26 +32,50 @@ void WriteKeys(const Part& part, const Parcel& parcel, uint8_t* out) {
   }
 }
 
-// The row at `position`, filled up with zeros at a tensor's end.
-void WriteRow(std::span<const float> rows, uint32_t dim, uint32_t position,
-              uint8_t* out) {
-  const size_t floats = RowFloats(rows.size(), dim, position);
-  std::memcpy(out, rows.data() + size_t{position} * dim, 4 * floats);
-  if (floats < dim) std::memset(out + 4 * floats, 0, 4 * (dim - floats));
-}
+// Rows of the caller's as they are sent: filled up with zeros at a tensor's
+// end, those of equal keys summed.
+class RowWriter {
+ public:
+  RowWriter(const Codec& codec, uint32_t dim)
+      : codec_(codec), dim_(dim), row_(dim) {}
 
-void WriteValues(const Part& part, const Parcel& parcel, uint8_t* out) {
-  const uint32_t dim = part.dim();
-  for (uint32_t u = parcel.begin; u < parcel.end;
-       ++u, out += part.value_bytes()) {
+  uint8_t* Write(std::span<const float> rows,
+                 std::span<const uint32_t> positions, uint64_t seed,
+                 uint8_t* out) {
+    codec_.encode(RowOf(rows, positions), dim_, seed, out);
+    return out + codec_.row_bytes(dim_);
+  }
+
+ private:
+  // Nearly always a row as it lies in the caller's memory.
+  const float* RowOf(std::span<const float> rows,
+                     std::span<const uint32_t> positions) {
+    const float* first = rows.data() + size_t{positions[0]} * dim_;
+    const size_t floats = RowFloats(rows.size(), dim_, positions[0]);
+    if (floats == dim_ && positions.size() == 1) return first;
+    std::copy_n(first, floats, row_.begin());
+    std::fill(row_.begin() + static_cast<ptrdiff_t>(floats), row_.end(), 0.0f);
+    for (uint32_t position : positions.subspan(1)) {
+      AddTo(row_.data(), rows.data() + size_t{position} * dim_, dim_);
+    }
+    return row_.data();
+  }
+
+  const Codec& codec_;
+  const uint32_t dim_;
+  std::vector<float> row_;
+};
+
+void WriteValues(const Part& part, const Parcel& parcel,
+                 const wire::SectionHeader& header, uint8_t* out) {
+  RowWriter writer(*part.codec, part.dim());
+  for (uint32_t u = parcel.begin; u < parcel.end; ++u) {
     const std::span<const uint32_t> positions = part.split->Positions(u);
-    WriteRow(part.grads, dim, positions[0], out);
-    for (size_t i = 1; i < positions.size(); ++i) {
-      AddTo(out, part.grads.data() + size_t{positions[i]} * dim, dim);
-    }
-    if (!part.pulled.empty()) {
-      WriteRow(part.pulled, dim, positions[0], out + size_t{4} * dim);
-    }
+    const uint64_t seed =
+        CodecSeed(header.session, header.seq, part.KeyAt(positions[0]));
+    out = writer.Write(part.grads, positions, seed, out);
+    if (part.pulled.empty()) continue;
+    out = writer.Write(part.pulled, positions.first(1), /*seed=*/0, out);
   }
 }
 
@@ -89,6 +108,17 @@ class RopeReader {
     }
   }
 
+  // The next scratch.size() bytes: where they lie, or copied to `scratch`.
+  const uint8_t* Take(std::span<uint8_t> scratch) {
+    const Piece& piece = rope_.pieces()[piece_];
+    if (piece.size - offset_ <= scratch.size()) {
+      Read(scratch.data(), scratch.size());
+      return scratch.data();
+    }
+    offset_ += scratch.size();
+    return piece.data + offset_ - scratch.size();
+  }
+
   void Skip(size_t size) {
     while (size > 0) {
       const size_t take = std::min(size, rope_.pieces()[piece_].size - offset_);
@@ -107,16 +137,26 @@ class RopeReader {
   size_t offset_ = 0;
 };
 
-void CopyRows(const Rope& rope, wire::ByteRange values, const Part& part,
-              const Parcel& parcel) {
+// Rows in `codec` are decoded into the caller's, whole or cut at a tensor's
+// end.
+void TakeRows(const Rope& rope, wire::ByteRange values, const Codec& codec,
+              const Part& part, const Parcel& parcel) {
   RopeReader reader(rope, values.offset);
   const uint32_t dim = part.dim();
+  std::vector<uint8_t> encoded(codec.row_bytes(dim));
+  std::vector<float> decoded(dim);
   for (uint32_t u = parcel.begin; u < parcel.end; ++u) {
     const std::span<const uint32_t> positions = part.split->Positions(u);
     float* row = part.rows.data() + size_t{positions[0]} * dim;
     const size_t floats = RowFloats(part.rows.size(), dim, positions[0]);
-    reader.Read(row, 4 * floats);
-    if (floats < dim) reader.Skip(4 * (dim - floats));
+    if (codec.in_place) {
+      reader.Read(row, 4 * floats);
+      if (floats < dim) reader.Skip(4 * (dim - floats));
+    } else {
+      const uint8_t* bytes = reader.Take(encoded);
+      codec.decode(bytes, dim, floats == dim ? row : decoded.data());
+      if (floats < dim) std::copy_n(decoded.data(), floats, row);
+    }
     for (size_t i = 1; i < positions.size(); ++i) {
       std::memcpy(part.rows.data() + size_t{positions[i]} * dim, row,
                   4 * floats);
@@ -149,19 +189,19 @@ SectionResult ReadSection(const wire::ReplyView& reply,
   }
   if (!parcel.is_pull) return result;
   const Part& part = call.parts[parcel.part];
-  const size_t wanted = size_t{4} * part.dim() * (parcel.end - parcel.begin);
-  if (section.values.size != wanted || section.header.codec != 0) {
+  const size_t wanted = part.value_bytes() * (parcel.end - parcel.begin);
+  if (section.values.size != wanted || section.header.codec != part.codec->id) {
     return Failed(
         absl::StatusCode::kInternal, Reason::kDimensions,
         absl::StrCat("the server answered a pull with ", section.values.size,
                      " bytes in codec ", section.header.codec, " instead of ",
-                     wanted, " bytes of f32"));
+                     wanted, " bytes in ", part.codec->name));
   }
   if (absl::Status crc = wire::CheckCrc(reply.rope, section); !crc.ok()) {
     return Failed(absl::StatusCode::kDataLoss, Reason::kChecksum,
                   "the rows were damaged on the way here");
   }
-  CopyRows(reply.rope, section.values, part, parcel);
+  TakeRows(reply.rope, section.values, *part.codec, part, parcel);
   return result;
 }
 
@@ -198,7 +238,9 @@ Message WriteRequest(const Outgoing& out, uint64_t id, uint64_t cluster_id) {
     if (parcel.begin != parcel.end) {
       const Part& part = call.parts[parcel.part];
       WriteKeys(part, parcel, writer.keys(s));
-      if (!parcel.is_pull) WriteValues(part, parcel, writer.values(s));
+      if (!parcel.is_pull) {
+        WriteValues(part, parcel, out.sections[s].header, writer.values(s));
+      }
     }
     writer.Seal(s);
   }

@@ -1,5 +1,6 @@
 // Steps 0 and 8 of the data path: a request laid out from the caller's memory,
-// and rows copied from a reply to where the caller wants them.
+// and rows brought from a reply to where the caller wants them; both in the
+// codecs of the call's parts.
 #pragma once
 
 #include <vector>
@@ -14,8 +15,9 @@
 namespace paramo::client {
 
 // The bytes of `out`. Gradients of equal keys are summed, in the order given.
-// The same parcels give the same key and value blocks, whenever it is called:
-// a retry needs no copy of what it sent.
+// The same parcels give the same key and value blocks, whenever it is called
+// (what is rounded at random is so by session, number and key): a retry needs
+// no copy of what it sent.
 Message WriteRequest(const Outgoing& out, uint64_t id, uint64_t cluster_id);
 
 // Reads the answers to the claimed parcels out of `reply`: rows go to the

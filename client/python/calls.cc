@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -70,6 +71,7 @@ struct Options {
   bool initial = false;        // pushes: see PushPart
   bool ends_step = false;      // pushes of a job
   uint64_t data_position = 0;  // pushes of a job
+  std::string codec;
 };
 
 Options OptionsOf(const py::kwargs& in) {
@@ -81,6 +83,7 @@ Options OptionsOf(const py::kwargs& in) {
     if (name == "initial") options.initial = value.cast<bool>();
     if (name == "ends_step") options.ends_step = value.cast<bool>();
     if (name == "data_position") options.data_position = value.cast<uint64_t>();
+    if (name == "codec") options.codec = value.cast<std::string>();
     if (name == "deadline_ms") {
       options.deadline = std::chrono::milliseconds(value.cast<int64_t>());
     }
@@ -92,13 +95,14 @@ Options OptionsOf(const py::kwargs& in) {
 
 Future<Status> StartPull(Cluster& cluster, std::span<const PullPart> parts,
                          const Options& options) {
-  return cluster.PullAsync(
-      parts, {.clock = options.clock, .deadline = options.deadline});
+  return cluster.PullAsync(parts, {.clock = options.clock,
+                                   .deadline = options.deadline,
+                                   .codec = options.codec});
 }
 
 Future<Status> StartPull(Job& job, std::span<const PullPart> parts,
                          const Options& options) {
-  return job.PullAsync(parts, options.clock, options.deadline);
+  return job.PullAsync(parts, options.clock, options.deadline, options.codec);
 }
 
 Future<Result<PushAck>> StartPush(Cluster& cluster,
@@ -106,7 +110,8 @@ Future<Result<PushAck>> StartPush(Cluster& cluster,
                                   const Options& options) {
   return cluster.PushAsync(parts, {.clock = options.clock,
                                    .examples = options.examples,
-                                   .deadline = options.deadline});
+                                   .deadline = options.deadline,
+                                   .codec = options.codec});
 }
 
 Future<Result<PushAck>> StartPush(Job& job, std::span<const PushPart> parts,
@@ -115,7 +120,8 @@ Future<Result<PushAck>> StartPush(Job& job, std::span<const PushPart> parts,
                                .examples = options.examples,
                                .data_position = options.data_position,
                                .deadline = options.deadline,
-                               .ends_step = options.ends_step});
+                               .ends_step = options.ends_step,
+                               .codec = options.codec});
 }
 
 Handle ClusterOf(const Handle& cluster) { return cluster; }

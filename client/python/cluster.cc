@@ -53,6 +53,7 @@ TableSpec SpecOf(const py::dict& in) {
   Take(in, "clip_norm", spec.clipping.norm);
   TakeEnum(in, "durability", spec.durability);
   Take(in, "memory_budget", spec.memory_budget);
+  Take(in, "codec", spec.codec);
   return spec;
 }
 
@@ -67,6 +68,7 @@ py::dict DictOf(const TableInfo& info) {
   out["rule"] = spec.rule.name;
   out["rule_params"] = spec.rule.params;
   out["seed"] = spec.seed;
+  out["codec"] = spec.codec;
   return out;
 }
 

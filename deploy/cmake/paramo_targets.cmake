@@ -92,5 +92,13 @@ function(paramo_test name)
   include(GoogleTest)
   gtest_discover_tests(${name}_test
     TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES
-    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+    PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+  # Above, a list of labels would be read as more properties.
+  set(labels ${CMAKE_CURRENT_BINARY_DIR}/${name}_labels.cmake)
+  file(CONFIGURE OUTPUT ${labels} @ONLY CONTENT [=[
+foreach(test IN LISTS @name@_test_TESTS)
+  set_tests_properties(${test} PROPERTIES LABELS "@ARG_LABELS@")
+endforeach()
+]=])
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${labels})
 endfunction()

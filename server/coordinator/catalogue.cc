@@ -133,9 +133,15 @@ absl::Status Catalogue::Alter(const v1::AlterTableRequest& request,
   return absl::OkStatus();
 }
 
-absl::Status Catalogue::Drop(absl::string_view name) {
-  PARAMO_ASSIGN_OR_RETURN(v1::Table * found, Find(name));
-  std::string key = found->spec().name();
+absl::Status Catalogue::Drop(absl::string_view name, TableId id) {
+  const absl::StatusOr<v1::Table*> found = Find(name);
+  const bool meant = found.ok() && (id == 0 || (*found)->id() == id);
+  if (!meant && (found.ok() || absl::IsNotFound(found.status()))) {
+    if (id != 0 && id <= ids_.last()) return absl::OkStatus();
+    return absl::NotFoundError(absl::StrCat("there is no table ", name));
+  }
+  PARAMO_RETURN_IF_ERROR(found.status());
+  std::string key = (*found)->spec().name();
   tables_.erase(key);
   changes_.Delete(KeyOf(key));
   changes_.MarkStateChanged();

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/base/ids.h"
 #include "server/coordinator/changes.h"
 #include "server/coordinator/table_spec.h"
 
@@ -48,8 +49,10 @@ class Catalogue {
   //         FAILED_PRECONDITION  the rule keeps other slots in a row
   absl::Status Alter(const v1::AlterTableRequest& request, v1::Table* table);
 
-  // Errors: NOT_FOUND
-  absl::Status Drop(absl::string_view name);
+  // `id`: of the table that is meant, 0 = whichever has the name. One that was
+  // there and is no more is dropped: this may be said again.
+  // Errors: NOT_FOUND  nor was there one
+  absl::Status Drop(absl::string_view name, TableId id = 0);
 
   void FillState(v1::ClusterState* state) const;
   void FillList(v1::ListTablesReply* reply) const;  // in order of name

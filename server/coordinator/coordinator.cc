@@ -55,6 +55,8 @@ absl::StatusOr<std::unique_ptr<KvStore>> OpenStore(
     EtcdKvOptions etcd;
     etcd.endpoints = options.etcd;
     etcd.prefix = absl::StrCat("/paramo/", options.cluster_name, "/");
+    PARAMO_ASSIGN_OR_RETURN(etcd.security,
+                            ReadEtcdSecurity(options.etcd_security));
     return OpenEtcdKv(etcd);
   }
   PARAMO_RETURN_IF_ERROR(MakeDataDir(options.data_dir));
@@ -209,6 +211,15 @@ absl::StatusOr<std::string> Coordinator::Parts::ServeMetrics() {
       "paramo_coordinator_servers_up", "Servers with a sign of life.", [this] {
         auto term = leadership.Current();
         return term.ok() ? static_cast<double>((*term)->liveness.Count()) : 0.0;
+      });
+  AddGauge(
+      "paramo_coordinator_servers_out_of_reach",
+      "Servers that beat and do not answer where they serve.", [this] {
+        auto state = watch.state();
+        if (state == nullptr) return 0.0;
+        return static_cast<double>(std::count_if(
+            state->servers().begin(), state->servers().end(),
+            [](const v1::Server& server) { return server.out_of_reach(); }));
       });
   AddGauge("paramo_coordinator_state_version",
            "Version of the cluster state; 0 while it does not lead.", [this] {

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "common/base/limits.h"
 #include "common/metrics/metrics.h"
+#include "server/coordinator/etcd_security.h"
 #include "server/coordinator/table_spec.h"
 
 namespace paramo {
@@ -28,6 +29,7 @@ struct CoordinatorOptions {
   // Or the endpoints of an etcd cluster, host:port, and a name below which the
   // cluster's keys lie: any number of coordinators, of which one leads.
   std::vector<std::string> etcd;
+  EtcdSecurityOptions etcd_security;
   std::string cluster_name = "default";
   absl::Duration leader_lease = absl::Seconds(2);
   absl::Duration etcd_history = absl::Minutes(5);  // 0 = do not compact

@@ -55,7 +55,7 @@ void Core::DropTable(const v1::DropTableRequest& request,
                      v1::DropTableReply* reply, absl::Duration, Done done) {
   Answer answer;
   answer.done = std::move(done);
-  answer.status = catalogue_->Drop(request.name());
+  answer.status = catalogue_->Drop(request.name(), request.id());
   answer.set_version = [reply](uint64_t version) {
     reply->set_state_version(version);
   };

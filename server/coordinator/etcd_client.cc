@@ -1,10 +1,12 @@
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "common/base/limits.h"
+#include "common/base/log.h"
 #include "common/base/status.h"
 #include "common/transport/settings.h"
 #include "server/coordinator/etcd_client_internal.h"
@@ -17,6 +19,16 @@ constexpr absl::Duration kPause = absl::Milliseconds(50);
 // A member that comes back is found again within this time.
 constexpr int kReconnectMaxMsOfEtcd = 500;
 
+std::shared_ptr<grpc::ChannelCredentials> CredentialsOf(
+    const EtcdSecurity& security) {
+  if (!security.tls()) return grpc::InsecureChannelCredentials();
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = security.ca;
+  options.pem_private_key = security.key;
+  options.pem_cert_chain = security.cert;
+  return grpc::SslCredentials(options);
+}
+
 std::shared_ptr<grpc::Channel> MakeChannel(const EtcdKvOptions& options,
                                            const std::string& address) {
   KeepGrpcInitialised();
@@ -24,7 +36,7 @@ std::shared_ptr<grpc::Channel> MakeChannel(const EtcdKvOptions& options,
   ApplyClientSettings(arguments, kMessageBytesMax, options.connect_timeout);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMinMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectMaxMsOfEtcd);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(),
+  return grpc::CreateCustomChannel(address, CredentialsOf(options.security),
                                    arguments);
 }
 
@@ -34,9 +46,30 @@ bool IsPassing(const grpc::Status& status) {
          status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
 }
 
+// It does not know our token any more, or what it may do has changed since.
+// INVALID_ARGUMENT in part, as if the request were at fault.
+bool WantsNewToken(const grpc::Status& status) {
+  return absl::StrContains(status.error_message(), "invalid auth token") ||
+         absl::StrContains(status.error_message(), "revision of auth store");
+}
+
 // Refused before etcd proposed anything to its members.
 bool NothingHappened(const grpc::Status& status) {
-  return absl::StrContains(status.error_message(), "etcdserver: no leader");
+  return WantsNewToken(status) ||
+         absl::StrContains(status.error_message(), "etcdserver: no leader");
+}
+
+// gRPC does not tell what a connection failed of, but for its words.
+std::string WhatToDo(const EtcdSecurity& security, absl::string_view message) {
+  if (!security.tls()) {
+    return "; if this etcd wants TLS, give --etcd-ca-file";
+  }
+  if (absl::StrContains(message, "certificate verify failed")) {
+    return "; --etcd-ca-file must have the authority that signed etcd's "
+           "certificate";
+  }
+  return "; is TLS on there, does etcd's certificate name this address, and "
+         "does etcd trust --etcd-cert-file, if it wants one?";
 }
 
 }  // namespace
@@ -53,14 +86,30 @@ absl::Status FromEtcd(const grpc::Status& status,
         " (alarm NOSPACE: compact and defragment etcd or raise its "
         "quota, then `etcdctl alarm disarm`)"));
   }
-  // etcd says INVALID_ARGUMENT here, as if the request were at fault.
-  if (absl::StrContains(message, "user name is empty") ||
-      status.error_code() == grpc::StatusCode::UNAUTHENTICATED ||
-      status.error_code() == grpc::StatusCode::PERMISSION_DENIED) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        text,
-        " (etcd wants a password; Paramo gives none: use an etcd of its "
-        "own on a trusted network)"));
+  // etcd says INVALID_ARGUMENT in part, as if the request were at fault.
+  const auto wrong = [&](absl::string_view what_to_do) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(text, " (", what_to_do, ")"));
+  };
+  if (absl::StrContains(message, "user name is empty")) {
+    return wrong(
+        "it wants a password: give --etcd-user and --etcd-password-file");
+  }
+  if (absl::StrContains(message, "authentication failed")) {
+    return wrong("check --etcd-user and what is in --etcd-password-file");
+  }
+  if (absl::StrContains(message, "authentication is not enabled")) {
+    return wrong("leave --etcd-user out, or `etcdctl auth enable`");
+  }
+  if (status.error_code() == grpc::StatusCode::PERMISSION_DENIED) {
+    return wrong(
+        "the user needs a role that reads and writes all keys below "
+        "/paramo/NAME/: `etcdctl role grant-permission ROLE --prefix=true "
+        "readwrite /paramo/NAME/`");
+  }
+  if (status.error_code() == grpc::StatusCode::UNAUTHENTICATED ||
+      WantsNewToken(status)) {
+    return wrong("it does not accept this user's token");
   }
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), text);
 }
@@ -74,12 +123,6 @@ std::string EtcdPrefixEnd(std::string prefix) {
   return prefix;
 }
 
-// With hasleader, a member that has lost its etcd leader says so at once.
-void PrepareEtcdContext(grpc::ClientContext& context, absl::Time deadline) {
-  context.AddMetadata("hasleader", "true");
-  context.set_deadline(absl::ToChronoTime(deadline));
-}
-
 EtcdClient::EtcdClient(const EtcdKvOptions& options) : options_(options) {
   for (const std::string& address : options.endpoints) {
     EtcdEndpoint& endpoint = endpoints_.emplace_back();
@@ -89,7 +132,25 @@ EtcdClient::EtcdClient(const EtcdKvOptions& options) : options_(options) {
     endpoint.lease = etcdserverpb::Lease::NewStub(endpoint.channel);
     endpoint.watch = etcdserverpb::Watch::NewStub(endpoint.channel);
     endpoint.maintenance = etcdserverpb::Maintenance::NewStub(endpoint.channel);
+    endpoint.auth = etcdserverpb::Auth::NewStub(endpoint.channel);
   }
+}
+
+std::string EtcdClient::Token() {
+  MutexLock lock(mu_);
+  return token_;
+}
+
+void EtcdClient::ForgetToken() {
+  MutexLock lock(mu_);
+  token_.clear();
+}
+
+// With hasleader, a member that has lost its etcd leader says so at once.
+void EtcdClient::Prepare(grpc::ClientContext& context) {
+  context.AddMetadata("hasleader", "true");
+  const std::string token = Token();
+  if (!token.empty()) context.AddMetadata("token", token);
 }
 
 void EtcdClient::Avoid(const EtcdEndpoint& endpoint) {
@@ -123,16 +184,60 @@ absl::Status EtcdClient::ConnectTo(EtcdEndpoint& endpoint,
     if (state == GRPC_CHANNEL_TRANSIENT_FAILURE ||
         !endpoint.channel->WaitForStateChange(state,
                                               absl::ToChronoTime(deadline))) {
-      return absl::UnavailableError(
-          absl::StrCat("etcd ", endpoint.address, ": cannot connect"));
+      return CannotConnect(endpoint);
     }
   }
+  PARAMO_RETURN_IF_ERROR(Check(endpoint));
+  return Authenticate(endpoint);
+}
+
+// A call over a connection that has failed is told what it failed of.
+absl::Status EtcdClient::CannotConnect(EtcdEndpoint& endpoint) const {
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(absl::Now() + kPause));
+  etcdserverpb::StatusResponse unused;
+  const grpc::Status status =
+      endpoint.maintenance->Status(&context, {}, &unused);
+  const std::string why =
+      status.error_code() == grpc::StatusCode::UNAVAILABLE
+          ? absl::StrCat(": ", Printable(status.error_message(), 256))
+          : "";
+  return absl::UnavailableError(absl::StrCat("etcd ", endpoint.address,
+                                             ": cannot connect", why,
+                                             WhatToDo(options_.security, why)));
+}
+
+absl::Status EtcdClient::Authenticate(EtcdEndpoint& endpoint) {
+  const EtcdSecurity& security = options_.security;
+  if (security.user.empty() || !Token().empty()) return absl::OkStatus();
+  grpc::ClientContext context;
+  // etcd takes its time over a password, so that nobody tries them all.
+  context.set_deadline(absl::ToChronoTime(absl::Now() + options_.call_timeout));
+  etcdserverpb::AuthenticateRequest request;
+  request.set_name(security.user);
+  request.set_password(security.password);
+  etcdserverpb::AuthenticateResponse response;
+  PARAMO_RETURN_IF_ERROR(FromEtcd(
+      endpoint.auth->Authenticate(&context, request, &response), endpoint));
+  MutexLock lock(mu_);
+  token_ = response.token();
+  return absl::OkStatus();
+}
+
+absl::Status EtcdClient::Check(EtcdEndpoint& endpoint) {
   if (endpoint.checked.load(std::memory_order_relaxed)) return absl::OkStatus();
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(absl::Now() + options_.try_timeout));
   etcdserverpb::StatusResponse status;
-  PARAMO_RETURN_IF_ERROR(
-      FromEtcd(endpoint.maintenance->Status(&context, {}, &status), endpoint));
+  const grpc::Status asked =
+      endpoint.maintenance->Status(&context, {}, &status);
+  if (IsPassing(asked)) {
+    // In TLS 1.3 a client whose certificate is refused is connected already.
+    return absl::UnavailableError(
+        absl::StrCat(FromEtcd(asked, endpoint).message(),
+                     WhatToDo(options_.security, asked.error_message())));
+  }
+  PARAMO_RETURN_IF_ERROR(FromEtcd(asked, endpoint));
   PARAMO_RETURN_IF_ERROR(CheckHeader(endpoint, status.header()));
   endpoint.checked.store(true, std::memory_order_relaxed);
   return absl::OkStatus();
@@ -157,17 +262,23 @@ absl::StatusOr<EtcdEndpoint*> EtcdClient::Connect(absl::Time deadline) {
 absl::Status EtcdClient::Call(Repeat repeat, const Attempt& attempt) {
   const absl::Time deadline = absl::Now() + options_.call_timeout;
   size_t failures = 0;
+  bool token_renewed = false;
   while (true) {
     absl::StatusOr<EtcdEndpoint*> endpoint = Connect(deadline);
     absl::Status last = endpoint.status();
     bool none = !endpoint.ok();
     if (endpoint.ok()) {
       grpc::ClientContext context;
-      PrepareEtcdContext(
-          context, std::min(deadline, absl::Now() + options_.try_timeout));
+      Prepare(context);
+      context.set_deadline(absl::ToChronoTime(
+          std::min(deadline, absl::Now() + options_.try_timeout)));
       const grpc::Status status = attempt(**endpoint, context);
       if (status.ok()) return absl::OkStatus();
       last = FromEtcd(status, **endpoint);
+      if (WantsNewToken(status) && !std::exchange(token_renewed, true)) {
+        ForgetToken();
+        continue;
+      }
       if (!IsPassing(status)) return last;
       Avoid(**endpoint);
       if (repeat != Repeat::kYes && !NothingHappened(status)) return last;

@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "common/base/mutex.h"
 #include "etcd/etcd.grpc.pb.h"
 #include "server/coordinator/etcd_kv.h"
 
@@ -25,6 +26,7 @@ struct EtcdEndpoint {
   std::unique_ptr<etcdserverpb::Lease::Stub> lease;
   std::unique_ptr<etcdserverpb::Watch::Stub> watch;
   std::unique_ptr<etcdserverpb::Maintenance::Stub> maintenance;
+  std::unique_ptr<etcdserverpb::Auth::Stub> auth;
   // Has told us that it belongs to our etcd cluster. Relaxed: a wrong guess
   // asks once more.
   std::atomic<bool> checked{false};
@@ -54,15 +56,27 @@ class EtcdClient {
   absl::Status CheckHeader(const EtcdEndpoint& endpoint,
                            const etcdserverpb::ResponseHeader& header);
 
+  // What every call carries.
+  void Prepare(grpc::ClientContext& context);
+  // etcd forgets tokens: the next connection asks for another one.
+  void ForgetToken();
+
   const EtcdKvOptions& options() const { return options_; }
 
  private:
   absl::Status ConnectTo(EtcdEndpoint& endpoint, absl::Time deadline);
+  absl::Status CannotConnect(EtcdEndpoint& endpoint) const;
+  absl::Status Check(EtcdEndpoint& endpoint);
+  absl::Status Authenticate(EtcdEndpoint& endpoint);
+  std::string Token();
 
   const EtcdKvOptions options_;
   std::deque<EtcdEndpoint> endpoints_;  // fixed at construction
   std::atomic<size_t> current_{0};      // relaxed: a hint
   std::atomic<uint64_t> cluster_id_{0};
+
+  Mutex mu_;
+  std::string token_ ABSL_GUARDED_BY(mu_);  // in place of the password
 };
 
 // etcd's error as ours, with the endpoint in front.
@@ -70,7 +84,5 @@ absl::Status FromEtcd(const grpc::Status& status, const EtcdEndpoint& endpoint);
 
 // The end of the range of all keys with that prefix.
 std::string EtcdPrefixEnd(std::string prefix);
-
-void PrepareEtcdContext(grpc::ClientContext& context, absl::Time deadline);
 
 }  // namespace paramo

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/coordinator/etcd_security.h"
 #include "server/coordinator/kv_store.h"
 
 namespace paramo {
@@ -16,6 +17,7 @@ namespace paramo {
 struct EtcdKvOptions {
   std::vector<std::string> endpoints;  // host:port, of one etcd cluster
   std::string prefix;                  // "/paramo/NAME/"
+  EtcdSecurity security;
 
   // One call, over all endpoints. A transaction under load waits for two
   // disks; an election of etcd's takes 1 to 2 s.
@@ -36,7 +38,7 @@ struct EtcdKvOptions {
 //   DEADLINE_EXCEEDED    as before, too slow
 //   RESOURCE_EXHAUSTED   etcd is full (alarm NOSPACE), or overloaded
 //   FAILED_PRECONDITION  an endpoint belongs to another etcd cluster, or etcd
-//                        wants a password, which Paramo does not give
+//                        does not accept the user, the password, or none
 //   DATA_LOSS            etcd went back in time: restored from a copy
 absl::StatusOr<std::unique_ptr<KvStore>> OpenEtcdKv(
     const EtcdKvOptions& options);

@@ -35,8 +35,8 @@ void* ToTag(Tag tag) { return reinterpret_cast<void*>(tag); }
 // One stream with at most one read and one write under way.
 class Stream {
  public:
-  explicit Stream(EtcdEndpoint& endpoint) : endpoint_(endpoint) {
-    context_.AddMetadata("hasleader", "true");
+  Stream(EtcdClient& client, EtcdEndpoint& endpoint) : endpoint_(endpoint) {
+    client.Prepare(context_);
     stream_ = endpoint.watch->PrepareAsyncWatch(&context_, &queue_);
     stream_->StartCall(ToTag(kStart));
   }
@@ -160,14 +160,16 @@ class EtcdWatch final : public KvWatch {
     create.set_start_revision(next_);
     create.set_fragment(true);
     parts_.clear();
-    stream_ = std::make_unique<Stream>(*endpoint);
+    stream_ = std::make_unique<Stream>(client_, *endpoint);
     heard_ = absl::Now();
     asked_ = false;
     return absl::OkStatus();
   }
 
+  // Perhaps its token was the reason: etcd calls that by several names.
   void Close() {
     client_.Avoid(stream_->endpoint());
+    client_.ForgetToken();
     stream_.reset();
   }
 

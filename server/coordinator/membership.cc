@@ -54,6 +54,7 @@ absl::Status Membership::LoadServer(absl::string_view value) {
       server->id() == 0) {
     return absl::DataLossError("unreadable server entry");
   }
+  server->clear_out_of_reach();  // until it is known
   sets_.LoadServer(server->id(), server->drained());
   servers_[server->id()] = std::move(server);
   return absl::OkStatus();
@@ -81,14 +82,18 @@ absl::Status Membership::LoadShard(absl::string_view value) {
 
 void Membership::Reconcile(absl::Duration now) {
   sets_.Resume();
-  ForEachUp([&](const v1::Server& server) { ServerUp(server, now); });
+  ForEachUp([&](const v1::Server& server) {
+    ServerUp(server, now, /*continues=*/0);
+  });
   StoreChangedSets();
 }
 
-void Membership::ServerUp(const v1::Server& server, absl::Duration now) {
+void Membership::ServerUp(const v1::Server& server, absl::Duration now,
+                          uint64_t continues) {
   sets_.ServerUp(
       {server.id(), server.incarnation()}, now,
-      {server.damaged_shards().begin(), server.damaged_shards().end()});
+      {server.damaged_shards().begin(), server.damaged_shards().end()},
+      continues);
 }
 
 absl::Status Membership::CheckIdentity(
@@ -158,9 +163,10 @@ absl::Status Membership::Register(const v1::RegisterServerRequest& request,
   server->set_build(request.build());
   server->set_incarnation(request.incarnation());
   server->set_status(v1::SERVER_STATUS_UP);
+  server->clear_out_of_reach();
   *server->mutable_damaged_shards() = request.damaged_shards();
   Store(*server);
-  ServerUp(*server, now);
+  ServerUp(*server, now, request.continues());
   StoreChangedSets();
 
   reply->set_cluster_id(options_.cluster_id);
@@ -232,11 +238,14 @@ void Membership::SetReach(const std::map<ServerLife, Reach>& reach,
   sets_.SetReach(reach, now);
   for (const auto& [id, server] : servers_) {
     const bool gone = sets_.OutOfReach(id);
-    if (gone && out_of_reach_.insert(id).second) {
+    if (gone == server->out_of_reach()) continue;
+    server->set_out_of_reach(gone);
+    Store(*server);
+    if (gone) {
       LogWarning(
           "server %d beats, but nobody answers at %s: its shards go to others",
           id, server->address());
-    } else if (!gone && out_of_reach_.erase(id) > 0) {
+    } else {
       LogInfo("server %d is out of reach no longer", id);
     }
   }
@@ -272,8 +281,20 @@ void Membership::OnReports(const v1::HeartbeatRequest& beat,
     news.last_epoch = report.last_epoch();
     news.last_lsn = report.last_lsn();
     sets_.OnNews(news, now);
+    if (news.kind == ReplicaNews::Kind::kTakeAgain) TellIfItWaits(news);
   }
   StoreChangedSets();
+}
+
+void Membership::TellIfItWaits(const ReplicaNews& news) {
+  if (!sets_.safe_mode() || news.shard >= sets_.sets().size()) return;
+  const ReplicaSet& set = sets_.sets()[news.shard];
+  if (set.fencing || set.primary != news.from.server) return;
+  if (!waiting_.insert(news.shard).second) return;
+  LogWarning(
+      "shard %d is not served: its primary, server %d, started again, and "
+      "nobody is made primary until half of the servers are up",
+      news.shard, set.primary);
 }
 
 void Membership::Tick(absl::Duration now) {
@@ -285,6 +306,7 @@ void Membership::Tick(absl::Duration now) {
         "are back. Is this coordinator cut off?");
   }
   alarmed_ = sets_.safe_mode();
+  if (!alarmed_) waiting_.clear();
 }
 
 void Membership::StoreChangedSets() {

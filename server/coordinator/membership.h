@@ -104,8 +104,10 @@ class Membership {
   absl::Status CheckIdentity(const v1::RegisterServerRequest& request) const;
   // The server that asks, by id or, for a lost first reply, by incarnation.
   v1::Server* FindRegistered(const v1::RegisterServerRequest& request);
+  void TellIfItWaits(const ReplicaNews& news);
   void Store(const v1::Server& server);
-  void ServerUp(const v1::Server& server, absl::Duration now);
+  void ServerUp(const v1::Server& server, absl::Duration now,
+                uint64_t continues);
   void StoreChangedSets();
   void FillShard(ShardId id, v1::Shard* shard) const;
 
@@ -113,8 +115,8 @@ class Membership {
   Changes& changes_;
   std::map<uint32_t, std::unique_ptr<v1::Server>> servers_;
   ReplicaSets sets_;
-  bool alarmed_ = false;             // safe mode was told
-  std::set<uint32_t> out_of_reach_;  // told
+  bool alarmed_ = false;       // safe mode was told
+  std::set<ShardId> waiting_;  // until it ends, which was told
 };
 
 }  // namespace paramo

@@ -45,26 +45,32 @@ void ReplicaSets::Resume() {
 }
 
 void ReplicaSets::ServerUp(const ServerLife& life, absl::Duration now,
-                           const std::set<ShardId>& damaged) {
+                           const std::set<ShardId>& damaged,
+                           uint64_t continues) {
   Server& server = servers_[life.server];
   if (server.incarnation && *server.incarnation != life.incarnation) {
     ServerDown({life.server, *server.incarnation}, now);
   }
   server.incarnation = life.incarnation;
   server.late = server.out_of_reach = false;  // until it is known
-  if (options_.replicas == 1) AdoptAlone(life, damaged);
+  AdoptAlone(life, damaged, continues);
   PlaceWhenComplete();
 }
 
-// With one replica wanted, what its server comes back with is all there is; it
-// has said in its log what may be missing. Where it knows that something is,
-// the shard waits for somebody to decide.
+// Where a server held the only replica in sync and has proof that it has all of
+// it, that goes on. With one replica wanted it needs no proof: what it comes
+// back with is all there is, and it has said in its log what may be missing.
+// Where it knows that something is, the shard waits for somebody to decide.
 void ReplicaSets::AdoptAlone(const ServerLife& life,
-                             const std::set<ShardId>& damaged) {
+                             const std::set<ShardId>& damaged,
+                             uint64_t continues) {
   for (ShardId shard = 0; shard < sets_.size(); ++shard) {
     ReplicaSet set = sets_[shard];
     if (set.in_sync.size() != 1 || set.in_sync[0].server != life.server ||
         set.in_sync[0] == life || damaged.contains(shard)) {
+      continue;
+    }
+    if (options_.replicas > 1 && set.in_sync[0].incarnation != continues) {
       continue;
     }
     if (set.base == set.in_sync[0]) set.base = life;  // it may not know yet
@@ -140,13 +146,17 @@ void ReplicaSets::OnNews(const ReplicaNews& news, absl::Duration now) {
   }
   if (PrimaryOf(set) != news.from) return;
   if (news.kind == ReplicaNews::Kind::kJoin) Join(news.shard, news.peer);
+  // Where nobody else is in sync another term moves nothing.
+  if (news.kind == ReplicaNews::Kind::kTakeAgain &&
+      (!safe_mode() || set.in_sync.size() == 1)) {
+    StartFence(news.shard);
+  }
   if (safe_mode()) return;
   // Whom nobody can reach hears nobody, and takes all others for silent.
   const bool mistaken = !Answers(news.from) && Answers(news.peer);
   if (news.kind == ReplicaNews::Kind::kDrop && !mistaken) {
     Drop(news.shard, news.peer);
   }
-  if (news.kind == ReplicaNews::Kind::kTakeAgain) StartFence(news.shard);
 }
 
 void ReplicaSets::Tick(absl::Duration now) {

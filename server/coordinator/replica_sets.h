@@ -112,9 +112,10 @@ class ReplicaSets {
   // ---- Events ---------------------------------------------------------------
 
   // Registered under this incarnation; any earlier one is over. It knows that
-  // it has not all of its `damaged` shards.
+  // it has not all of its `damaged` shards, and has proof that it has all of
+  // the others that its incarnation `continues` had (0: no proof).
   void ServerUp(const ServerLife& life, absl::Duration now,
-                const std::set<ShardId>& damaged = {});
+                const std::set<ShardId>& damaged = {}, uint64_t continues = 0);
   // Silent, or said goodbye. Ignored when it is not up under that incarnation.
   void ServerDown(const ServerLife& life, absl::Duration now);
   // Of those that are up and do not answer; the others do. Nobody is taken for
@@ -204,7 +205,8 @@ class ReplicaSets {
   // Every change of a set goes through here.
   void Change(ShardId shard, ReplicaSet set);
   void PlaceWhenComplete();
-  void AdoptAlone(const ServerLife& life, const std::set<ShardId>& damaged);
+  void AdoptAlone(const ServerLife& life, const std::set<ShardId>& damaged,
+                  uint64_t continues);
   void FenceWherePrimaryIsGone();
   void StartFence(ShardId shard);
   void TryCompleteFence(ShardId shard, absl::Duration now);

@@ -9,6 +9,7 @@
 #include "common/base/limits.h"
 #include "common/base/log.h"
 #include "common/base/status.h"
+#include "common/codec/codec.h"
 #include "paramo/v1/cluster.pb.h"
 #include "server/coordinator/validate.h"
 
@@ -155,6 +156,7 @@ absl::Status NormaliseTableSpec(const RuleCheck& check, v1::TableSpec* spec) {
         absl::StrCat("durability ", static_cast<int>(spec->durability()),
                      " is unknown; 0 to 2 are defined"));
   }
+  PARAMO_RETURN_IF_ERROR(Annotate(FindCodec(spec->codec()).status(), "codec"));
   PARAMO_RETURN_IF_ERROR(ValidateName("table name", spec->name()));
   PARAMO_RETURN_IF_ERROR(ValidateRange("dim", spec->dim(), 1, kDimMax));
   if (spec->has_tensor()) {
@@ -197,6 +199,7 @@ std::string DescribeDifference(const v1::TableSpec& there,
   difference.Compare("non_finite.clip", there.non_finite().clip(),
                      asked.non_finite().clip());
   difference.Compare("seed", there.seed(), asked.seed());
+  difference.Compare("codec", there.codec(), asked.codec());
   CompareGradientOptions(there, asked, difference);
   return difference.Text();
 }

@@ -29,10 +29,10 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/base/simd.h"
 #include "server/rule/reduce.h"
 #include "server/rule/row_header.h"
 #include "server/rule/rule.h"
-#include "server/rule/simd.h"
 
 namespace paramo {
 
@@ -208,7 +208,7 @@ bool ElementwiseRule<Kernel>::VectorRange(const Step& step, const float* state,
     for (size_t k = 0; k < kArrays; ++k) {
       element[k] = hn::LoadU(d, state + k * dim + i);
     }
-    step.Vector(d, hn::LoadU(d, grad + i), element);
+    step.Vector(d, LoadFloats(d, grad + i), element);
     for (size_t k = 0; k < kArrays; ++k) {
       hn::StoreU(element[k], d, next + k * dim + i);
       poison = hn::MulAdd(element[k], zero, poison);

@@ -2,8 +2,8 @@
 
 #include <cmath>
 
+#include "common/base/simd.h"
 #include "server/rule/reduce.h"
-#include "server/rule/simd.h"
 
 namespace paramo {
 

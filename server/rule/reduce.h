@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "server/rule/simd.h"
+#include "common/base/simd.h"
 
 namespace paramo {
 
@@ -36,7 +36,7 @@ size_t AddSquares(D, const float* values, size_t n, double* partial) {
   size_t i = 0;
   for (; i + kPartialSums <= n; i += kPartialSums) {
     for (size_t k = 0; k < kSums; ++k) {
-      const auto floats = hn::LoadU(narrow, values + i + k * kLanes);
+      const auto floats = LoadFloats(narrow, values + i + k * kLanes);
       const auto x = hn::PromoteTo(d, floats);
       sums[k] = hn::MulAdd(x, x, sums[k]);
     }

@@ -131,6 +131,7 @@ absl::StatusOr<CoordinatorLink::Registration> CoordinatorLink::Register(
     for (const uint32_t shard : options_.damaged_shards) {
       request.add_damaged_shards(shard);
     }
+    request.set_continues(options_.continues);
     v1::RegisterServerReply reply;
     grpc::ClientContext context;
     SetDeadline(context, absl::Seconds(2));

@@ -36,6 +36,9 @@ class CoordinatorLink {
     uint64_t cluster_id = 0;  // from the data directory; 0 = none yet
     uint32_t server_id = 0;   // likewise
     std::vector<uint32_t> damaged_shards = {};
+    // The incarnation before this one, of which nothing but damaged_shards can
+    // be missing; 0 where that is not known.
+    uint64_t continues = 0;
   };
 
   struct Registration {

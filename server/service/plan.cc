@@ -18,6 +18,12 @@ uint32_t DimOf(const ClusterView& view, TableId id) {
   return table == nullptr ? 0 : table->dim;
 }
 
+// Of the rows that answer a pull.
+size_t AnswerBytes(const wire::SectionView& section, const Codec& codec,
+                   uint32_t dim) {
+  return dim == 0 ? 0 : section.keys.size / sizeof(Key) * codec.row_bytes(dim);
+}
+
 // Hands out the space for decoded keys and row addresses.
 class Space {
  public:
@@ -57,13 +63,20 @@ class Planner {
     size_t n = section.keys.size / sizeof(Key);
     whole.keys = space_.Keys(n);
     if (!is_pull) whole.rows = space_.Rows(n);
-    if (is_pull) served_.pull_bytes.push_back(n * whole.out_dim * 4);
 
     wire::SectionReply& refused = slots.back().refused;
-    if (!section.header.has(wire::kShard)) {
+    absl::Status codec;
+    if (is_pull) codec = ChooseCodec(whole);
+    if (!codec.ok()) {
+      RefuseWhole(section, codec, wire::Reason::kCodec, refused);
+    } else if (!section.header.has(wire::kShard)) {
       Split(std::move(whole), refused);
     } else if (section.header.shard >= context_.shards.size()) {
-      RefuseShard(section, refused);
+      RefuseWhole(
+          section,
+          absl::InvalidArgumentError(absl::StrCat(
+              "shard ", section.header.shard, " of ", context_.shards.size())),
+          wire::Reason::kWrongShard, refused);
     } else {
       whole.shard = context_.shards[section.header.shard];
       Submit(std::move(whole));
@@ -81,16 +94,23 @@ class Planner {
         std::string(status.message().data(), status.message().size());
   }
 
-  // Of a shard that does not exist. The refusal is final and settles the push's
-  // number, so it must not be made for a number that was damaged on the way.
-  void RefuseShard(const wire::SectionView& section,
-                   wire::SectionReply& refused) {
+  // Because of its header: of a shard that does not exist, say. The refusal is
+  // final and settles a push's number, so it must not be made for a header that
+  // was damaged on the way.
+  void RefuseWhole(const wire::SectionView& section, const absl::Status& status,
+                   wire::Reason reason, wire::SectionReply& refused) {
     const absl::Status crc = wire::CheckCrc(data_->rope, section);
     if (!crc.ok()) return Refuse(refused, crc, wire::Reason::kChecksum);
-    Refuse(refused,
-           absl::InvalidArgumentError(absl::StrCat(
-               "shard ", section.header.shard, " of ", context_.shards.size())),
-           wire::Reason::kWrongShard);
+    Refuse(refused, status, reason);
+  }
+
+  // How the answer to a pull is to be written; reserves the space for it.
+  absl::Status ChooseCodec(ServedSection& pull) {
+    const auto codec = FindCodec(pull.header().codec);
+    if (codec.ok()) pull.codec = *codec;
+    served_.pull_bytes.push_back(
+        codec.ok() ? AnswerBytes(pull.section, **codec, pull.out_dim) : 0);
+    return codec.status();
   }
 
   void Submit(ServedSection task) {
@@ -138,7 +158,7 @@ class Planner {
         if (part.is_pull) {
           // Relative to the section's values; ServedRequest::Run adds those.
           part.outs.push_back(reinterpret_cast<uint8_t*>(
-              indices[i] * size_t{4} * whole.out_dim));
+              indices[i] * whole.codec->row_bytes(whole.out_dim)));
         } else {
           part.rows[i] = rows[indices[i]];
         }
@@ -162,7 +182,8 @@ class Planner {
     if (!error.status.ok()) return error;
     // Here and not only per shard, so that no other shard applies its part.
     return {CheckFinite(table, whole.keys, whole.rows.data(),
-                        whole.header().with_pulled(), whole.header().initial()),
+                        whole.header().with_pulled(), whole.header().initial(),
+                        *whole.codec),
             wire::Reason::kNonFinite};
   }
 
@@ -177,6 +198,7 @@ class Planner {
     part.follows_push = whole.follows_push;
     part.deadline = whole.deadline;
     part.out_dim = whole.out_dim;
+    part.codec = whole.codec;
     part.seams = whole.seams;
     part.decoded = true;
     part.shard = context_.shards[shard];
@@ -246,8 +268,9 @@ void PlanSections(const wire::RequestView& request, const PlanContext& context,
 size_t PulledBytes(const wire::RequestView& request, const ClusterView& view) {
   size_t bytes = 0;
   for (const wire::SectionView& section : request.pull) {
-    bytes +=
-        section.keys.size / sizeof(Key) * 4 * DimOf(view, section.header.table);
+    const auto codec = FindCodec(section.header.codec);
+    if (!codec.ok()) continue;  // refused
+    bytes += AnswerBytes(section, **codec, DimOf(view, section.header.table));
   }
   return bytes;
 }

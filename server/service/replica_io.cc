@@ -18,9 +18,11 @@ std::string PromiseKey(ShardId shard) {
   return absl::StrCat("promise/", shard);
 }
 
+// The value is empty, or says that the store has lost its rows.
 std::string StoppedKey(ShardId shard) {
   return absl::StrCat("stopped/", shard);
 }
+constexpr char kRowsLost[] = "rows lost";
 
 std::string Encode(const Promise& promise) {
   v1::StoredPromise proto;
@@ -45,15 +47,19 @@ absl::StatusOr<Promise> ReplicaIo::LoadPromise(const MetaStore& meta,
   return Promise{proto.epoch(), proto.term(), proto.primary()};
 }
 
-absl::StatusOr<bool> ReplicaIo::HasStopped(const MetaStore& meta,
-                                           ShardId shard) {
-  PARAMO_ASSIGN_OR_RETURN(std::optional<std::string> note,
+absl::StatusOr<ReplicaIo::Ending> ReplicaIo::HowEnded(const MetaStore& meta,
+                                                      ShardId shard) {
+  PARAMO_ASSIGN_OR_RETURN(const std::optional<std::string> note,
                           meta.Get(StoppedKey(shard)));
-  return note.has_value();
+  if (!note.has_value()) return Ending::kNone;
+  return *note == kRowsLost ? Ending::kRowsLost : Ending::kStopped;
 }
 
-absl::Status ReplicaIo::ForgetStopped(MetaStore& meta, ShardId shard) {
-  return meta.Delete(StoppedKey(shard));
+absl::Status ReplicaIo::NoteRowsLost(MetaStore& meta,
+                                     const std::vector<ShardId>& shards) {
+  std::map<std::string, std::string> notes;
+  for (const ShardId shard : shards) notes[StoppedKey(shard)] = kRowsLost;
+  return meta.PutAll(notes);
 }
 
 ReplicaIo::ReplicaIo(MetaStore& meta, RowStore& rows, Log& log,
@@ -125,7 +131,7 @@ absl::Status ReplicaIo::WipeNow(ShardId shard,
       log_.Append(mark.header, {mark.piece()}, Durability::kSynced));
   PARAMO_RETURN_IF_ERROR(log_.SyncAppended());
   PARAMO_RETURN_IF_ERROR(rows_.DropShard(shard, tables));
-  return ForgetStopped(meta_, shard);
+  return meta_.Delete(StoppedKey(shard));
 }
 
 void ReplicaIo::ReadLog(ShardId shard, const ReplicaId& peer, Lsn from,

@@ -39,9 +39,11 @@ class ReplicaIo {
   static absl::StatusOr<Promise> LoadPromise(const MetaStore& meta,
                                              ShardId shard);
 
-  // Whether the shard's replica has stopped here and was not made anew since.
-  static absl::StatusOr<bool> HasStopped(const MetaStore& meta, ShardId shard);
-  static absl::Status ForgetStopped(MetaStore& meta, ShardId shard);
+  // What became of the shard's replica here, if it was not made anew since.
+  enum class Ending { kNone, kStopped, kRowsLost };
+  static absl::StatusOr<Ending> HowEnded(const MetaStore& meta, ShardId shard);
+  static absl::Status NoteRowsLost(MetaStore& meta,
+                                   const std::vector<ShardId>& shards);
 
   void Start(std::vector<Shard*> shards);
   void Stop();
@@ -51,6 +53,8 @@ class ReplicaIo {
   void NoteStopped(ShardId shard);
   // Shard::Wiped follows.
   void Wipe(ShardId shard, std::vector<TableId> tables);
+  // The same at once, before Start; the log has been started.
+  absl::Status WipeNow(ShardId shard, const std::vector<TableId>& tables);
   // OnLogRead or OnLogCut follows.
   void ReadLog(ShardId shard, const ReplicaId& peer, Lsn from,
                size_t bytes_max);
@@ -64,7 +68,6 @@ class ReplicaIo {
 
  private:
   void Run();
-  absl::Status WipeNow(ShardId shard, const std::vector<TableId>& tables);
   void SavePromises(const std::map<ShardId, Promise>& promises);
 
   MetaStore& meta_;

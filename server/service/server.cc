@@ -27,6 +27,7 @@
 #include "server/service/report_board.h"
 #include "server/service/server_log.h"
 #include "server/service/shard_host.h"
+#include "server/service/stored_rows.h"
 #include "server/store/data_dir.h"
 #include "server/store/meta_store.h"
 #include "server/store/row_store.h"
@@ -95,6 +96,7 @@ struct Server::Parts {
   std::unique_ptr<DataServer> data_server;
   std::unique_ptr<CoordinatorLink> link;
   std::vector<MetricsRegistry::Token> gauges;
+  uint64_t continues = 0;  // as in CoordinatorLink::Options
   std::string address;
 
   Mutex mu;
@@ -111,10 +113,14 @@ absl::Status Server::Parts::OpenStores() {
   PARAMO_ASSIGN_OR_RETURN(meta, MetaStore::Open(options.data_dir, fresh));
   RowStoreOptions store;
   store.create = fresh;
-  PARAMO_ASSIGN_OR_RETURN(rows, RowStore::Open(options.data_dir, store));
-  shards = std::make_unique<ShardHost>(*rows, *meta, clock, counters, [this] {
-    if (CoordinatorLink* to = link.get()) to->BeatNow();
-  });
+  PARAMO_ASSIGN_OR_RETURN(StoredRows stored,
+                          OpenStoredRows(options.data_dir, store, *meta));
+  rows = std::move(stored.store);
+  shards = std::make_unique<ShardHost>(*rows, std::move(stored.shards), *meta,
+                                       clock, counters, [this] {
+                                         if (CoordinatorLink* to = link.get())
+                                           to->BeatNow();
+                                       });
   WriteBehindOptions flush;
   flush.dirty_rows_high = options.flush_rows;
   flush.interval = options.flush_interval;
@@ -132,7 +138,7 @@ absl::Status Server::Parts::OpenLog() {
   opening.incarnation = data_dir->incarnation();
   opening.keep_all = options.keep_log;
   opening.buffer_bytes = options.log_buffer_bytes;
-  PARAMO_ASSIGN_OR_RETURN(opening.released, shards->StoredLsns());
+  opening.released = shards->StoredLsns();
   PARAMO_ASSIGN_OR_RETURN(std::unique_ptr<Log> opened, Log::Open(opening));
   log = std::make_unique<ServerLog>(
       std::move(opened), options.threads,
@@ -156,13 +162,15 @@ absl::Status Server::Parts::ProveIncarnation(const LogRecovery& recovery) {
       data_dir->same_boot() && shards->LogHoldsEverything();
   PARAMO_ASSIGN_OR_RETURN(const std::vector<ShardId> damaged,
                           shards->Damaged(recovery));
-  if (recovery.corruptions().empty() && damaged.empty() &&
-      (data_dir->last_stop_was_clean() || kept_by_kernel)) {
+  const bool proven = data_dir->last_stop_was_clean() || kept_by_kernel;
+  if (proven && recovery.corruptions().empty() && damaged.empty()) {
     return absl::OkStatus();
   }
+  if (proven) continues = data_dir->incarnation();
   LogWarning(
-      "the last run did not stop cleanly and pushes that it acknowledged may "
-      "be missing: this server goes on as another incarnation");
+      "pushes that the last run acknowledged may be missing%s: this server "
+      "goes on as another incarnation",
+      proven ? " from damaged shards" : ", for it did not stop cleanly");
   return data_dir->EndIncarnation();
 }
 
@@ -248,6 +256,7 @@ absl::Status Server::Parts::Join() {
   joining.incarnation = data_dir->incarnation();
   joining.cluster_id = data_dir->cluster_id();
   joining.server_id = data_dir->server_id();
+  joining.continues = continues;
   if (log != nullptr) {
     PARAMO_ASSIGN_OR_RETURN(joining.damaged_shards,
                             shards->Damaged(log->recovery()));

@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "paramo/v1/cluster.pb.h"
 #include "paramo/v1/shard_state.pb.h"
+#include "server/service/in_parallel.h"
 #include "server/service/run_on.h"
 
 namespace paramo {
@@ -17,24 +18,13 @@ namespace {
 // its deadline has passed.
 constexpr absl::Duration kTickPeriod = absl::Milliseconds(10);
 
-constexpr char kLastStateKey[] = "cluster_state";
-
-// As this server last saw it; empty for a new server.
-absl::StatusOr<v1::ClusterState> LastClusterState(const MetaStore& meta) {
-  PARAMO_ASSIGN_OR_RETURN(std::optional<std::string> bytes,
-                          meta.Get(kLastStateKey));
-  v1::ClusterState state;
-  if (bytes.has_value() && !state.ParseFromString(*bytes)) {
-    return absl::DataLossError("the last cluster state cannot be read");
-  }
-  return state;
-}
-
 }  // namespace
 
-ShardHost::ShardHost(RowStore& rows, MetaStore& meta, const Clock& clock,
+ShardHost::ShardHost(RowStore& rows, std::vector<StoredShard> stored,
+                     MetaStore& meta, const Clock& clock,
                      ShardCounters& counters, std::function<void()> on_in_force)
     : rows_(rows),
+      stored_(std::move(stored)),
       meta_(meta),
       clock_(clock),
       counters_(counters),
@@ -94,14 +84,11 @@ absl::Status ShardHost::MakeShards(const ClusterView& view,
     shards.push_back(std::make_unique<Shard>(options));
     pointers.push_back(shards.back().get());
   }
-  PARAMO_RETURN_IF_ERROR(MakeStoppedAnew(view, self));
+  PARAMO_RETURN_IF_ERROR(FindVoid(view, self));
   PARAMO_RETURN_IF_ERROR(LoadAll(shards));
-  io_->Start(pointers);
-  log_->Start(std::move(pointers));
-  if (!anew_.empty()) PARAMO_RETURN_IF_ERROR(log_->Sync());
-  for (const ShardId shard : anew_) {
-    PARAMO_RETURN_IF_ERROR(ReplicaIo::ForgetStopped(meta_, shard));
-  }
+  log_->Start(pointers);
+  PARAMO_RETURN_IF_ERROR(MakeAnew(view));
+  io_->Start(std::move(pointers));
   MutexLock lock(mu_);
   shards_ = std::move(shards);
   return absl::OkStatus();
@@ -109,55 +96,61 @@ absl::Status ShardHost::MakeShards(const ClusterView& view,
 
 // ---- Loading ----------------------------------------------------------------
 
-// Replicas that stopped in an earlier run, where others have taken their place.
-absl::Status ShardHost::MakeStoppedAnew(const ClusterView& view,
-                                        const ReplicaId& self) {
-  std::vector<TableId> tables;
-  for (const auto& [id, config] : view.tables) tables.push_back(id);
+// Replicas that stopped in an earlier run, or whose rows are lost: where others
+// have everything they are made anew.
+absl::Status ShardHost::FindVoid(const ClusterView& view,
+                                 const ReplicaId& self) {
+  const auto is_here = [&](const ReplicaId& id) {
+    return id.server == self.server;
+  };
   for (ShardId shard = 0; shard < view.shards.size(); ++shard) {
-    PARAMO_ASSIGN_OR_RETURN(const bool stopped,
-                            ReplicaIo::HasStopped(meta_, shard));
-    const ShardConfig& config = view.shards[shard].config;
-    const bool needed =
-        config.in_sync.empty() ||
-        std::any_of(
-            config.in_sync.begin(), config.in_sync.end(),
-            [&](const ReplicaId& id) { return id.server == self.server; });
-    if (!stopped || needed) continue;
-    LogInfo("shard %d had stopped on this server; it begins empty", shard);
-    PARAMO_RETURN_IF_ERROR(rows_.DropShard(shard, tables));
-    const MarkRecord mark = MakeMark(RecordKind::kRestart, shard, config.epoch,
-                                     config.history, /*lsn=*/0, /*crc=*/0);
-    PARAMO_RETURN_IF_ERROR(
-        log_->log().Append(mark.header, {mark.piece()}, Durability::kSynced));
-    anew_.insert(shard);
+    PARAMO_ASSIGN_OR_RETURN(const ReplicaIo::Ending ending,
+                            ReplicaIo::HowEnded(meta_, shard));
+    if (ending == ReplicaIo::Ending::kNone) continue;
+    const std::vector<ReplicaId>& in_sync = view.shards[shard].config.in_sync;
+    const bool here = std::any_of(in_sync.begin(), in_sync.end(), is_here);
+    const bool elsewhere =
+        !std::all_of(in_sync.begin(), in_sync.end(), is_here);
+    const bool lost = ending == ReplicaIo::Ending::kRowsLost;
+    if (elsewhere && (lost || !here)) {
+      LogInfo("shard %d %s on this server; it begins empty", shard,
+              lost ? "was lost" : "had stopped");
+      anew_.insert(shard);
+    } else if (lost) {
+      LogError(
+          "shard %d is not served: its rows here are lost, and no other "
+          "replica is in sync. Stop this server and put its data directory "
+          "back from a copy, or start the server of a backup that lagged; when "
+          "neither is left, `paramo shard unsafe-promote %d --empty` begins it "
+          "without any data",
+          shard, shard);
+      lost_.insert(shard);
+    }
   }
   return absl::OkStatus();
 }
 
-// All shards, several at a time: rows from the store, then the log behind them.
+absl::Status ShardHost::MakeAnew(const ClusterView& view) {
+  std::vector<TableId> tables;
+  for (const auto& [id, config] : view.tables) tables.push_back(id);
+  for (const ShardId shard : anew_) {
+    PARAMO_RETURN_IF_ERROR(io_->WipeNow(shard, tables));
+  }
+  return absl::OkStatus();
+}
+
+// All shards, several at a time: what the store had, then the log behind it.
 absl::Status ShardHost::LoadAll(
     const std::vector<std::unique_ptr<Shard>>& shards) {
   const absl::Duration begin = clock_.Now();
+  stored_.resize(shards.size());
   std::unique_ptr<LogRecovery> recovery = log_->TakeRecovery();
-  std::atomic<size_t> next{0};  // relaxed: a ticket, it orders nothing
-  std::vector<absl::Status> failures(shards.size());
-  auto load = [&] {
-    for (;;) {
-      const size_t i = next.fetch_add(1, std::memory_order_relaxed);
-      if (i >= shards.size()) return;
-      failures[i] = Load(*shards[i], *recovery);
-    }
-  };
-  std::vector<std::thread> loaders;
-  for (unsigned i = 0; i < std::max(1u, std::thread::hardware_concurrency());
-       ++i) {
-    loaders.emplace_back(load);
+  for (absl::Status& outcome : InParallel(shards.size(), [&](size_t i) {
+         return Load(*shards[i], std::move(stored_[i]), *recovery);
+       })) {
+    PARAMO_RETURN_IF_ERROR(std::move(outcome));
   }
-  for (std::thread& loader : loaders) loader.join();
-  for (absl::Status& failure : failures) {
-    PARAMO_RETURN_IF_ERROR(std::move(failure));
-  }
+  stored_.clear();
   if (recovery->records() > 0) {
     LogInfo("read the log: %d records, %d bytes, in %s", recovery->records(),
             recovery->bytes(), absl::FormatDuration(clock_.Now() - begin));
@@ -165,29 +158,29 @@ absl::Status ShardHost::LoadAll(
   return absl::OkStatus();
 }
 
-absl::Status ShardHost::Load(Shard& shard, const LogRecovery& recovery) const {
+absl::Status ShardHost::Load(Shard& shard, StoredShard read,
+                             const LogRecovery& recovery) const {
   const bool anew = anew_.contains(shard.id());
+  const bool lost = lost_.contains(shard.id());
+  if (anew || lost) read = {};
   const absl::Status damage =
-      anew ? absl::OkStatus() : recovery.DamageOf(shard.id());
-  PARAMO_ASSIGN_OR_RETURN(std::optional<v1::ShardState> state,
-                          StoredState(shard.id()));
+      anew || lost ? absl::OkStatus() : recovery.DamageOf(shard.id());
+  const LogShardRecords& records = recovery.Shard(shard.id());
   Shard::Stored stored;
-  stored.log_damaged = !damage.ok();
-  if (state.has_value()) {
-    // A log that ends below what is stored cannot be appended to either.
-    const Lsn end = recovery.Shard(shard.id()).last_lsn;
-    stored.log_damaged |= !anew && end < state->lsn();
-    stored.state = &*state;
-    PARAMO_ASSIGN_OR_RETURN(stored.tables,
-                            LoadTables(*state, shard.shard_count()));
+  stored.rows_lost = lost;
+  stored.log_damaged = lost || !damage.ok();
+  stored.state = read.state.get();
+  stored.tables = std::move(read.tables);
+  // A log that ends below what is stored cannot be appended to either.
+  if (read.state && records.last_lsn < read.state->lsn()) {
+    stored.log_damaged = true;
   }
   PARAMO_ASSIGN_OR_RETURN(stored.promise,
                           ReplicaIo::LoadPromise(meta_, shard.id()));
   // Copied: the recovery's memory goes when all shards are loaded.
-  const LogShardRecords& records = recovery.Shard(shard.id());
-  for (size_t i = 0; !anew && i < records.size(); ++i) {
+  for (size_t i = 0; !anew && !lost && i < records.size(); ++i) {
     const LogRecord record = records[i];
-    if (state.has_value() && record.header.lsn <= state->lsn()) continue;
+    if (read.state && record.header.lsn <= read.state->lsn()) continue;
     stored.log.push_back(
         {record.header,
          Rope::FromString(
@@ -205,51 +198,10 @@ absl::Status ShardHost::Load(Shard& shard, const LogRecovery& recovery) const {
   return Annotate(loaded, absl::StrCat("loading shard ", shard.id()));
 }
 
-absl::StatusOr<std::optional<v1::ShardState>> ShardHost::StoredState(
-    ShardId shard) const {
-  PARAMO_ASSIGN_OR_RETURN(std::optional<std::string> bytes,
-                          rows_.LoadState(shard));
-  if (!bytes.has_value()) return std::nullopt;  // never flushed here
-  v1::ShardState state;
-  if (!state.ParseFromString(*bytes)) {
-    return absl::DataLossError(
-        absl::StrCat("state of shard ", shard, " cannot be read"));
-  }
-  return state;
-}
-
-absl::StatusOr<std::vector<std::unique_ptr<TableShard>>> ShardHost::LoadTables(
-    const v1::ShardState& state, uint32_t shard_count) const {
-  std::vector<std::unique_ptr<TableShard>> tables;
-  for (const v1::Table& table : state.tables()) {
-    PARAMO_ASSIGN_OR_RETURN(auto config, MakeTableConfig(table));
-    auto shard = std::make_unique<TableShard>(*config, state.shard());
-    absl::Status scanned = rows_.ScanShard(
-        table.id(), state.shard(), [&](absl::string_view record) {
-          PARAMO_RETURN_IF_ERROR(shard->Restore(absl::MakeConstSpan(
-              reinterpret_cast<const uint8_t*>(record.data()), record.size())));
-          if (config->memory_budget > 0) {
-            shard->Evict(BudgetOf(*config, shard_count), 1);
-          }
-          return absl::OkStatus();
-        });
-    if (!scanned.ok()) {
-      return Annotate(scanned, absl::StrCat("loading table ", config->name,
-                                            ", shard ", state.shard()));
-    }
-    tables.push_back(std::move(shard));
-  }
-  return tables;
-}
-
-absl::StatusOr<absl::flat_hash_map<ShardId, Lsn>> ShardHost::StoredLsns()
-    const {
+absl::flat_hash_map<ShardId, Lsn> ShardHost::StoredLsns() const {
   absl::flat_hash_map<ShardId, Lsn> lsns;
-  PARAMO_ASSIGN_OR_RETURN(v1::ClusterState last, LastClusterState(meta_));
-  for (ShardId shard = 0; shard < last.shard_count(); ++shard) {
-    PARAMO_ASSIGN_OR_RETURN(std::optional<v1::ShardState> state,
-                            StoredState(shard));
-    if (state.has_value()) lsns[shard] = state->lsn();
+  for (ShardId shard = 0; shard < stored_.size(); ++shard) {
+    if (stored_[shard].state) lsns[shard] = stored_[shard].state->lsn();
   }
   return lsns;
 }
@@ -259,9 +211,11 @@ absl::StatusOr<std::vector<ShardId>> ShardHost::Damaged(
   PARAMO_ASSIGN_OR_RETURN(v1::ClusterState last, LastClusterState(meta_));
   std::vector<ShardId> damaged;
   for (ShardId shard = 0; shard < last.shard_count(); ++shard) {
-    PARAMO_ASSIGN_OR_RETURN(const bool stopped,
-                            ReplicaIo::HasStopped(meta_, shard));
-    if (stopped || !recovery.DamageOf(shard).ok()) damaged.push_back(shard);
+    PARAMO_ASSIGN_OR_RETURN(const ReplicaIo::Ending ending,
+                            ReplicaIo::HowEnded(meta_, shard));
+    if (ending != ReplicaIo::Ending::kNone || !recovery.DamageOf(shard).ok()) {
+      damaged.push_back(shard);
+    }
   }
   return damaged;
 }

@@ -18,6 +18,7 @@
 #include "common/clock/clock.h"
 #include "server/service/replica_port.h"
 #include "server/service/server_log.h"
+#include "server/service/stored_rows.h"
 #include "server/shard/cluster_view.h"
 #include "server/shard/counters.h"
 #include "server/shard/shard.h"
@@ -26,17 +27,15 @@
 
 namespace paramo {
 
-namespace v1 {
-class ShardState;
-}
-
 // Owned by the server. Threads: Apply from one thread (the coordinator link's);
 // the others from any. One internal thread gives shards the time.
 class ShardHost {
  public:
   // `on_in_force` is called when VersionInForce has grown; must not block.
-  ShardHost(RowStore& rows, MetaStore& meta, const Clock& clock,
-            ShardCounters& counters, std::function<void()> on_in_force);
+  // `stored`: what the store had at the start.
+  ShardHost(RowStore& rows, std::vector<StoredShard> stored, MetaStore& meta,
+            const Clock& clock, ShardCounters& counters,
+            std::function<void()> on_in_force);
   ~ShardHost();
 
   // Where records go, and what the log held when it was opened. Before the
@@ -50,7 +49,7 @@ class ShardHost {
 
   // Per shard, the last record that the store needs no more, as of the last
   // run. For opening the log.
-  absl::StatusOr<absl::flat_hash_map<ShardId, Lsn>> StoredLsns() const;
+  absl::flat_hash_map<ShardId, Lsn> StoredLsns() const;
 
   // Whether every table of the last run had its pushes at least `logged`, so
   // that the log holds all that was acknowledged. True for a new server.
@@ -76,7 +75,8 @@ class ShardHost {
   // The newest cluster state that is in force on every shard. Never waits.
   uint64_t VersionInForce() const;
 
-  // Shards of which the log may have lost something, and those that stopped.
+  // Shards of which the log may have lost something or the store has lost the
+  // rows, and those that stopped.
   absl::StatusOr<std::vector<ShardId>> Damaged(
       const LogRecovery& recovery) const;
 
@@ -85,18 +85,19 @@ class ShardHost {
 
  private:
   absl::Status MakeShards(const ClusterView& view, const ReplicaId& self);
-  absl::Status MakeStoppedAnew(const ClusterView& view, const ReplicaId& self);
+  absl::Status FindVoid(const ClusterView& view, const ReplicaId& self);
+  absl::Status MakeAnew(const ClusterView& view);
   absl::Status LoadAll(const std::vector<std::unique_ptr<Shard>>& shards);
-  absl::Status Load(Shard& shard, const LogRecovery& recovery) const;
-  absl::StatusOr<std::optional<v1::ShardState>> StoredState(ShardId) const;
-  absl::StatusOr<std::vector<std::unique_ptr<TableShard>>> LoadTables(
-      const v1::ShardState& state, uint32_t shard_count) const;
+  absl::Status Load(Shard& shard, StoredShard read,
+                    const LogRecovery& recovery) const;
   absl::Status DropVanishedTables(const ClusterView& view);
   void Tick();
 
   RowStore& rows_;
+  std::vector<StoredShard> stored_;  // until the shards are made
   MetaStore& meta_;
   std::set<ShardId> anew_;  // what the store and the log had of them is void
+  std::set<ShardId> lost_;  // likewise, and nobody else has it
   ServerLog* log_ = nullptr;
   ReplicaIo* io_ = nullptr;
   ReplicaWorld world_;

@@ -38,6 +38,23 @@ size_t PointAtRows(const Rope& rope, size_t offset, size_t row_bytes,
   return seams;
 }
 
+// Whether each row, or both rows of a key, are such as the codec makes.
+DecodeError CheckRows(const SectionTask& task, uint32_t dim, size_t per_key) {
+  const Codec& codec = *task.codec;
+  if (codec.valid == nullptr) return {};
+  for (size_t i = 0; i < task.rows.size(); ++i) {
+    const auto* row = reinterpret_cast<const uint8_t*>(task.rows[i]);
+    for (size_t at = 0; at < per_key; ++at, row += codec.row_bytes(dim)) {
+      if (codec.valid(row, dim)) continue;
+      return Wrong(wire::Reason::kCodec,
+                   absl::StrCat("the values of key ", task.keys[i], " (row ", i,
+                                " of ", task.rows.size(), ") are no row in ",
+                                codec.name, "; see docs/formats/codecs.md"));
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 DecodeError DecodeKeyBlock(SectionTask& task) {
@@ -98,8 +115,9 @@ DecodeError DecodeRows(SectionTask& task, uint32_t dim) {
   if (task.decoded) return {};
   auto codec = FindCodec(task.header().codec);
   if (!codec.ok()) return {codec.status(), wire::Reason::kCodec};
-  const uint32_t width = task.header().with_pulled() ? 2 * dim : dim;
-  size_t row_bytes = (*codec)->row_bytes(width);
+  task.codec = *codec;
+  const size_t per_key = task.header().with_pulled() ? 2 : 1;
+  const size_t row_bytes = per_key * (*codec)->row_bytes(dim);
   // No overflow: keys are bounded by kKeysMax and dim by kDimMax.
   size_t expected = task.keys.size() * row_bytes;
   if (task.section.values.size != expected) {
@@ -113,17 +131,18 @@ DecodeError DecodeRows(SectionTask& task, uint32_t dim) {
   }
   size_t seams = PointAtRows(task.data->rope, task.section.values.offset,
                              row_bytes, task.rows);
-  if (seams == 0) return {};
-  task.seams = std::shared_ptr<float[]>(new float[seams * width]);
-  float* copy = task.seams.get();
-  for (size_t i = 0; i < task.rows.size(); ++i) {
+  if (seams > 0) {
+    task.seams = std::shared_ptr<uint8_t[]>(new uint8_t[seams * row_bytes]);
+  }
+  uint8_t* copy = task.seams.get();
+  for (size_t i = 0; seams > 0 && i < task.rows.size(); ++i) {
     if (task.rows[i] != nullptr) continue;
     task.data->rope.Copy(task.section.values.offset + i * row_bytes, row_bytes,
                          copy);
-    task.rows[i] = copy;
-    copy += width;
+    task.rows[i] = reinterpret_cast<const float*>(copy);
+    copy += row_bytes;
   }
-  return {};
+  return CheckRows(task, dim, per_key);
 }
 
 }  // namespace paramo

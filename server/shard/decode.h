@@ -26,9 +26,11 @@ DecodeError DecodeKeys(SectionTask& task, uint32_t shard_count);
 // ascending.
 DecodeError CheckExtras(const SectionTask& task, const TableConfig& table);
 
-// Points task.rows at the gradient rows where they lie in the message, each
-// with its pulled values behind it when the section has them; rows that
-// straddle two pieces are copied to task.seams.
+// Points task.rows at the gradient rows where they lie in the message, as
+// task.codec has written them, each with its pulled values behind it when the
+// section has them; rows that straddle two pieces are copied to task.seams.
+// Refuses an unknown codec, another size than the keys make, and bytes that are
+// no row.
 DecodeError DecodeRows(SectionTask& task, uint32_t dim);
 
 }  // namespace paramo

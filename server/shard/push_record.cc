@@ -37,9 +37,9 @@ Rope EncodePush(const SectionTask& task, uint32_t dim) {
                                task.section.keys, task.section.values,
                                task.data);
   }
-  const size_t width = task.header().with_pulled() ? 2 * size_t{dim} : dim;
-  auto copy =
-      std::make_shared<const Rope>(CopyPart(task, width * sizeof(float)));
+  const size_t per_key = task.header().with_pulled() ? 2 : 1;
+  auto copy = std::make_shared<const Rope>(
+      CopyPart(task, per_key * task.codec->row_bytes(dim)));
   const size_t key_bytes = task.keys.size() * sizeof(Key);
   return wire::EncodeSection(task.header(), *copy, {0, key_bytes},
                              {key_bytes, copy->size() - key_bytes}, copy);

@@ -14,6 +14,7 @@ struct Term {
   uint32_t order;  // position in the sum
   float weight;
   const float* row;
+  const Codec* codec;
 };
 
 // Rows summed at a time: 256 x 64 floats are 64 KiB, an L2 visit.
@@ -26,14 +27,18 @@ float LoadFloat(const float* unaligned, size_t i) {
 }
 
 // acc = sum of weight x row over the terms of one key, in their order.
-void SumTerms(absl::Span<const Term> terms, uint32_t dim, float* acc) {
+// Rows are decoded to `scratch` [dim], one at a time.
+void SumTerms(absl::Span<const Term> terms, uint32_t dim, float* scratch,
+              float* acc) {
   const Term& first = terms[0];
+  const float* row = first.codec->Floats(first.row, dim, 1, scratch);
   for (uint32_t i = 0; i < dim; ++i) {
-    acc[i] = first.weight * LoadFloat(first.row, i);
+    acc[i] = first.weight * LoadFloat(row, i);
   }
   for (const Term& term : terms.subspan(1)) {
+    row = term.codec->Floats(term.row, dim, 1, scratch);
     for (uint32_t i = 0; i < dim; ++i) {
-      acc[i] = std::fma(term.weight, LoadFloat(term.row, i), acc[i]);
+      acc[i] = std::fma(term.weight, LoadFloat(row, i), acc[i]);
     }
   }
 }
@@ -44,6 +49,7 @@ void ApplyMean(TableId table, uint32_t dim, std::vector<Term>& terms,
     return a.key != b.key ? a.key < b.key : a.order < b.order;
   });
   std::vector<float> sums(std::min(kRowsPerBatch, terms.size()) * dim);
+  std::vector<float> scratch(dim);
   std::vector<Key> keys;
   std::vector<const float*> rows;
   size_t at = 0;
@@ -54,7 +60,8 @@ void ApplyMean(TableId table, uint32_t dim, std::vector<Term>& terms,
       size_t end = at + 1;
       while (end < terms.size() && terms[end].key == terms[at].key) ++end;
       float* acc = sums.data() + keys.size() * dim;
-      SumTerms(absl::MakeConstSpan(terms).subspan(at, end - at), dim, acc);
+      SumTerms(absl::MakeConstSpan(terms).subspan(at, end - at), dim,
+               scratch.data(), acc);
       keys.push_back(terms[at].key);
       rows.push_back(acc);
       at = end;
@@ -105,7 +112,8 @@ void RoundBuffer::Close(WorkerClock round,
     for (const Contribution& part : step.parts) {
       std::vector<Term>& terms = terms_of[part.table];
       for (size_t i = 0; i < part.keys.size(); ++i) {
-        terms.push_back({part.keys[i], order, weight, part.rows[i]});
+        terms.push_back(
+            {part.keys[i], order, weight, part.rows[i], part.codec});
       }
       ++order;
     }

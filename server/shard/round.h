@@ -14,14 +14,15 @@
 
 namespace paramo {
 
-// One pushed section of a step, kept as it arrived.
+// One pushed section of a step, kept as it arrived, rows encoded.
 struct Contribution {
   TableId table = 0;
   uint32_t examples = 0;
   absl::Span<const Key> keys;
-  absl::Span<const float* const> rows;
-  std::shared_ptr<RequestData> data;  // owns keys, rows and their bytes
-  std::shared_ptr<float[]> seams;
+  absl::Span<const float* const> rows;  // as Codec::Floats takes them
+  const Codec* codec = &F32();          // of rows
+  std::shared_ptr<RequestData> data;    // owns keys, rows and their bytes
+  std::shared_ptr<uint8_t[]> seams;
 };
 
 // What one worker gave to one round.
@@ -32,7 +33,7 @@ struct WorkerStep {
 };
 
 // The mean gradient of a round for some rows of one table.
-// Shapes: keys [n], ascending, unique; rows [n][dim].
+// Shapes: keys [n], ascending, unique; rows [n][dim] f32.
 struct MeanGradient {
   TableId table = 0;
   absl::Span<const Key> keys;

@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/base/ids.h"
+#include "common/codec/codec.h"
 #include "common/mem/budget.h"
 #include "common/mem/rope.h"
 #include "common/strand/strand.h"
@@ -21,8 +22,9 @@ namespace paramo {
 class Shard;
 
 // What an accumulated push must keep alive until its round closes: the bytes
-// as they arrived, and the space for the decoded keys and row addresses of
-// every section of the request. Shared by the request and by open rounds.
+// as they arrived, and the space for the decoded keys and the addresses of
+// rows, which stay encoded, of every section of the request. Shared by the
+// request and by open rounds.
 struct RequestData {
   Rope rope;
   std::vector<Key> keys;
@@ -44,7 +46,8 @@ struct SectionTask : StrandTask {
   bool follows_push = false;  // a pull that sees the pushes of its request
   // [n] each, within data. Decoded already when the service split the section.
   absl::Span<Key> keys;
-  absl::Span<const float*> rows;  // pushes
+  absl::Span<const float*> rows;  // pushes; as Codec::Floats takes them
+  const Codec* codec = &F32();    // of rows, and of what a pull gets
   bool decoded = false;
   // Pulls: where the rows go; outs[i] for key i when the section was split.
   uint8_t* out = nullptr;
@@ -56,7 +59,7 @@ struct SectionTask : StrandTask {
   // Filled by the shard.
   wire::SectionReply reply;
   // Rows that straddle two pieces of the message, copied to lie in one.
-  std::shared_ptr<float[]> seams;
+  std::shared_ptr<uint8_t[]> seams;
   std::vector<Key> own_keys;  // of a parked pull
   RowPins pins;               // its rows stay in memory until it is done
   uint64_t fetch = 0;         // it waits for rows from the store: which fetch

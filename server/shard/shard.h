@@ -124,6 +124,7 @@ class Shard final : public ReplicaListener, public FlushSource {
     Promise promise;
     std::vector<Record> log;   // chained; what is behind the state counts
     bool log_damaged = false;  // records are missing behind some of those
+    bool rows_lost = false;    // none of the above can be had any more
   };
   // Errors: DATA_LOSS  of another shard or format, or a gap in the log
   absl::Status Restore(Stored stored);
@@ -443,6 +444,7 @@ class Shard final : public ReplicaListener, public FlushSource {
   bool half_installed_ = false;  // rows of one that was broken off are stored
   bool wiping_ = false;          // all goes: likewise
   bool wipe_asked_ = false;
+  bool rows_lost_ = false;  // nothing can go on from what is here
   Lsn sweep_lsn_ = 0;
   std::string sweep_state_;
   std::vector<TableId> sweep_tables_;  // not gone through yet

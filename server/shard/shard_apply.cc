@@ -177,9 +177,10 @@ wire::Outcome Shard::ApplyGradient(SectionTask& task, Membership* membership,
       return wire::Outcome::kApplied;
     case Admission::kAccumulate:
       if (has_rows) {
-        membership->job->rounds.Add(header.clock, membership->worker,
-                                    {header.table, header.examples, task.keys,
-                                     task.rows, task.data, task.seams});
+        membership->job->rounds.Add(
+            header.clock, membership->worker,
+            {header.table, header.examples, task.keys, task.rows, task.codec,
+             task.data, task.seams});
       }
       return wire::Outcome::kAccumulated;
     case Admission::kDrop:

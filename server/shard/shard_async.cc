@@ -15,6 +15,7 @@ PushStamp Shard::StampOf(const SectionTask& task, const Membership* membership,
   stamp.clock = header.clock;
   stamp.with_pulled = header.with_pulled();
   stamp.initial = header.initial();
+  stamp.codec = task.codec;
   const TableShard& table = *tables_.at(header.table);
   if (table.config().staleness_scaling && membership != nullptr) {
     const WorkerClock fastest = membership->job->policy->FastestClock();

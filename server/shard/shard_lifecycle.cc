@@ -1,6 +1,7 @@
 // What happens to a shard besides pushes and pulls: configuration, tables,
 // members, deadlines, the end. Everything that rows depend on becomes a record
 // first, and takes effect when that record is applied (shard_apply.cc).
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -21,6 +22,11 @@ void Shard::ApplyView(std::shared_ptr<const ClusterView> view) {
         "it was to go on from here while a copy was coming in; start the "
         "server again, then promote it once more"));
   }
+  // Promoted unsafely all the same, it begins empty.
+  if (rows_lost_ && next.base == options_.self &&
+      next.history != replica_->history()) {
+    return OnOtherHistory();
+  }
   replica_->Configure(next, options_.clock->Now());
   if (serving_ == Serving::kNothing && !IsNamedPrimary()) StepDown();
   ProposeChanges();
@@ -28,11 +34,16 @@ void Shard::ApplyView(std::shared_ptr<const ClusterView> view) {
   UpdateDirty();
 }
 
-// A request that comes before the takeover is complete waits for it.
+// A request that comes before the takeover is complete waits for it. In another
+// life this server may have been primary.
 bool Shard::IsNamedPrimary() const {
-  return view_ != nullptr && !stopping_ &&
-         view_->shards[options_.id].config.primary == options_.self.server &&
-         replica_->role() != Role::kStopped;
+  if (view_ == nullptr || stopping_ || replica_->role() == Role::kStopped) {
+    return false;
+  }
+  const ShardConfig& config = view_->shards[options_.id].config;
+  return config.primary == options_.self.server &&
+         std::find(config.in_sync.begin(), config.in_sync.end(),
+                   options_.self) != config.in_sync.end();
 }
 
 // Tables and members that the coordinator knows and the shard does not yet.

@@ -92,10 +92,11 @@ void Shard::Gather(SectionTask* task) {
   if (lost.refused()) return Refuse(task, lost);
   if (task->fetch != 0) return WaitForRows(task);
   if (task->outs.empty()) {
-    table->Gather(task->keys, task->out);
+    table->Gather(task->keys, task->out, *task->codec);
   } else {
-    table->Gather(task->keys, task->outs.data());
+    table->Gather(task->keys, task->outs.data(), *task->codec);
   }
+  task->reply.header.codec = task->codec->id;
   options_.counters->pull_rows.Add(task->keys.size());
   task->reply.header.lsn = applied_;
   Finish(task);

@@ -237,8 +237,9 @@ Shard::Refusal Shard::Validate(SectionTask& task) const {
   if (extras.refused()) return extras;
   error = DecodeRows(task, table->config().dim);
   if (!error.status.ok()) return {error.status, error.reason};
-  absl::Status values = table->CheckFinite(
-      task.keys, task.rows.data(), header.with_pulled(), header.initial());
+  absl::Status values =
+      table->CheckFinite(task.keys, task.rows.data(), header.with_pulled(),
+                         header.initial(), *task.codec);
   if (!values.ok()) return {values, wire::Reason::kNonFinite};
   absl::Status room = table->CheckRoom(task.keys);
   if (!room.ok()) return {room, wire::Reason::kRows};

@@ -67,8 +67,10 @@ void SaveContribution(const Contribution& part, uint32_t dim,
                part.keys.size() * sizeof(Key));
   std::string& values = *out.mutable_values();
   for (const float* row : part.rows) {
-    values.append(reinterpret_cast<const char*>(row), dim * sizeof(float));
+    values.append(reinterpret_cast<const char*>(row),
+                  part.codec->row_bytes(dim));
   }
+  out.set_codec(part.codec->id);
 }
 
 // `dim` follows from the sizes: the table itself may have been dropped.
@@ -92,6 +94,7 @@ absl::StatusOr<Contribution> RestoreContribution(const v1::Contribution& in) {
   part.examples = in.examples();
   part.keys = data->keys;
   part.rows = data->rows;
+  PARAMO_ASSIGN_OR_RETURN(part.codec, FindCodec(in.codec()));
   part.data = std::move(data);
   return part;
 }
@@ -211,6 +214,7 @@ absl::Status Shard::Restore(Stored stored) {
     replica.tail.push_back(std::move(record));
   }
   replica.log_damaged = stored.log_damaged;
+  rows_lost_ = stored.rows_lost;
   if (replica.history != 0 || replica.promise.epoch != 0) {
     replica_->Restore(std::move(replica));
   }

@@ -110,16 +110,6 @@ absl::Status CheckUnused(const std::string& dir) {
   return ErrnoStatus(error.value(), absl::StrCat("listing ", dir));
 }
 
-absl::Status SyncDirectory(const std::string& dir) {
-  const int fd = open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return ErrnoStatus(errno, absl::StrCat("opening ", dir));
-  const int failed = fsync(fd);
-  const int error_number = errno;
-  close(fd);
-  if (failed == 0) return absl::OkStatus();
-  return ErrnoStatus(error_number, absl::StrCat("syncing ", dir));
-}
-
 absl::Status WriteAndSync(const std::string& path, absl::string_view text) {
   const int fd =
       open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -160,6 +150,16 @@ absl::Status CheckIdentity(const DataDirFile& file,
 }
 
 }  // namespace
+
+absl::Status SyncDirectory(const std::string& dir) {
+  const int fd = open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(errno, absl::StrCat("opening ", dir));
+  const int failed = fsync(fd);
+  const int error_number = errno;
+  close(fd);
+  if (failed == 0) return absl::OkStatus();
+  return ErrnoStatus(error_number, absl::StrCat("syncing ", dir));
+}
 
 DataDir::DataDir(std::string path, int lock_fd)
     : path_(std::move(path)), lock_fd_(lock_fd) {}

@@ -19,6 +19,9 @@ namespace paramo {
 
 inline constexpr uint32_t kDataFormatVersion = 1;
 
+// Until then a file that was made or renamed in it may be gone after a crash.
+absl::Status SyncDirectory(const std::string& dir);
+
 // The content of the file PARAMO; docs/formats/data_dir.md shows one.
 struct DataDirFile {
   uint32_t format_version = kDataFormatVersion;
@@ -56,9 +59,9 @@ class DataDir {
   DataDir(const DataDir&) = delete;
   DataDir& operator=(const DataDir&) = delete;
 
-  // Draws another incarnation: something that was acknowledged under the old one
-  // may be missing. It is kept while there is proof that nothing is: after a
-  // clean stop, or when the log has everything.
+  // Draws another incarnation: something that was acknowledged under the old
+  // one may be missing. It is kept while there is proof that nothing is: after
+  // a clean stop, or when the log has everything.
   absl::Status EndIncarnation();
 
   // Writes down the identity that the coordinator gave. FAILED_PRECONDITION

@@ -31,13 +31,15 @@ void Add(const float* grad, uint32_t dim, float* sum) {
 }  // namespace
 
 void DistinctKeys::Set(absl::Span<const Key> keys, const float* const* grads,
-                       uint32_t dim) {
+                       uint32_t dim, const Codec& codec) {
   keys_ = keys;
   grads_ = grads;
+  codec_ = &codec;
   if (StrictlyAscending(keys)) return;
   FindDistinct(keys);
   if (distinct_.size() == keys.size()) return;
-  SumDuplicates(grads, dim);
+  SumDuplicates(grads, dim, codec);
+  codec_ = &F32();
   keys_ = distinct_;
   grads_ = sums_of_.data();
 }
@@ -61,18 +63,25 @@ void DistinctKeys::FindDistinct(absl::Span<const Key> keys) {
   }
 }
 
-void DistinctKeys::SumDuplicates(const float* const* grads, uint32_t dim) {
+void DistinctKeys::SumDuplicates(const float* const* grads, uint32_t dim,
+                                 const Codec& codec) {
   // Each duplicate belongs to one of the distinct keys: no more rows of sums
   // are needed than there are of either.
   const size_t duplicates = position_.size() - distinct_.size();
-  sums_.resize(std::min(duplicates, distinct_.size()) * dim);
+  const size_t rows = codec.in_place ? std::min(duplicates, distinct_.size())
+                                     : distinct_.size();
+  sums_.resize(rows * dim);
+  std::vector<float> decoded(codec.in_place ? 0 : dim);
   sums_of_.clear();
   own_sum_.assign(distinct_.size(), nullptr);
   float* next_sum = sums_.data();
   for (size_t i = 0; i < position_.size(); ++i) {
     const size_t at = position_[i];
-    if (at == sums_of_.size()) {
-      sums_of_.push_back(grads[i]);  // the first of its key
+    if (at == sums_of_.size()) {  // the first of its key
+      sums_of_.push_back(codec.Floats(grads[i], dim, 1, next_sum));
+      if (sums_of_[at] != next_sum) continue;
+      own_sum_[at] = next_sum;
+      next_sum += dim;
       continue;
     }
     float*& sum = own_sum_[at];
@@ -82,7 +91,7 @@ void DistinctKeys::SumDuplicates(const float* const* grads, uint32_t dim) {
       std::memcpy(sum, sums_of_[at], dim * sizeof(float));
       sums_of_[at] = sum;
     }
-    Add(grads[i], dim, sum);
+    Add(codec.Floats(grads[i], dim, 1, decoded.data()), dim, sum);
   }
 }
 

@@ -10,15 +10,30 @@
 #include "server/table/table_shard.h"
 
 namespace paramo {
+namespace {
+
+// Index of the first key of whose `per_key` rows one is not finite; n: none.
+size_t FirstNonFinite(const float* const* grads, size_t n, uint32_t dim,
+                      uint32_t per_key, const Codec& codec) {
+  if (codec.in_place) return FirstNonFiniteRow(grads, n, per_key * dim);
+  std::vector<float> row(size_t{per_key} * dim);
+  for (size_t i = 0; i < n; ++i) {
+    codec.Floats(grads[i], dim, per_key, row.data());
+    if (!AllFinite(row.data(), row.size())) return i;
+  }
+  return n;
+}
+
+}  // namespace
 
 absl::Status CheckFinite(const TableConfig& table, absl::Span<const Key> keys,
                          const float* const* grads, bool with_pulled,
-                         bool initial) {
+                         bool initial, const Codec& codec) {
   if (table.policy != NonFinitePolicy::kReject && !initial) {
     return absl::OkStatus();
   }
-  const uint32_t width = with_pulled ? 2 * table.dim : table.dim;
-  const size_t bad = FirstNonFiniteRow(grads, keys.size(), width);
+  const size_t bad =
+      FirstNonFinite(grads, keys.size(), table.dim, with_pulled ? 2 : 1, codec);
   if (bad == keys.size()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "the gradient of key ", keys[bad], " (row ", bad, " of ", keys.size(),
@@ -28,8 +43,9 @@ absl::Status CheckFinite(const TableConfig& table, absl::Span<const Key> keys,
 
 absl::Status TableShard::CheckFinite(absl::Span<const Key> keys,
                                      const float* const* grads,
-                                     bool with_pulled, bool initial) const {
-  return paramo::CheckFinite(config_, keys, grads, with_pulled, initial);
+                                     bool with_pulled, bool initial,
+                                     const Codec& codec) const {
+  return paramo::CheckFinite(config_, keys, grads, with_pulled, initial, codec);
 }
 
 absl::Status TableShard::CheckRoom(absl::Span<const Key> keys) const {
@@ -62,18 +78,35 @@ ApplyResult TableShard::Apply(absl::Span<const Key> keys,
           !stamp.initial && PreparesGradients(config_, stamp.with_pulled)};
   if (update.prepares) prepared_.resize(batch_rows_ * layout_.dim());
 
-  distinct_.Set(keys, grads, layout_.dim());
+  distinct_.Set(keys, grads, layout_.dim(), *stamp.codec);
   // A sum of duplicates has no pulled values behind it, and is no first value.
   PARAMO_CHECK((!stamp.with_pulled && !stamp.initial) ||
                distinct_.keys().size() == keys.size());
   keys = distinct_.keys();
   grads = distinct_.grads();
   ApplyResult result;
+  const float* decoded[kBatchRows];
   for (size_t at = 0; at < keys.size(); at += batch_rows_) {
-    ApplyBatch(keys.subspan(at, batch_rows_), grads + at, update, &result);
+    const absl::Span<const Key> batch = keys.subspan(at, batch_rows_);
+    ApplyBatch(batch, Decode(grads + at, batch.size(), stamp, decoded), update,
+               &result);
   }
   distinct_.Trim();
   return result;
+}
+
+const float* const* TableShard::Decode(const float* const* grads, size_t n,
+                                       const PushStamp& stamp,
+                                       const float** decoded) {
+  if (distinct_.codec().in_place) return grads;
+  const uint32_t per_key = stamp.with_pulled ? 2 : 1;
+  const size_t width = size_t{per_key} * layout_.dim();
+  decoded_.resize(batch_rows_ * width);
+  for (size_t i = 0; i < n; ++i) {
+    decoded[i] = stamp.codec->Floats(grads[i], layout_.dim(), per_key,
+                                     decoded_.data() + i * width);
+  }
+  return decoded;
 }
 
 void TableShard::ApplyBatch(absl::Span<const Key> keys,

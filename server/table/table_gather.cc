@@ -28,12 +28,14 @@ void TableShard::FindBatch(absl::Span<const Key> keys, uint32_t* rows) const {
 }
 
 template <typename OutOf>
-void TableShard::GatherRows(absl::Span<const Key> keys, OutOf out_of) const {
+void TableShard::GatherRows(absl::Span<const Key> keys, const Codec& codec,
+                            OutOf out_of) const {
   constexpr size_t kRowsAhead = 8;
   const size_t value_bytes = layout_.value_bytes();
   const size_t prefetch_bytes =
       std::min<size_t>(RowLayout::value_offset() + value_bytes, 2048);
   uint32_t rows[kBatchRows];
+  std::vector<float> computed(codec.in_place ? 0 : layout_.dim());
   for (size_t at = 0; at < keys.size(); at += kBatchRows) {
     const absl::Span<const Key> batch = keys.subspan(at, kBatchRows);
     FindBatch(batch, rows);
@@ -45,24 +47,33 @@ void TableShard::GatherRows(absl::Span<const Key> keys, OutOf out_of) const {
         }
       }
       uint8_t* out = out_of(at + i);
-      if (rows[i] != kNoRow) {
+      if (rows[i] != kNoRow && codec.in_place) {
         std::memcpy(out, ValueOf(arena_.Row(rows[i])), value_bytes);
-      } else {
-        PARAMO_CHECK(!IsCold(batch[i]));
+        continue;
+      }
+      PARAMO_CHECK(rows[i] != kNoRow || !IsCold(batch[i]));
+      if (rows[i] != kNoRow) {
+        codec.encode(ValueOf(arena_.Row(rows[i])), layout_.dim(), 0, out);
+      } else if (codec.in_place) {
         config_.initializer.Fill(config_.seed, batch[i], out, layout_.dim());
+      } else {
+        config_.initializer.Fill(config_.seed, batch[i], computed.data(),
+                                 layout_.dim());
+        codec.encode(computed.data(), layout_.dim(), 0, out);
       }
     }
   }
 }
 
-void TableShard::Gather(absl::Span<const Key> keys, uint8_t* out) const {
-  const size_t value_bytes = layout_.value_bytes();
-  GatherRows(keys, [=](size_t i) { return out + i * value_bytes; });
+void TableShard::Gather(absl::Span<const Key> keys, uint8_t* out,
+                        const Codec& codec) const {
+  const size_t row_bytes = codec.row_bytes(layout_.dim());
+  GatherRows(keys, codec, [=](size_t i) { return out + i * row_bytes; });
 }
 
-void TableShard::Gather(absl::Span<const Key> keys,
-                        uint8_t* const* outs) const {
-  GatherRows(keys, [=](size_t i) { return outs[i]; });
+void TableShard::Gather(absl::Span<const Key> keys, uint8_t* const* outs,
+                        const Codec& codec) const {
+  GatherRows(keys, codec, [=](size_t i) { return outs[i]; });
 }
 
 }  // namespace paramo

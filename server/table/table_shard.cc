@@ -225,7 +225,8 @@ uint64_t TableShard::HashOf(std::byte* row) const {
 size_t TableShard::bytes() const {
   return arena_.bytes() + index_.bytes() + cold_.bytes() +
          3 * dirty_.capacity() * 8 + pins_->capacity() * sizeof(uint32_t) +
-         distinct_.bytes() + prepared_.capacity() * sizeof(float);
+         distinct_.bytes() +
+         (decoded_.capacity() + prepared_.capacity()) * sizeof(float);
 }
 
 }  // namespace paramo

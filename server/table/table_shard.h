@@ -12,6 +12,7 @@
 #include "absl/types/span.h"
 #include "common/base/ids.h"
 #include "common/base/limits.h"
+#include "common/codec/codec.h"
 #include "server/table/cold_keys.h"
 #include "server/table/distinct.h"
 #include "server/table/index.h"
@@ -30,6 +31,7 @@ struct PushStamp {
   WorkerClock staleness = 0;  // steps behind the fastest live worker
   bool with_pulled = false;   // see Apply
   bool initial = false;       // see Apply
+  const Codec* codec = &F32();  // how gradients are written
   // A replay of the log: rows that are of this lsn or a later one have seen the
   // push and stay as they are.
   bool replaying = false;
@@ -46,7 +48,7 @@ struct ApplyResult {
 // What TableShard::CheckFinite says, for keys of several shards.
 absl::Status CheckFinite(const TableConfig& table, absl::Span<const Key> keys,
                          const float* const* grads, bool with_pulled = false,
-                         bool initial = false);
+                         bool initial = false, const Codec& codec = F32());
 
 // Owned by a shard; made when the table's creation is applied, gone when its
 // drop is. Threads: only the shard's strand; nothing here locks.
@@ -78,24 +80,25 @@ class TableShard {
   // Both are asked before the push is logged, so that it can be refused whole.
   // Two calls, because they are counted as different refusals.
   //
-  // Shapes: keys [n], grads [n][dim] f32 at any alignment; [n][2 dim] when
-  //         pulled values are behind each gradient.
+  // Shapes: keys [n], grads [n], rows of dim in `codec` at any alignment, each
+  //         followed by another one with pulled values.
   // Errors: INVALID_ARGUMENT    a gradient or a pulled value is a NaN or an
   //                             infinity, and the table's policy is reject; or
   //                             a first value is, whatever the policy
   //         RESOURCE_EXHAUSTED  the missing keys would not fit
   absl::Status CheckFinite(absl::Span<const Key> keys,
                            const float* const* grads, bool with_pulled = false,
-                           bool initial = false) const;
+                           bool initial = false,
+                           const Codec& codec = F32()) const;
   absl::Status CheckRoom(absl::Span<const Key> keys) const;
 
   // Applies one gradient row per key; none of them may be cold.
   //
   // Shapes:  keys [n], any order; duplicates are summed in the order given
   //          (first + second, + third, ...) before policy and rule see them.
-  //          grads [n][dim] f32 at any alignment. With stamp.with_pulled
-  //          [n][2 dim], each gradient followed by the value that it was
-  //          computed at; keys then have no duplicates. With stamp.initial
+  //          grads [n], rows of dim in stamp.codec at any alignment. With
+  //          stamp.with_pulled each gradient is followed by the value that it
+  //          was computed at; keys then have no duplicates. With stamp.initial
   //          no gradients but first values, each of its own key.
   // Effects: the rule's learning rate is scaled by the table's schedule at
   //          stamp.clock, and by 1 / (1 + stamp.staleness) if the table says
@@ -109,13 +112,15 @@ class TableShard {
   ApplyResult Apply(absl::Span<const Key> keys, const float* const* grads,
                     const PushStamp& stamp);
 
-  // Copies the values of `keys` (duplicates allowed) to `out`, [n, dim] f32
-  // row-major at any alignment; missing rows are computed, never created, and
-  // none may be cold.
-  void Gather(absl::Span<const Key> keys, uint8_t* out) const;
+  // Writes the values of `keys` (duplicates allowed) to `out`, [n] rows of dim
+  // in `codec` at any alignment, rounded to the nearest; missing rows are
+  // computed, never created, and none may be cold.
+  void Gather(absl::Span<const Key> keys, uint8_t* out,
+              const Codec& codec = F32()) const;
 
-  // The same with one destination of dim f32 per key.
-  void Gather(absl::Span<const Key> keys, uint8_t* const* outs) const;
+  // The same with one destination per key.
+  void Gather(absl::Span<const Key> keys, uint8_t* const* outs,
+              const Codec& codec = F32()) const;
 
   // ---- Write-behind ---------------------------------------------------------
 
@@ -223,6 +228,9 @@ class TableShard {
 
   // rows[i] = row number of keys[i] or kNoRow, for up to kBatchRows keys.
   void FindBatch(absl::Span<const Key> keys, uint32_t* rows) const;
+  // The floats of n gradients; `decoded` [n] where they have to be told.
+  const float* const* Decode(const float* const* grads, size_t n,
+                             const PushStamp& stamp, const float** decoded);
   void ApplyBatch(absl::Span<const Key> keys, const float* const* grads,
                   const Update& update, ApplyResult* result);
   const float* Prepare(const float* grad, const std::byte* row,
@@ -236,7 +244,8 @@ class TableShard {
   void SetDirty(uint32_t row);
   void SetClean(uint32_t row);
   template <typename OutOf>
-  void GatherRows(absl::Span<const Key> keys, OutOf out_of) const;
+  void GatherRows(absl::Span<const Key> keys, const Codec& codec,
+                  OutOf out_of) const;
   absl::Span<const uint8_t> RecordOf(uint32_t row) const;
   uint64_t HashOf(std::byte* row) const;
   void EvictRow(uint32_t row);
@@ -272,7 +281,8 @@ class TableShard {
 
   // Scratch of Apply.
   DistinctKeys distinct_;
-  std::vector<float> prepared_;  // gradients of one batch
+  std::vector<float> decoded_;   // gradients of one batch
+  std::vector<float> prepared_;  // the same, as the rule is to see them
 };
 
 }  // namespace paramo

@@ -1,7 +1,8 @@
 // rows: sparse rows pushed and pulled by key. Floors: gRPC echo with messages
 // of the same size and as many in flight; for what a backup costs, the same
-// pushes without one.
+// pushes without one; for what a codec brings, the same rows in f32.
 #include "absl/strings/str_cat.h"
+#include "client/cli/table_spec.h"
 #include "common/base/status.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/table_load.h"
@@ -24,9 +25,13 @@ class Rows final : public Bench {
   void Declare(Config& config) override {
     options_.cluster.servers = 1;
     config.Int("rows", options_.rows, {1, 1 << 20}, "keys of a request")
-        .Default("1024, then 8192, then what a backup costs");
+        .Default("1024, then 8192, then (in f32) what a backup costs");
     config.Int("dim", options_.spec.dim, {1, 65536}, "floats of a row");
-    config.Text("rule", options_.spec.rule, "update rule");
+    options_.spec.rule = "";
+    config.Text("rule", options_.spec.rule, "update rule")
+        .Default("adagrad, or sgd with a codec");
+    config.Choice("codec", options_.spec.codec, cli::CodecNames(),
+                  "how rows travel; another than f32 is held against it");
     config.Int("table-rows", options_.spec.table_rows, {1, 1 << 30},
                "rows of the table, all there before");
     config.Choice("keys", options_.keys, {"uniform", "zipf"},
@@ -45,6 +50,10 @@ class Rows final : public Bench {
 
   absl::Status Prepare(Lab& lab, Plan& plan, bool smoke) override {
     if (smoke) options_.spec.table_rows = 10'000;
+    const bool encoded = options_.spec.codec != "f32";
+    if (options_.spec.rule.empty()) {
+      options_.spec.rule = encoded ? "sgd" : "adagrad";
+    }
     options_.spec.keys = options_.keys == "zipf" ? Keys::kZipf : Keys::kUniform;
     options_.spec.durability =
         options_.durability == "synced"       ? Durability::kSynced
@@ -57,10 +66,13 @@ class Rows final : public Bench {
     if (options_.rows != 0) sizes = {options_.rows};
     for (int rows : sizes) {
       for (Call call : {Call::kPush, Call::kPull}) {
-        PARAMO_RETURN_IF_ERROR(AddCase(lab, plan, *cluster, rows, call));
+        PARAMO_RETURN_IF_ERROR(encoded
+                                   ? AddCodecCase(plan, *cluster, rows, call)
+                                   : AddCase(lab, plan, *cluster, rows, call));
       }
     }
-    return options_.rows == 0 ? AddBackup(lab, plan) : absl::OkStatus();
+    return options_.rows == 0 && !encoded ? AddBackup(lab, plan)
+                                          : absl::OkStatus();
   }
 
  private:
@@ -90,10 +102,9 @@ class Rows final : public Bench {
   }
 
   // Targets are set for these tables only.
-  bool IsAsked() const {
+  bool IsAsked(const char* rule) const {
     return options_.spec.table_rows == 1'000'000 && options_.spec.dim == 64 &&
-           options_.spec.rule == "adagrad" &&
-           options_.spec.keys == Keys::kUniform &&
+           options_.spec.rule == rule && options_.spec.keys == Keys::kUniform &&
            options_.cluster.servers == 1;
   }
 
@@ -117,7 +128,29 @@ class Rows final : public Bench {
     PARAMO_ASSIGN_OR_RETURN(Subject floor, FloorOf(c, lab, Via::kGrpc));
     const size_t subject = plan.Add(std::move(c.subject));
     plan.Compare(subject, plan.Add(std::move(floor)), Unit::kRows,
-                 IsAsked() ? AtLeast(0.45) : Target());
+                 IsAsked("adagrad") ? AtLeast(0.45) : Target());
+    return absl::OkStatus();
+  }
+
+  // The same rows in the codec and in f32.
+  absl::Status AddCodecCase(Plan& plan, BenchCluster& cluster, int rows,
+                            Call call) {
+    RowsSpec spec = options_.spec;
+    spec.rows = rows;
+    const auto add = [&]() -> absl::StatusOr<size_t> {
+      const std::string what =
+          call == Call::kPush ? absl::StrCat("push ", spec.rule) : "pull";
+      PARAMO_ASSIGN_OR_RETURN(
+          Case c, CaseOf(absl::StrCat(what, " ", spec.codec, " ", rows),
+                         cluster, spec, call));
+      return plan.Add(std::move(c.subject));
+    };
+    PARAMO_ASSIGN_OR_RETURN(const size_t encoded, add());
+    spec.codec = "f32";
+    PARAMO_ASSIGN_OR_RETURN(const size_t plain, add());
+    const double asked = options_.spec.codec == "int8" ? 2 : 1.5;
+    plan.Compare(encoded, plain, Unit::kRows,
+                 IsAsked("sgd") ? AtLeast(asked) : Target());
     return absl::OkStatus();
   }
 
@@ -136,7 +169,7 @@ class Rows final : public Bench {
         Case alone, CaseOf("push without a backup", *one, spec, Call::kPush));
     const size_t subject = plan.Add(std::move(backup.subject));
     plan.Compare(subject, plan.Add(std::move(alone.subject)), Unit::kCpuPerRow,
-                 IsAsked() ? AtMost(2.2) : Target());
+                 IsAsked("adagrad") ? AtMost(2.2) : Target());
     return absl::OkStatus();
   }
 

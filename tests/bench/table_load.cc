@@ -114,18 +114,22 @@ class AskedRows final : public Asked {
                .rows = static_cast<double>(spec.rows)},
               in_flight),
         table_(std::move(table)),
-        keys_(DrawKeys(spec)) {}
+        keys_(DrawKeys(spec)),
+        codec_(spec.codec) {}
 
   Future<Result<PushAck>> Push(size_t i) override {
-    return table_.PushAsync(keys_[i % keys_.size()], gradients(i));
+    return table_.PushAsync(keys_[i % keys_.size()], gradients(i),
+                            {.codec = codec_});
   }
   Future<Status> Pull(size_t i, size_t slot) override {
-    return table_.PullAsync(keys_[i % keys_.size()], pulled(slot));
+    return table_.PullAsync(keys_[i % keys_.size()], pulled(slot),
+                            {.codec = codec_});
   }
 
  private:
   const Table table_;
   const std::vector<std::vector<uint64_t>> keys_;
+  const std::string codec_;
 };
 
 class AskedTensor final : public Asked {

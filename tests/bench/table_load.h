@@ -23,6 +23,7 @@ struct RowsSpec {
   Durability durability = Durability::kLogged;
   uint64_t table_rows = 1'000'000;
   Keys keys = Keys::kUniform;
+  std::string codec = "f32";
   // Requests made up front. More where rows are not all in memory: what is
   // asked again and again must not be what fits.
   size_t batches = 64;

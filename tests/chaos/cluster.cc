@@ -42,8 +42,9 @@ void Append(std::vector<std::string>& to, std::vector<std::string> more) {
 
 absl::StatusOr<std::unique_ptr<ChaosCluster>> ChaosCluster::Start(
     const ClusterOptions& options, cli::Workplace& workplace,
-    Isolation& isolation) {
-  std::unique_ptr<ChaosCluster> cluster(new ChaosCluster(options, workplace));
+    Isolation& isolation, cli::Interrupt& interrupt) {
+  std::unique_ptr<ChaosCluster> cluster(
+      new ChaosCluster(options, workplace, interrupt));
   if (options.etcd) PARAMO_RETURN_IF_ERROR(cluster->StartEtcd());
   PARAMO_RETURN_IF_ERROR(cluster->StartCoordinators());
   for (int i = 0; i < options.servers; ++i) {

@@ -26,6 +26,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "client/cli/interrupt.h"
 #include "client/cli/janitor.h"
 #include "client/cli/process.h"
 #include "client/core/control.h"
@@ -64,9 +65,10 @@ class ChaosCluster {
  public:
   // Returns when every shard is served.
   // Errors: of a process that does not start, with its log's tail
+  //         CANCELLED  by `interrupt`, which outlives the cluster
   static absl::StatusOr<std::unique_ptr<ChaosCluster>> Start(
       const ClusterOptions& options, cli::Workplace& workplace,
-      Isolation& isolation);
+      Isolation& isolation, cli::Interrupt& interrupt);
   ~ChaosCluster();
 
   int servers() const { return options_.servers; }
@@ -101,6 +103,7 @@ class ChaosCluster {
   std::vector<std::string> log_dirs() const;
 
   ClusterShape Shape();
+  // An interrupt leaves it ten seconds more. CANCELLED: it was not whole then.
   absl::Status WaitUntilWhole(absl::Duration timeout);
   // FAILED_PRECONDITION with a log's tail when a process has ended, unless it
   // is the one that may: that is started again, once.
@@ -127,8 +130,10 @@ class ChaosCluster {
     std::unique_ptr<client::Control> ask;
   };
 
-  ChaosCluster(const ClusterOptions& options, cli::Workplace& workplace)
-      : options_(options), workplace_(workplace) {}
+  ChaosCluster(const ClusterOptions& options, cli::Workplace& workplace,
+               cli::Interrupt& interrupt)
+      : options_(options), workplace_(workplace), interrupt_(interrupt) {}
+  absl::Status NotWhole(absl::Duration timeout, bool interrupted) const;
   Node& At(int node) {
     return IsCoordinator(node) ? coordinators_[-1 - node] : servers_[node];
   }
@@ -149,6 +154,7 @@ class ChaosCluster {
 
   const ClusterOptions options_;
   cli::Workplace& workplace_;
+  cli::Interrupt& interrupt_;
   Mutex mu_;  // outlives the proxies, which ask whose a connection is
   std::vector<pid_t> pids_ ABSL_GUARDED_BY(mu_);  // of servers
   std::unique_ptr<test::EtcdMembers> etcd_;       // null: none

@@ -1,4 +1,5 @@
 // What a cluster of a chaos run says about itself.
+#include <algorithm>
 #include <fstream>
 #include <utility>
 
@@ -16,6 +17,8 @@ namespace {
 constexpr absl::Duration kAskWithin = absl::Milliseconds(500);
 constexpr absl::Duration kLeaderWithin = absl::Seconds(60);
 constexpr absl::Duration kPollEvery = absl::Milliseconds(10);
+// Who breaks a run off still wants to know what it did, if that is quick.
+constexpr absl::Duration kWholeAfterInterrupt = absl::Seconds(10);
 
 }  // namespace
 
@@ -69,23 +72,35 @@ ClusterShape ChaosCluster::Shape() {
 }
 
 absl::Status ChaosCluster::WaitUntilWhole(absl::Duration timeout) {
-  const absl::Time deadline = absl::Now() + timeout;
+  absl::Time deadline = absl::Now() + timeout;
+  bool interrupted = false;
   while (!Shape().whole) {
     PARAMO_RETURN_IF_ERROR(CheckAlive());
-    if (absl::Now() > deadline) {
-      std::string why = absl::StrCat("the cluster is not whole after ",
-                                     absl::FormatDuration(timeout));
-      for (const auto* nodes : {&coordinators_, &servers_}) {
-        for (const Node& node : *nodes) {
-          absl::StrAppend(&why, "; the end of ", node.name, "'s log:\n",
-                          cli::LogTail(node.process->log_file()));
-        }
-      }
-      return absl::DeadlineExceededError(why);
+    if (absl::Now() > deadline) return NotWhole(timeout, interrupted);
+    if (interrupted) {
+      absl::SleepFor(kPollEvery);
+    } else if (interrupt_.Wait(kPollEvery)) {
+      interrupted = true;
+      deadline = std::min(deadline, absl::Now() + kWholeAfterInterrupt);
     }
-    absl::SleepFor(kPollEvery);
   }
   return absl::OkStatus();
+}
+
+absl::Status ChaosCluster::NotWhole(absl::Duration timeout,
+                                    bool interrupted) const {
+  if (interrupted) {
+    return absl::CancelledError("interrupted, and the cluster is not whole");
+  }
+  std::string why = absl::StrCat("the cluster is not whole after ",
+                                 absl::FormatDuration(timeout));
+  for (const auto* nodes : {&coordinators_, &servers_}) {
+    for (const Node& node : *nodes) {
+      absl::StrAppend(&why, "; the end of ", node.name, "'s log:\n",
+                      cli::LogTail(node.process->log_file()));
+    }
+  }
+  return absl::DeadlineExceededError(why);
 }
 
 absl::Status ChaosCluster::CheckAlive() {

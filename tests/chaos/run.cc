@@ -105,8 +105,9 @@ absl::Status Run::Start(Summary& summary) {
   cluster.etcd = options_.store == "etcd";
   cluster.disk_bytes =
       DiskBytesFor(kinds_, cluster.keep_log ? options_.faults : 0);
-  PARAMO_ASSIGN_OR_RETURN(cluster_,
-                          ChaosCluster::Start(cluster, workplace_, isolation_));
+  PARAMO_ASSIGN_OR_RETURN(
+      cluster_,
+      ChaosCluster::Start(cluster, workplace_, isolation_, interrupt_));
   PARAMO_ASSIGN_OR_RETURN(
       layout_, MakeTables(cluster_->address(), options_.durability, rule_));
   clients_ = std::make_unique<Clients>(workplace_, cluster_->address(),
@@ -265,6 +266,7 @@ absl::Status Run::Judge(Summary& summary) {
   absl::Status status = clients_->StopAll(kClientsStopWithin);
   if (absl::Status polled = clients_->Poll(); status.ok()) status = polled;
   absl::Status whole = cluster_->WaitUntilWhole(kWholeWithin);
+  if (absl::IsCancelled(whole)) return whole;  // half of it would look lost
   if (status.ok()) status = whole;
   // What cannot be read is not there.
   auto evidence = Gather(*cluster_, layout_, rule_);

@@ -55,13 +55,15 @@ std::optional<etcdserverpb::StatusResponse> StatusOf(
 
 }  // namespace
 
-EtcdMembers::EtcdMembers(int members, std::string directory)
-    : directory_(std::move(directory)), members_(members) {}
+EtcdMembers::EtcdMembers(int members, std::string directory, EtcdTls tls)
+    : directory_(std::move(directory)),
+      tls_(std::move(tls)),
+      members_(members) {}
 
 absl::StatusOr<std::unique_ptr<EtcdMembers>> EtcdMembers::Start(
-    int members, std::string directory) {
+    int members, std::string directory, EtcdTls tls) {
   std::unique_ptr<EtcdMembers> etcd(
-      new EtcdMembers(members, std::move(directory)));
+      new EtcdMembers(members, std::move(directory), std::move(tls)));
   absl::Status started;
   for (int tries = 0; tries < kTries; ++tries) {
     started = etcd->TryStart();
@@ -90,7 +92,8 @@ absl::Status EtcdMembers::TakePorts() {
   for (int i = 0; i < size(); ++i) {
     Member& member = members_[i];
     member.name = absl::StrCat("etcd-", i + 1);
-    for (std::string* address : {&member.client, &member.peer}) {
+    for (std::string* address :
+         {&member.client, &member.peer, &member.secure}) {
       PARAMO_ASSIGN_OR_RETURN(held.emplace_back(), Bind(*address));
     }
   }
@@ -150,6 +153,17 @@ absl::Status EtcdMembers::Restart(int member) {
                   "zap",
                   "--log-level",
                   "error"};
+  if (!tls_.ca_file.empty()) {
+    for (const std::string& arg :
+         {absl::StrCat("--listen-client-urls=", http(one.client), ",https://",
+                       one.secure),
+          absl::StrCat("--trusted-ca-file=", tls_.ca_file),
+          absl::StrCat("--cert-file=", tls_.cert_file),
+          absl::StrCat("--key-file=", tls_.key_file),
+          std::string("--client-cert-auth")}) {
+      options.argv.push_back(arg);
+    }
+  }
   PARAMO_ASSIGN_OR_RETURN(one.process, cli::Process::Start(options));
   return absl::OkStatus();
 }

@@ -12,6 +12,14 @@
 
 namespace paramo::test {
 
+// Files in PEM; none: no TLS. With them a member also serves at a second
+// address, where it wants clients to have a certificate of the authority.
+struct EtcdTls {
+  std::string ca_file;
+  std::string cert_file;
+  std::string key_file;
+};
+
 // The kernel kills the members when the thread that started them ends, however
 // that comes. Threads: one.
 class EtcdMembers {
@@ -19,11 +27,14 @@ class EtcdMembers {
   // Returns when the members have a leader.
   // Errors: UNAVAILABLE  they do not start, with the end of a log
   static absl::StatusOr<std::unique_ptr<EtcdMembers>> Start(
-      int members, std::string directory);
+      int members, std::string directory, EtcdTls tls = {});
 
   int size() const { return static_cast<int>(members_.size()); }
   const std::string& endpoint(int member) const {
     return members_[member].client;
+  }
+  const std::string& secure_endpoint(int member) const {
+    return members_[member].secure;
   }
   std::vector<std::string> endpoints() const;
   std::string url() const;  // etcd://HOST:PORT,...
@@ -41,15 +52,17 @@ class EtcdMembers {
   struct Member {
     std::string name;
     std::string client;  // host:port
+    std::string secure;
     std::string peer;
     std::unique_ptr<cli::Process> process;
   };
-  EtcdMembers(int members, std::string directory);
+  EtcdMembers(int members, std::string directory, EtcdTls tls);
   absl::Status TakePorts();
   absl::Status TryStart();
   absl::Status AwaitLeader();
 
   const std::string directory_;
+  const EtcdTls tls_;
   std::vector<Member> members_;
 };
 

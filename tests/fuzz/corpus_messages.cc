@@ -237,6 +237,9 @@ Seeds Images() {
           BigEndian(0x801) + BigEndian(3) + "abc\3"};
 }
 
+// Scale 0.5, then -1 and 127.
+std::string Int8Row() { return std::string("\0\0\0\x3f\xff\x7f", 6); }
+
 // Blocks, then: bytes of keys, piece, codec, flags, shard, shards, delay
 // compensation, dimension (all less what the target adds).
 Seeds Sections() {
@@ -245,7 +248,12 @@ Seeds Sections() {
           keys + Floats(12, 1) + std::string("\x18\x3f\0\2\0\0\1\1", 8),
           keys + Floats(3, 1) + std::string("\x18\x00\0\1\0\0\0\0", 8),
           keys + Floats(6, 1) + std::string("\x18\x07\5\0\1\1\0\1", 8),
-          std::string("\0\0\0\0\0\0\0\0", 8)};
+          std::string("\0\0\0\0\0\0\0\0", 8),
+          // Three rows of dim 2 in int8 and in bf16, on the one shard there is.
+          keys + Int8Row() + Int8Row() + Int8Row() +
+              std::string("\x18\x07\3\0\0\0\0\1", 8),
+          keys + std::string(12, '\x3f') +
+              std::string("\x18\x07\2\0\0\0\0\1", 8)};
 }
 
 Seeds WireReplies() {

@@ -4,6 +4,8 @@
 // header says, and is the bytes of the message.
 #include "server/shard/decode.h"
 
+#include <cmath>
+
 #include "common/routing/routing.h"
 #include "tests/fuzz/fuzz_input.h"
 
@@ -20,16 +22,35 @@ void CheckKeys(const SectionTask& task, const std::string& bytes,
   }
 }
 
+// In vectors as alone; and what is finite stays so when it is encoded again.
+void CheckDecoded(const Codec& codec, const float* row, uint32_t dim) {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(row);
+  std::vector<float> vector(dim), scalar(dim);
+  codec.decode(bytes, dim, vector.data());
+  codec.decode_scalar(bytes, dim, scalar.data());
+  PARAMO_CHECK(std::memcmp(vector.data(), scalar.data(), 4 * dim) == 0);
+  std::vector<uint8_t> again(codec.row_bytes(dim));
+  codec.encode(vector.data(), dim, 0, again.data());
+  codec.decode(again.data(), dim, scalar.data());
+  for (uint32_t i = 0; i < dim; ++i) {
+    if (!std::isfinite(vector[i])) return;
+  }
+  for (float value : scalar) PARAMO_CHECK(std::isfinite(value));
+}
+
 void CheckRows(const SectionTask& task, const std::string& bytes,
                uint32_t dim) {
-  const size_t row_bytes = 4 * dim * (task.header().with_pulled() ? 2 : 1);
-  PARAMO_CHECK(task.header().codec == 0);
+  const Codec& codec = *task.codec;
+  PARAMO_CHECK(task.header().codec == codec.id);
+  const uint32_t per_key = task.header().with_pulled() ? 2 : 1;
+  const size_t row_bytes = per_key * codec.row_bytes(dim);
   PARAMO_CHECK(task.section.values.size == task.keys.size() * row_bytes);
   for (size_t i = 0; i < task.rows.size(); ++i) {
     PARAMO_CHECK(
         std::memcmp(task.rows[i],
                     bytes.data() + task.section.values.offset + i * row_bytes,
                     row_bytes) == 0);
+    CheckDecoded(codec, task.rows[i], dim);
   }
 }
 
@@ -47,7 +68,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   task.section.header.table = 1;
   task.section.header.shard = static_cast<uint32_t>(input.Choice(4));
   task.section.header.flags = static_cast<uint32_t>(input.Choice(8));
-  task.section.header.codec = static_cast<uint32_t>(input.Choice(6) / 4);
+  task.section.header.codec = static_cast<uint32_t>(input.Choice(6));
   const size_t piece = 1 + input.Choice(64);
   const size_t key_bytes = input.Choice(256);
   const std::string bytes = input.Rest();

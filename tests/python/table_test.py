@@ -51,6 +51,44 @@ def test_initializer_and_rule_are_the_tables(cluster, name):
     assert "adagrad" in table._repr_html_()
 
 
+# ---- Codecs -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("codec", ["f32", "f16", "bf16", "int8"])
+def test_values_travel_in_the_tables_codec(cluster, name, codec):
+    table = cluster.table(name, dim=3, rule=paramo.SGD(lr=1), codec=codec)
+    assert table.codec == cluster.table(name).codec == codec
+    table.push([1, 2], np.array([[127, -64, 0]] * 2, np.float32))
+    np.testing.assert_array_equal(table.pull([2]), [[-127, 64, 0]])
+
+
+def test_a_call_names_its_own_codec(table):
+    table.push([1], np.full((1, 4), 1 + 2**-9, np.float32))
+    assert (table.pull([1], codec="bf16") == -1).all()
+    assert (table.pull_async([1], codec="bf16").result() == -1).all()
+    assert (table.pull([1]) == -1 - 2**-9).all()
+    table.push([2], np.full((1, 4), 1 + 2**-9, np.float32), codec="bf16")
+    table.push_async([2], np.ones((1, 4), np.float32), codec="int8").result()
+    assert (table.pull([2]) == -2).all()
+
+
+def test_first_values_are_exact(cluster, name):
+    first = np.random.default_rng(5).normal(size=(30, 7)).astype(np.float32)
+    dense = cluster.dense(name, {"w": first}, codec="int8")
+    np.testing.assert_array_equal(dense.pull(codec="f32")["w"], first)
+    step = np.abs(first).max() / 127
+    np.testing.assert_allclose(dense.pull()["w"], first, atol=0.51 * step)
+
+
+def test_an_unknown_codec_is_refused_with_those_there_are(table):
+    for call in (lambda: table.push([1], np.ones((1, 4), np.float32),
+                                    codec="f64"),
+                 lambda: table.pull([1], codec="f64")):
+        with pytest.raises(paramo.InvalidArgument,
+                           match=r"use one of f32 \(0\)"):
+            call()
+
+
 # ---- Memory -----------------------------------------------------------------
 
 _KEYS = np.arange(50_000, dtype=np.uint64)

@@ -49,7 +49,7 @@ struct JobFile {
   Averaging averaging;
 
   std::string table_prefix;
-  size_t table_block = 1024;  // elements of one row of a dense tensor
+  size_t table_block = 4096;  // elements of one row of a dense tensor
 
   std::string text;  // the file itself
 

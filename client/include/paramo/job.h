@@ -133,6 +133,7 @@ struct StepOptions {
   std::chrono::milliseconds deadline{0};  // 0 = ConnectOptions::deadline
   // False: more of this step follows, with the same clock and examples.
   bool ends_step = true;
+  std::string codec = {};  // as in PushOptions
 };
 
 constexpr uint64_t MakeDataPosition(uint64_t data_shard, uint32_t batches) {
@@ -191,10 +192,13 @@ class Job {
   // Parameters for step `clock`. Under bsp it waits until round clock - 1 has
   // closed. Otherwise as Cluster::Pull.
   // Errors: FAILED_PRECONDITION  no longer a member: join again
+  // `codec`: as in PullOptions.
   Status Pull(std::span<const PullPart> parts, uint64_t clock,
-              std::chrono::milliseconds deadline = {});
+              std::chrono::milliseconds deadline = {},
+              const std::string& codec = {});
   Future<Status> PullAsync(std::span<const PullPart> parts, uint64_t clock,
-                           std::chrono::milliseconds deadline = {});
+                           std::chrono::milliseconds deadline = {},
+                           const std::string& codec = {});
 
   // All gradients of step `clock`, and its end: every shard of the cluster is
   // told, touched or not. Exactly once for each clock, in ascending order; what

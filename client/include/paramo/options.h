@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 
 namespace paramo {
 inline namespace sdk {
@@ -12,12 +13,19 @@ struct PullOptions {
   // pull at clock c waits until round c - 1 has closed.
   uint64_t clock = 0;
   std::chrono::milliseconds deadline{0};  // 0 = ConnectOptions::deadline
+  // How rows travel: "f32", "f16", "bf16" or "int8" (docs/formats/codecs.md);
+  // empty: as TableSpec::codec says.
+  std::string codec = {};
 };
 
 struct PushOptions {
   uint64_t clock = 0;     // worker clock; within a job Job::Push sets it
   uint32_t examples = 1;  // the gradient is the mean of that many
   std::chrono::milliseconds deadline{0};  // 0 = ConnectOptions::deadline
+  // How gradients travel and are logged, and a PushPull's rows travel, as in
+  // PullOptions. "int8" rounds gradients at random, without bias. First values
+  // (PushPart::AsInitial) always go as f32.
+  std::string codec = {};
 };
 
 // Answer to a push that was accepted on every shard it touched.

@@ -97,6 +97,9 @@ struct TableSpec {
   // lambda of DC-ASGD, 0 to 1,000, 0 = off; for pushes with PushPart::pulled.
   double delay_compensation = 0;
   Durability durability = Durability::kLogged;
+  // How clients send gradients and get rows that say nothing else: "f32",
+  // "f16", "bf16" or "int8" (docs/formats/codecs.md). Rows are kept in f32.
+  std::string codec = "f32";
   // Bytes of the table's rows that may be in memory, on all servers together
   // for one replica; 0 = all. The others are read back as they are used.
   uint64_t memory_budget = 0;

@@ -13,9 +13,10 @@
 namespace paramo {
 inline namespace sdk {
 
-// Block width of a tensor when TableSpec::dim is 0: 4 KiB per row, so that
-// headers are below 1 % and a small layer still spreads over the servers.
-inline constexpr uint32_t kTensorDimDefault = 1024;
+// Block width of a tensor when TableSpec::dim is 0: 16 KiB per row. Each shard
+// that a request touches costs some 15 us, so small blocks are dear; larger ones
+// would leave a layer of a megabyte unevenly spread over the servers.
+inline constexpr uint32_t kTensorDimDefault = 4096;
 
 // A handle: cheap to copy, valid as long as its Cluster. Threads: any.
 class Tensor {

@@ -97,7 +97,8 @@ class Cluster:
               rule: Rule | None = None, init: Initializer | None = None,
               seed: int = 0, clip_value: float = 0.0, clip_norm: float = 0.0,
               non_finite: str = "reject", clip: float = 0.0,
-              durability: str = "logged", memory_budget: int = 0) -> Table:
+              durability: str = "logged", codec: str = "f32",
+              memory_budget: int = 0) -> Table:
         """Creates a table, or opens one that has an equal spec; without `dim`
         it only opens.
 
@@ -110,6 +111,8 @@ class Cluster:
             clip_value, clip_norm: bounds on a row's gradient; 0: none.
             non_finite: "reject", "skip-row" or "clip" (to +-`clip`).
             durability: "logged", "replicated" or "synced".
+            codec: how values travel when a call names none: "f32", "f16",
+                "bf16" or "int8". Arrays are float32 whatever it is.
             memory_budget: bytes of rows in memory; 0: all of them.
 
         Raises:
@@ -135,11 +138,11 @@ class Cluster:
             clip_norm=clip_norm, non_finite_clip=clip,
             non_finite=_choice(non_finite, "non_finite", _NON_FINITE),
             durability=_choice(durability, "durability", _DURABILITY),
-            memory_budget=_count(memory_budget, "memory_budget"))
+            codec=codec, memory_budget=_count(memory_budget, "memory_budget"))
         return Table(self, self._core.create_table(spec))
 
     def dense(self, name: str, values: Mapping[str, Any], *,
-              rule: Rule | None = None) -> Dense:
+              rule: Rule | None = None, codec: str = "f32") -> Dense:
         """Creates tensors `name`.key with these first values, or opens them.
 
         Whoever comes first decides the values; those of later comers are left
@@ -148,6 +151,7 @@ class Cluster:
         Args:
             values: float arrays by name, [a-z0-9._-]*.
             rule: SGD(lr=0.01) if not given.
+            codec: as of `table`; first values are exact whatever it is.
 
         Raises:
             SchemaMismatch: a tensor is there with another shape or rule.
@@ -158,7 +162,7 @@ class Cluster:
                 array_of(value, key, Context("create", f"{name}.{key}")),
                 np.float32)
             spec = self._spec(f"{name}.{key}", rule, None)
-            spec.update(shape=list(first.shape) or [1], seed=1)
+            spec.update(shape=list(first.shape) or [1], seed=1, codec=codec)
             tensors[key] = self._core.create_tensor(spec)
             firsts.append((tensors[key], None, first))
         if not tensors:
@@ -250,8 +254,9 @@ class Cluster:
 
     # ---- Calls --------------------------------------------------------------
 
-    def _pull(self, parts: list[Any], deadline: float | None) -> None:
-        caller, options = self._caller(deadline)
+    def _pull(self, parts: list[Any], deadline: float | None,
+              **more: Any) -> None:
+        caller, options = self._caller(deadline, **more)
         caller.pull(parts, **options)
 
     def _push(self, parts: list[Any], deadline: float | None,
@@ -260,16 +265,16 @@ class Cluster:
         return _ack(caller.push(parts, **options), options["clock"])
 
     def _pull_async(self, parts: list[Any], answer: T,
-                    deadline: float | None) -> Future[T]:
-        caller, options = self._caller(deadline)
+                    deadline: float | None, **more: Any) -> Future[T]:
+        caller, options = self._caller(deadline, **more)
         future: Future[T] = Future()
         caller.pull_async(
             parts, lambda _, error: future._settle(answer, error), **options)
         return future
 
-    def _push_async(self, parts: list[Any],
-                    deadline: float | None) -> Future[Ack]:
-        caller, options = self._caller(deadline)
+    def _push_async(self, parts: list[Any], deadline: float | None,
+                    **more: Any) -> Future[Ack]:
+        caller, options = self._caller(deadline, **more)
         future: Future[Ack] = Future()
 
         def settle(ack: Any, error: BaseException | None) -> None:

@@ -37,7 +37,8 @@ class Dense:
             key: tuple(core.info["shape"]) for key, core in tensors.items()}
 
     def pull(self, out: Mapping[str, Any] | None = None, *,
-             deadline: float | None = None) -> dict[str, Rows]:
+             deadline: float | None = None,
+             codec: str = "") -> dict[str, Rows]:
         """All tensors, float32 in their shapes; into those of `out` if given.
 
         Raises:
@@ -45,23 +46,27 @@ class Dense:
             DeadlineExceeded: with what it was waiting for.
         """
         parts, arrays = self._pull_parts(out)
-        self._cluster._pull(parts, deadline)
+        self._cluster._pull(parts, deadline, codec=codec)
         return arrays
 
     def push(self, grads: Mapping[str, Any], *,
-             deadline: float | None = None) -> Ack:
+             deadline: float | None = None, codec: str = "") -> Ack:
         """Applies gradients, float32 in their tensors' shapes; tensors that
         are not named stay as they are."""
-        return self._cluster._push(self._push_parts(grads), deadline)
+        return self._cluster._push(self._push_parts(grads), deadline,
+                                   codec=codec)
 
     def pull_async(self, out: Mapping[str, Any] | None = None, *,
-                   deadline: float | None = None) -> Future[dict[str, Rows]]:
+                   deadline: float | None = None,
+                   codec: str = "") -> Future[dict[str, Rows]]:
         parts, arrays = self._pull_parts(out)
-        return self._cluster._pull_async(parts, arrays, deadline)
+        return self._cluster._pull_async(parts, arrays, deadline, codec=codec)
 
     def push_async(self, grads: Mapping[str, Any], *,
-                   deadline: float | None = None) -> Future[Ack]:
-        return self._cluster._push_async(self._push_parts(grads), deadline)
+                   deadline: float | None = None,
+                   codec: str = "") -> Future[Ack]:
+        return self._cluster._push_async(self._push_parts(grads), deadline,
+                                         codec=codec)
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{key}{list(shape)}"

@@ -63,11 +63,12 @@ class Table:
         self.dim: int = info["dim"]
         self.rule: str = info["rule"]
         self.rule_params: dict[str, float] = info["rule_params"]
+        self.codec: str = info["codec"]
         self._pulling = Context("pull", self.name)
         self._pushing = Context("push", self.name)
 
     def pull(self, keys: Any, out: Any = None, *,
-             deadline: float | None = None) -> Rows:
+             deadline: float | None = None, codec: str = "") -> Rows:
         """Fetches rows.
 
         Args:
@@ -77,6 +78,8 @@ class Table:
                 torch tensor on the CPU. On an error its contents are
                 unspecified.
             deadline: seconds; the connection's if not given.
+            codec: how rows travel, "f32", "f16", "bf16" or "int8"; the
+                table's if not given.
 
         Returns:
             [n, dim] float32.
@@ -92,17 +95,19 @@ class Table:
         True
         """
         part, rows = self._pull_part(keys, out)
-        self._cluster._pull([part], deadline)
+        self._cluster._pull([part], deadline, codec=codec)
         return rows if out is None else out
 
     def push(self, keys: Any, grads: Any, *,
-             deadline: float | None = None) -> Ack:
+             deadline: float | None = None, codec: str = "") -> Ack:
         """Applies one gradient per key, exactly once whatever is retried.
 
         Args:
             keys: [n] as for `pull`; gradients of the same key are summed.
             grads: [n, dim] float32.
             deadline: seconds; the connection's if not given.
+            codec: how gradients travel and are logged, as for `pull`; "int8"
+                rounds them at random, without bias.
 
         Raises:
             InvalidArgument: arrays; or a NaN or an infinity in `grads`.
@@ -113,21 +118,24 @@ class Table:
         Traceback (most recent call last):
         paramo.errors.InvalidArgument: INVALID_ARGUMENT: the gradient of key ...
         """
-        return self._cluster._push([self._push_part(keys, grads)], deadline)
+        return self._cluster._push([self._push_part(keys, grads)], deadline,
+                                   codec=codec)
 
     def pull_async(self, keys: Any, out: Any = None, *,
-                   deadline: float | None = None) -> Future[Rows]:
+                   deadline: float | None = None,
+                   codec: str = "") -> Future[Rows]:
         """As `pull`, without waiting: `future.result()`, or `await future`."""
         part, rows = self._pull_part(keys, out)
         return self._cluster._pull_async([part], rows if out is None else out,
-                                         deadline)
+                                         deadline, codec=codec)
 
     def push_async(self, keys: Any, grads: Any, *,
-                   deadline: float | None = None) -> Future[Ack]:
+                   deadline: float | None = None,
+                   codec: str = "") -> Future[Ack]:
         """As `push`, without waiting. The arrays must not change until it is
         ready."""
         return self._cluster._push_async([self._push_part(keys, grads)],
-                                         deadline)
+                                         deadline, codec=codec)
 
     def __repr__(self) -> str:
         params = ", ".join(f"{k}={v:g}" for k, v in self.rule_params.items())

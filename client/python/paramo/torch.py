@@ -121,7 +121,8 @@ class EmbeddingBags(nn.Module):
             weight = bag.weight.detach()
             for at in range(0, count, 1 << 16):
                 part = weight[at:at + (1 << 16)]
-                self._table(name).pull(range(at, at + len(part)), out=part)
+                self._table(name).pull(range(at, at + len(part)), out=part,
+                                       codec="f32")
             plain[name] = bag
         return plain
 

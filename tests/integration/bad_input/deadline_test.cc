@@ -232,7 +232,7 @@ TEST_F(DeadlineTest, W7_ClientThatNeverReadsIsBounded) {
   // ... and then stops, while others are served as ever.
   for (int i = 0; i < 200; ++i) ExpectServing();
   EXPECT_LT(sent(), limit + 16 * kMiB);
-  EXPECT_LT(PeakResidentBytes(pid()), resident + 128 * kMiB);
+  ExpectPeakBelow(pid(), resident + 128 * kMiB);
   EXPECT_TRUE(WaitUntil([] { return Streams() == 1; }));
   stream.Vanish();
   writer.join();

@@ -186,7 +186,7 @@ class OverloadTest : public ::testing::Test {
       const size_t peak = PeakResidentBytes(cluster_.pid(i));
       RecordProperty(absl::StrCat("peak_mib_", i),
                      static_cast<int>(peak / kMiB));
-      EXPECT_LT(peak, resident_[i] + kResidentMore) << "server " << i;
+      ExpectPeakBelow(cluster_.pid(i), resident_[i] + kResidentMore);
       EXPECT_LE(cluster_.server(i).Metric("paramo_held_bytes"), kHeld);
       EXPECT_LE(cluster_.server(i).Metric("paramo_log_buffered_bytes"),
                 kHeld + 4 * kMiB);  // one push of each shard at once
@@ -223,7 +223,7 @@ TEST_F(OverloadTest, G13_AStoppedBackupCostsItsPrimaryNoMemory) {
       [&] { return Sum(&Flood::applied) > applied; }));  // goes on without it
   const size_t peak = PeakResidentBytes(cluster_.pid(0));
   RecordProperty("peak_mib", static_cast<int>(peak / kMiB));
-  EXPECT_LT(peak, resident_[0] + kResidentMore);
+  ExpectPeakBelow(cluster_.pid(0), resident_[0] + kResidentMore);
   floods_.clear();
   cluster_.Signal(1, SIGCONT);
   EXPECT_TRUE(WaitUntil([this] { return InSync(); }, kHealed));

@@ -1,6 +1,7 @@
-// Sections that name keys, tables and sizes that are wrong (K1, K2, K3). Each
-// once as a simple client sends it, for the server to split, and once with a
-// shard, as the C++ client does.
+// Sections that name keys, tables and sizes that are wrong (K1, K2, K3), and
+// values in codecs (W5). Each once as a simple client sends it, for the server
+// to split, and once with a shard, as the C++ client does.
+#include <cstring>
 #include <limits>
 #include <thread>
 
@@ -209,6 +210,80 @@ TEST_F(SectionTest, K3_UnknownCodecIsRefused) {
   for (const uint32_t codec : {200u, 0xffffffffu}) {
     section.set_codec(codec);
     ExpectBothPushesRefused(section, Code::kInvalidArgument, v1::REASON_CODEC);
+  }
+  ExpectUnharmed();
+}
+
+// ---- W5: values that claim to be more than they are
+// --------------------------
+
+TEST_F(SectionTest, W5_PullsInAnUnknownCodecAreRefused) {
+  v1::Section section = SimpleSection(victim_.id(), {1});
+  for (const uint32_t codec : {4u, 200u, 0xffffffffu}) {
+    section.set_codec(codec);
+    ExpectBothPullsRefused(section, Code::kInvalidArgument, v1::REASON_CODEC);
+  }
+  ExpectUnharmed();
+}
+
+TEST_F(SectionTest, W5_BlocksThatTheKeysDoNotMakeAreRefusedInEveryCodec) {
+  for (const uint32_t codec : {1u, 2u, 3u}) {
+    v1::Section section = SimpleSection(victim_.id(), {1});
+    section.set_codec(codec);
+    for (const size_t bytes : {0u, 1u, 7u, 9u, 16u, 1u << 20}) {
+      section.set_values(std::string(bytes, '\0'));
+      ExpectBothPushesRefused(section, Code::kInvalidArgument,
+                              v1::REASON_DIMENSIONS);
+    }
+    // Half a million keys, and values for one less.
+    v1::Section many;
+    many.set_table(victim_.id());
+    many.set_codec(codec);
+    many.set_keys(std::string(size_t{8} << 19, '\0'));
+    many.set_values(std::string((size_t{8} << 19) - 8, '\0'));
+    ExpectPushRefused(many, Code::kInvalidArgument, v1::REASON_DIMENSIONS);
+  }
+  ExpectUnharmed(48 * kMiB);
+}
+
+TEST_F(SectionTest, W5_ScalesThatNoEncoderMakesAreRefused) {
+  const auto row = [](float scale, uint8_t step) {
+    std::string bytes(8, static_cast<char>(step));
+    std::memcpy(bytes.data(), &scale, sizeof(scale));
+    return bytes;
+  };
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  constexpr float kMax = std::numeric_limits<float>::max();
+  v1::Section section = SimpleSection(victim_.id(), {1});
+  section.set_codec(v1::CODEC_INT8);
+  for (const float scale : {kInf, -kInf, -1.0f, -0.0f, kMax, 1e-40f}) {
+    section.set_values(row(scale, 1));
+    ExpectBothPushesRefused(section, Code::kInvalidArgument, v1::REASON_CODEC);
+  }
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const float scale : {0.0f, nan}) {
+    section.set_values(row(scale, 1));  // steps under no scale
+    ExpectBothPushesRefused(section, Code::kInvalidArgument, v1::REASON_CODEC);
+  }
+  section.set_values(row(nan, 0));  // a row that was not finite
+  ExpectBothPushesRefused(section, Code::kInvalidArgument,
+                          v1::REASON_NON_FINITE);
+  ExpectUnharmed();
+}
+
+TEST_F(SectionTest, W5_HalvesThatAreNotFiniteAreRefused) {
+  v1::Section section = SimpleSection(victim_.id(), {1});
+  for (const uint32_t codec : {1u, 2u}) {
+    section.set_codec(codec);
+    for (const uint16_t half :
+         {uint16_t{0x7c00}, uint16_t{0x7f80}, uint16_t{0xfff0}}) {
+      if (codec == 2 && half == 0x7c00) continue;  // finite there
+      std::string values(8, '\0');
+      std::memcpy(values.data() + 4, &half, 2);
+      section.set_values(values);
+      ExpectBothPushesRefused(section, Code::kInvalidArgument,
+                              v1::REASON_NON_FINITE);
+    }
   }
   ExpectUnharmed();
 }

@@ -1,5 +1,6 @@
 // Data directories in which somebody has been at work (S3): a server that
-// cannot trust what it finds does not start, and says what to do.
+// cannot trust what it finds does not start, and says what to do. Rows alone it
+// can do without: it sets the damaged files aside.
 #include <fcntl.h>
 #include <rocksdb/db.h>
 #include <rocksdb/sst_file_writer.h>
@@ -11,13 +12,14 @@
 #include <filesystem>
 #include <fstream>
 
+#include "absl/strings/match.h"
 #include "tests/integration/bad_input/bad_input_testing.h"
 
 namespace paramo::test {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::AnyOf;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 void Overwrite(const fs::path& path, const std::string& bytes) {
@@ -80,15 +82,31 @@ class StoreTest : public ::testing::Test {
     fs::copy(cluster_->data_dir(0), copy_, fs::copy_options::recursive);
   }
 
-  Ran Start() const {
-    return RunBinary("paramo-server",
-                     {"--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0",
-                      "--coordinator=" + cluster_->coordinator().address(),
-                      "--data-dir=" + copy_.string()});
+  std::vector<std::string> Arguments() const {
+    return {"--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0",
+            "--coordinator=" + cluster_->coordinator().address(),
+            "--data-dir=" + copy_.string()};
+  }
+  // It starts without what it cannot read, which it keeps.
+  void ExpectSetAside() {
+    const std::string log = dir_.path() + "/log";
+    fs::remove(log);  // of the start before
+    const auto server = StartBinary("paramo-server", Arguments(), log);
+    EXPECT_TRUE(WaitUntil([&] {
+      return absl::StrContains(ReadWholeFile(log), "serving on") ||
+             !server->Running();
+    }));
+    server->Signal(SIGTERM);
+    EXPECT_TRUE(server->WaitFor(absl::Seconds(20)));
+    EXPECT_EQ(server->Outcome(), "exit status 0");
+    const std::string aside = copy_.string() + "/rows.damaged-1";
+    EXPECT_THAT(ReadWholeFile(log),
+                AllOf(HasSubstr("the store is damaged"), HasSubstr(aside)));
+    EXPECT_TRUE(fs::exists(aside));
   }
   // It ends by itself, with a line that has `what` and `advice`.
   void ExpectRefused(const std::string& what, const std::string& advice) {
-    const Ran ran = Start();
+    const Ran ran = RunBinary("paramo-server", Arguments());
     EXPECT_EQ(ran.outcome, "exit status 1") << ran.output;
     EXPECT_THAT(ran.output, HasSubstr(what));
     EXPECT_THAT(ran.output, HasSubstr(advice));
@@ -113,30 +131,35 @@ class DatabaseTest : public StoreTest,
                      public ::testing::WithParamInterface<const char*> {
  protected:
   fs::path database() const { return copy_ / GetParam(); }
+  void ExpectNotRead() {
+    if (database().filename() == "rows") return ExpectSetAside();
+    ExpectRefused(database(), "restore the data directory from a copy");
+  }
 };
 INSTANTIATE_TEST_SUITE_P(Both, DatabaseTest, ::testing::Values("rows", "meta"),
                          [](const auto& info) {
                            return std::string(info.param);
                          });
 
-TEST_P(DatabaseTest, S3_AMalformedManifestEndsTheStart) {
-  const fs::path manifest = FileOf(database(), "MANIFEST");
-  const std::string good = ReadWholeFile(manifest);
+TEST_P(DatabaseTest, S3_AMalformedManifestIsNotRead) {
+  const std::string good = ReadWholeFile(FileOf(database(), "MANIFEST"));
   std::string flipped = good;
   flipped[good.size() / 2] ^= 1;
   for (const std::string& bytes :
        {std::string(5000, '\xee'), flipped, std::string()}) {
-    Overwrite(manifest, bytes);
-    ExpectRefused(database(), "restore the data directory from a copy");
+    Overwrite(FileOf(database(), "MANIFEST"), bytes);
+    ExpectNotRead();
+    StartOver();
   }
 }
 
-TEST_P(DatabaseTest, S3_AMalformedCurrentEndsTheStart) {
+TEST_P(DatabaseTest, S3_AMalformedCurrentIsNotRead) {
   for (const std::string& bytes :
        {std::string("MANIFEST-nonsense"), std::string("MANIFEST-999999\n"),
         std::string()}) {
     Overwrite(database() / "CURRENT", bytes);
-    ExpectRefused(database(), "restore the data directory from a copy");
+    ExpectNotRead();
+    StartOver();
   }
 }
 
@@ -183,7 +206,7 @@ TEST_P(DatabaseTest, S3_ALockThatIsHeldEndsTheStart) {
   close(fd);
 }
 
-TEST_F(StoreTest, S3_AMalformedOrForeignTableFileEndsTheStart) {
+TEST_F(StoreTest, S3_AMalformedOrForeignTableFileIsNotRead) {
   const fs::path table = FileOf(copy_ / "rows", ".sst");
   const std::string good = ReadWholeFile(table);
   std::string flipped = good;
@@ -192,12 +215,14 @@ TEST_F(StoreTest, S3_AMalformedOrForeignTableFileEndsTheStart) {
        {good.substr(0, good.size() / 2), std::string(good.size(), '\xee'),
         flipped, std::string()}) {
     Overwrite(table, bytes);
-    ExpectRefused("DATA_LOSS", "restore the data directory from a copy");
+    ExpectSetAside();
+    StartOver();
   }
   fs::remove(table);
-  ExpectRefused("DATA_LOSS", "restore the data directory from a copy");
+  ExpectSetAside();
+  StartOver();
   MakeForeignTable(table);
-  ExpectRefused("DATA_LOSS", "restore the data directory from a copy");
+  ExpectSetAside();
 }
 
 TEST_F(StoreTest, S3_OneDirectoryHasOneServer) {

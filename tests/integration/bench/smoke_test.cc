@@ -23,7 +23,8 @@ std::vector<std::string> Lines(const std::string& path) {
 }
 
 // Runs `paramo bench NAME`; the lines of its --json.
-std::vector<std::string> LinesOf(const std::string& bench) {
+std::vector<std::string> LinesOf(const std::string& bench,
+                                 const std::vector<std::string>& more = {}) {
   const std::string base = absl::StrCat(::testing::TempDir(), "/bench-", bench);
   cli::ProcessOptions options;
   options.name = bench;
@@ -40,6 +41,7 @@ std::vector<std::string> LinesOf(const std::string& bench) {
                   "10ms",
                   "--wait",
                   "0s"};
+  options.argv.insert(options.argv.end(), more.begin(), more.end());
   auto process = cli::Process::Start(options);
   EXPECT_TRUE(process.ok());
   EXPECT_TRUE((*process)->WaitFor(absl::Seconds(60)));
@@ -73,17 +75,25 @@ void ExpectWhole(const nlohmann::json& row, const std::string& bench,
   EXPECT_THAT(docs, Contains("## " + heading));
 }
 
-class SmokeTest : public ::testing::TestWithParam<const char*> {};
-
-TEST_P(SmokeTest, WritesWholeLines) {
+void ExpectWhole(const std::vector<std::string>& lines,
+                 const std::string& bench) {
   const std::vector<std::string> docs =
       Lines(PARAMO_SOURCE_DIR "/docs/benchmarks.md");
-  const std::vector<std::string> lines = LinesOf(GetParam());
   EXPECT_GE(lines.size(), 4u);
   for (const std::string& line : lines) {
     SCOPED_TRACE(line);
-    ExpectWhole(nlohmann::json::parse(line), GetParam(), docs);
+    ExpectWhole(nlohmann::json::parse(line), bench, docs);
   }
+}
+
+class SmokeTest : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(SmokeTest, WritesWholeLines) {
+  ExpectWhole(LinesOf(GetParam()), GetParam());
+}
+
+TEST(CodecSmokeTest, WritesWholeLines) {
+  ExpectWhole(LinesOf("rows", {"--codec", "int8"}), "rows");
 }
 
 INSTANTIATE_TEST_SUITE_P(Benches, SmokeTest,

@@ -125,8 +125,10 @@ TEST_F(CoordinatorTest, TablesAreListedAlteredAndDropped) {
   EXPECT_EQ(table.version(), 2u);
   v1::DropTableRequest drop;
   drop.set_name("a");
+  drop.set_id(table.id());
   v1::DropTableReply dropped;
   ASSERT_TRUE(Call(&Stub::DropTable, drop, &dropped).ok());
+  ASSERT_TRUE(Call(&Stub::DropTable, drop, &dropped).ok());  // its answer lost
   v1::DescribeTableRequest describe;
   describe.set_name("a");
   EXPECT_EQ(Call(&Stub::DescribeTable, describe, &table).error_code(),

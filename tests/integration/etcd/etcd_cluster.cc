@@ -59,7 +59,7 @@ std::string UniqueName() {
   return absl::StrCat("t", ::getpid(), "-", ++count);
 }
 
-EtcdCluster::EtcdCluster(int members) {
+EtcdCluster::EtcdCluster(int members, EtcdTls tls) {
   auto pipe = cli::Pipe::Make();
   if (!pipe.ok()) Die("no pipe");
   janitor_input_ = *std::move(pipe);
@@ -73,7 +73,7 @@ EtcdCluster::EtcdCluster(int members) {
   auto janitor = cli::Process::Start(options);
   if (!janitor.ok()) Die(std::string(janitor.status().message()));
   janitor_ = *std::move(janitor);
-  auto started = EtcdMembers::Start(members, dir_);
+  auto started = EtcdMembers::Start(members, dir_, std::move(tls));
   if (!started.ok()) Die(std::string(started.status().message()));
   members_ = *std::move(started);
 }

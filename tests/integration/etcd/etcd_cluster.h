@@ -16,12 +16,15 @@ namespace paramo::test {
 // logs when they do not. Threads: one.
 class EtcdCluster {
  public:
-  explicit EtcdCluster(int members = 3);
+  explicit EtcdCluster(int members = 3, EtcdTls tls = {});
   ~EtcdCluster();
   EtcdCluster(const EtcdCluster&) = delete;
 
   const std::string& endpoint(int member) const {
     return members_->endpoint(member);
+  }
+  const std::string& secure_endpoint(int member) const {
+    return members_->secure_endpoint(member);
   }
   std::vector<std::string> endpoints() const { return members_->endpoints(); }
   std::string url() const { return members_->url(); }

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <optional>
 #include <thread>
 
 #include "absl/strings/match.h"
@@ -213,66 +214,84 @@ double SecondsUntilATableIsMade(Cluster& cluster, const std::string& name) {
   return absl::ToDoubleSeconds(absl::Now() - start);
 }
 
+// Two coordinators, servers, a client, and its load where a test wants one.
 class FailoverTest : public ::testing::Test {
  protected:
-  // Every fault is one of a running system: load flows before and after.
-  void ExpectProgress(const Load& load) {
-    const int before = load.pushes();
-    EXPECT_TRUE(WaitUntil([&] { return load.pushes() > before + 20; }));
+  explicit FailoverTest(int servers = 2)
+      : fleet_(/*coordinators=*/2, servers), cluster_(fleet_.Connect()) {}
+
+  void SetUp() override { ASSERT_NE(cluster_, nullptr); }
+
+  void StartLoad() {
+    auto table = cluster_->CreateTable(Counting("load"));
+    ASSERT_TRUE(table.ok()) << table.status().ToString();
+    load_.emplace(*table);
+    ExpectProgress();  // its session is opened: that takes a coordinator
   }
+  // Every fault is one of a running system: load flows before and after.
+  void ExpectProgress() {
+    const int before = load_->pushes();
+    EXPECT_TRUE(WaitUntil([&] { return load_->pushes() > before + 20; }));
+  }
+  void ExpectNothingLost() {
+    load_->Stop();
+    EXPECT_EQ(load_->failures(), 0) << load_->first_failure();
+    load_->ExpectExact();
+  }
+
+  Fleet fleet_;
+  std::unique_ptr<Cluster> cluster_;
+  std::optional<Load> load_;
+};
+
+class OneServerTest : public FailoverTest {
+ protected:
+  OneServerTest() : FailoverTest(/*servers=*/1) {}
 };
 
 TEST_F(FailoverTest, PushesGoOnWhileCoordinatorsAndEtcdDie) {
-  Fleet fleet(/*coordinators=*/2, /*servers=*/2);
-  auto cluster = fleet.Connect();
-  ASSERT_NE(cluster, nullptr);
-  auto table = cluster->CreateTable(Counting("load"));
-  ASSERT_TRUE(table.ok()) << table.status().ToString();
-  Load load(*table);
-  ExpectProgress(load);
+  ASSERT_NO_FATAL_FAILURE(StartLoad());
 
   // 1. The leading coordinator.
-  const int first = fleet.AwaitLeader();
+  const int first = fleet_.AwaitLeader();
   ASSERT_GE(first, 0);
-  fleet.Stop(first, SIGKILL);
-  const double after_coordinator = SecondsUntilATableIsMade(*cluster, "a");
-  EXPECT_EQ(fleet.AwaitLeader(), 1 - first);
-  ExpectProgress(load);
+  fleet_.Stop(first, SIGKILL);
+  const double after_coordinator = SecondsUntilATableIsMade(*cluster_, "a");
+  EXPECT_EQ(fleet_.AwaitLeader(), 1 - first);
+  ExpectProgress();
 
   // 2. A member of etcd that does not lead it.
-  fleet.StartCoordinator(first);
+  fleet_.StartCoordinator(first);
   const int etcd_leader = SharedEtcd().leader();
   const int follower = (etcd_leader + 1) % 3;
   SharedEtcd().Kill(follower);
-  const double after_member = SecondsUntilATableIsMade(*cluster, "b");
-  ExpectProgress(load);
+  const double after_member = SecondsUntilATableIsMade(*cluster_, "b");
+  ExpectProgress();
   SharedEtcd().Start(follower);
   SharedEtcd().WaitForLeader();
 
   // 3. The leading coordinator and the leading member together.
-  const int second = fleet.AwaitLeader();
+  const int second = fleet_.AwaitLeader();
   ASSERT_GE(second, 0);
   const int leader = SharedEtcd().leader();
   ASSERT_GE(leader, 0);
-  fleet.Signal(second, SIGKILL);
+  fleet_.Signal(second, SIGKILL);
   SharedEtcd().Kill(leader);
-  const double after_both = SecondsUntilATableIsMade(*cluster, "c");
-  ExpectProgress(load);
+  const double after_both = SecondsUntilATableIsMade(*cluster_, "c");
+  ExpectProgress();
   SharedEtcd().Start(leader);
   SharedEtcd().WaitForLeader();
-  fleet.Stop(second, SIGKILL);
-  fleet.StartCoordinator(second);
+  fleet_.Stop(second, SIGKILL);
+  fleet_.StartCoordinator(second);
 
   // 4. An orderly stop of the leading one.
-  const int third = fleet.AwaitLeader();
+  const int third = fleet_.AwaitLeader();
   ASSERT_GE(third, 0);
-  EXPECT_EQ(fleet.Stop(third, SIGTERM), "exit status 0");
-  const double after_stop = SecondsUntilATableIsMade(*cluster, "d");
-  ExpectProgress(load);
+  EXPECT_EQ(fleet_.Stop(third, SIGTERM), "exit status 0");
+  const double after_stop = SecondsUntilATableIsMade(*cluster_, "d");
+  ExpectProgress();
 
-  load.Stop();
-  EXPECT_EQ(load.failures(), 0) << load.first_failure();
-  load.ExpectExact();
+  ExpectNothingLost();
   std::printf(
       "a table can be created again, after\n"
       "  kill -9 of the leading coordinator               %.2f s\n"
@@ -280,75 +299,56 @@ TEST_F(FailoverTest, PushesGoOnWhileCoordinatorsAndEtcdDie) {
       "  kill -9 of the leading coordinator and member    %.2f s\n"
       "  SIGTERM of the leading coordinator               %.2f s\n"
       "%d pushes meanwhile, %d requests failed; the longest took %.0f ms\n",
-      after_coordinator, after_member, after_both, after_stop, load.pushes(),
-      load.failures(), absl::ToDoubleMilliseconds(load.longest()));
+      after_coordinator, after_member, after_both, after_stop, load_->pushes(),
+      load_->failures(), absl::ToDoubleMilliseconds(load_->longest()));
 }
 
 TEST_F(FailoverTest, NoEtcdAtAllStopsOnlyChanges) {
-  Fleet fleet(/*coordinators=*/2, /*servers=*/2);
-  auto cluster = fleet.Connect();
-  ASSERT_NE(cluster, nullptr);
-  auto table = cluster->CreateTable(Counting("load"));
-  ASSERT_TRUE(table.ok()) << table.status().ToString();
-  Load load(*table);
-  ExpectProgress(load);  // its session is opened: that takes a coordinator
+  ASSERT_NO_FATAL_FAILURE(StartLoad());
   for (int i = 0; i < 3; ++i) SharedEtcd().Kill(i);
-  ASSERT_TRUE(WaitUntil([&] { return fleet.Leader() < 0; }));
-  ExpectProgress(load);
+  ASSERT_TRUE(WaitUntil([&] { return fleet_.Leader() < 0; }));
+  ExpectProgress();
   for (int i = 0; i < 3; ++i) SharedEtcd().Start(i);
   SharedEtcd().WaitForLeader();
-  SecondsUntilATableIsMade(*cluster, "later");
-  ExpectProgress(load);
-  load.Stop();
-  EXPECT_EQ(load.failures(), 0) << load.first_failure();
-  load.ExpectExact();
+  SecondsUntilATableIsMade(*cluster_, "later");
+  ExpectProgress();
+  ExpectNothingLost();
 }
 
 // A leader that stands still and comes back must not act on what it knew.
-TEST_F(FailoverTest, AFrozenLeaderIsReplacedAndComesBackAsAFollower) {
-  Fleet fleet(/*coordinators=*/2, /*servers=*/1);
-  auto cluster = fleet.Connect();
-  ASSERT_NE(cluster, nullptr);
-  auto table = cluster->CreateTable(Counting("load"));
-  ASSERT_TRUE(table.ok()) << table.status().ToString();
-  Load load(*table);
-  ExpectProgress(load);
-  const int frozen = fleet.AwaitLeader();
+TEST_F(OneServerTest, AFrozenLeaderIsReplacedAndComesBackAsAFollower) {
+  ASSERT_NO_FATAL_FAILURE(StartLoad());
+  const int frozen = fleet_.AwaitLeader();
   ASSERT_GE(frozen, 0);
-  fleet.Signal(frozen, SIGSTOP);
+  fleet_.Signal(frozen, SIGSTOP);
   std::printf("frozen leader replaced: a table after %.2f s\n",
-              SecondsUntilATableIsMade(*cluster, "meanwhile"));
-  fleet.Signal(frozen, SIGCONT);
+              SecondsUntilATableIsMade(*cluster_, "meanwhile"));
+  fleet_.Signal(frozen, SIGCONT);
   EXPECT_TRUE(WaitUntil([&] {
-    return absl::StrContains(fleet.log(frozen), "leads no longer");
-  })) << fleet.log(frozen);
+    return absl::StrContains(fleet_.log(frozen), "leads no longer");
+  })) << fleet_.log(frozen);
   // Whoever leads now, knows what was done while that one stood still.
-  EXPECT_GE(fleet.AwaitLeader(), 0);
-  auto fresh = fleet.Connect();
+  EXPECT_GE(fleet_.AwaitLeader(), 0);
+  auto fresh = fleet_.Connect();
   ASSERT_NE(fresh, nullptr);
   EXPECT_TRUE(fresh->OpenTable("meanwhile").ok());
-  ExpectProgress(load);
-  load.Stop();
-  EXPECT_EQ(load.failures(), 0) << load.first_failure();
-  load.ExpectExact();
+  ExpectProgress();
+  ExpectNothingLost();
 }
 
 // A join is not sent twice by itself, so it must find the leader at once.
-TEST_F(FailoverTest, AWorkerJoinsThroughWhicheverCoordinatorIsNamedFirst) {
-  Fleet fleet(/*coordinators=*/2, /*servers=*/1);
-  auto cluster = fleet.Connect();
-  ASSERT_NE(cluster, nullptr);
+TEST_F(OneServerTest, AWorkerJoinsThroughWhicheverCoordinatorIsNamedFirst) {
   JobSpec job;
   job.name = "j";
   job.workers = 2;
   job.epochs = 1;
   job.examples = 10;
   job.batch = 10;
-  ASSERT_TRUE(cluster->CreateJob(job).ok());
+  ASSERT_TRUE(cluster_->CreateJob(job).ok());
   for (int first : {0, 1}) {
     ConnectOptions options;
     options.addresses =
-        absl::StrCat(fleet.address(first), ",", fleet.address(1 - first));
+        absl::StrCat(fleet_.address(first), ",", fleet_.address(1 - first));
     auto one = Cluster::Connect(options);
     ASSERT_TRUE(one.ok()) << one.status().ToString();
     auto member = Job::Join(**one, "j");
@@ -360,43 +360,32 @@ TEST_F(FailoverTest, AWorkerJoinsThroughWhicheverCoordinatorIsNamedFirst) {
 // The mark is in the store, and so is what came of it. Of two servers the other
 // one leads everything; nobody is there to take the backups.
 TEST_F(FailoverTest, ADrainOutlivesTheLeader) {
-  Fleet fleet(/*coordinators=*/2, /*servers=*/2);
-  auto cluster = fleet.Connect();
-  ASSERT_NE(cluster, nullptr);
-  auto table = cluster->CreateTable(Counting("load"));
-  ASSERT_TRUE(table.ok()) << table.status().ToString();
-  Load load(*table);
-  ExpectProgress(load);
+  ASSERT_NO_FATAL_FAILURE(StartLoad());
   const Ran drained = RunBinary(
-      "paramo", {"server", "drain", "2", "--address", fleet.addresses()});
+      "paramo", {"server", "drain", "2", "--address", fleet_.addresses()});
   EXPECT_EQ(drained.outcome, "exit status 0") << drained.output;
   EXPECT_THAT(drained.output, ::testing::HasSubstr("server 2 leads nothing"));
-  fleet.Stop(fleet.AwaitLeader(), SIGKILL);
-  const int next = fleet.AwaitLeader();
+  fleet_.Stop(fleet_.AwaitLeader(), SIGKILL);
+  const int next = fleet_.AwaitLeader();
   ASSERT_GE(next, 0);
-  auto state = Peer(fleet.address(next)).State();
+  auto state = Peer(fleet_.address(next)).State();
   ASSERT_TRUE(state.ok()) << state.status();
   EXPECT_FALSE(state->servers(0).drained());
   EXPECT_TRUE(state->servers(1).drained());
   for (const v1::Shard& shard : state->shards()) EXPECT_EQ(shard.primary(), 1u);
-  ExpectProgress(load);
-  load.Stop();
-  EXPECT_EQ(load.failures(), 0) << load.first_failure();
-  load.ExpectExact();
+  ExpectProgress();
+  ExpectNothingLost();
 }
 
-TEST_F(FailoverTest, StatusAndDoctorShowWhoLeads) {
-  Fleet fleet(/*coordinators=*/2, /*servers=*/1);
-  auto cluster = fleet.Connect();
-  ASSERT_NE(cluster, nullptr);
-  const int leader = fleet.AwaitLeader();
+TEST_F(OneServerTest, StatusAndDoctorShowWhoLeads) {
+  const int leader = fleet_.AwaitLeader();
   ASSERT_GE(leader, 0);
   const Ran status =
-      RunBinary("paramo", {"status", "--address", fleet.addresses()});
+      RunBinary("paramo", {"status", "--address", fleet_.addresses()});
   EXPECT_THAT(status.output,
-              ::testing::ContainsRegex(fleet.address(leader) + " +leads"));
+              ::testing::ContainsRegex(fleet_.address(leader) + " +leads"));
   EXPECT_THAT(status.output, ::testing::ContainsRegex(
-                                 fleet.address(1 - leader) + " +stands by"));
+                                 fleet_.address(1 - leader) + " +stands by"));
   const Ran doctor = RunBinary(
       "paramo",
       {"doctor", "--etcd", absl::StrJoin(SharedEtcd().endpoints(), ",")});

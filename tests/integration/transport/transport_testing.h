@@ -64,6 +64,14 @@ double MetricValue(const MetricsRegistry& registry, const std::string& name,
 // Resident memory of this process, in bytes.
 size_t ResidentBytes();
 
+// AddressSanitizer keeps freed memory, to find its users: then resident memory
+// shows no bound.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool kFreedIsGivenBack = false;
+#else
+inline constexpr bool kFreedIsGivenBack = true;
+#endif
+
 // A plain TCP connection to loopback, for peers that speak no gRPC.
 class RawSocket {
  public:

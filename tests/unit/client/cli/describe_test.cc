@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "paramo/v1/cluster.pb.h"
 #include "paramo/v1/control.pb.h"
 
 namespace paramo::cli {
@@ -65,6 +66,14 @@ TEST(StepVerdictTest, SaysNothingBeforeTheFirstStep) {
   EXPECT_EQ(StepVerdict(job), "");
   AddWorker(job, 0, 0, 0, 0, 0);
   EXPECT_EQ(StepVerdict(job), "");
+}
+
+TEST(TableRecordsTest, NameTheCodecOrTheNumberOfOneThatIsUnknown) {
+  v1::ClusterState state;
+  state.add_tables()->mutable_spec()->set_codec(2);
+  EXPECT_THAT(TableRecords(state).Json(), HasSubstr("\"codec\": \"bf16\""));
+  state.mutable_tables(0)->mutable_spec()->set_codec(250);
+  EXPECT_THAT(TableRecords(state).Json(), HasSubstr("\"codec\": \"250\""));
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ TEST(TableSpecFlags, DescribeASparseTable) {
   flags.init = "uniform:0.01";
   flags.non_finite = "clip:10";
   flags.seed = 7;
+  flags.codec = "int8";
   v1::TableSpec spec;
   ASSERT_TRUE(ReadTableSpec(flags, spec).ok());
   EXPECT_EQ(spec.dim(), 64u);
@@ -37,6 +38,7 @@ TEST(TableSpecFlags, DescribeASparseTable) {
   EXPECT_EQ(spec.non_finite().policy(), v1::NonFinite::CLIP);
   EXPECT_DOUBLE_EQ(spec.non_finite().clip(), 10);
   EXPECT_EQ(spec.seed(), 7u);
+  EXPECT_EQ(spec.codec(), 3u);
 }
 
 TEST(TableSpecFlags, DescribeATensor) {
@@ -47,7 +49,7 @@ TEST(TableSpecFlags, DescribeATensor) {
   v1::TableSpec spec;
   ASSERT_TRUE(ReadTableSpec(flags, spec).ok());
   EXPECT_THAT(spec.tensor().shape(), ElementsAre(784, 256));
-  EXPECT_EQ(spec.dim(), 1024u);
+  EXPECT_EQ(spec.dim(), 4096u);
   EXPECT_EQ(spec.initializer().fan_out(), 256u);
   flags.tensor = "10";  // smaller than a block
   v1::TableSpec small;

@@ -52,6 +52,15 @@ Rope InPieces(const Rope& rope, size_t size) {
   return Rope(std::move(pieces), bytes, bytes->size());
 }
 
+Claimed ClaimAll(const std::shared_ptr<Call>& call) {
+  Claimed claimed;
+  claimed.call = call;
+  claimed.parcels.resize(call->parcels.size());
+  std::iota(claimed.parcels.begin(), claimed.parcels.end(), 0u);
+  claimed.wanted.assign(call->parcels.size(), true);
+  return claimed;
+}
+
 wire::RequestView Parse(const Outgoing& out) {
   auto view = wire::ParseRequest(ToRope(WriteRequest(out, 77, 99)));
   EXPECT_TRUE(view.ok()) << view.status();
@@ -156,6 +165,111 @@ TEST(WriteRequest, PutsPulledValuesBehindEachGradient) {
             (std::vector<float>{3, 4, 30, 40, 6, 8, 10, 20}));
 }
 
+class EveryCodec : public testing::TestWithParam<std::string> {
+ protected:
+  const Codec& codec_ = **FindCodec(absl::string_view(GetParam()));
+};
+INSTANTIATE_TEST_SUITE_P(All, EveryCodec, testing::ValuesIn([] {
+                           std::vector<std::string> names;
+                           for (const Codec& codec : ListCodecs()) {
+                             names.push_back(codec.name);
+                           }
+                           return names;
+                         }()),
+                         [](const auto& info) { return info.param; });
+
+// Sums of duplicates are encoded, with the seed of session, number and key; of
+// a tensor's last row what is beyond its end is zero.
+TEST_P(EveryCodec, WritesEachKeysSum) {
+  constexpr uint32_t kDim = 5;
+  const std::vector<uint64_t> keys = {5, 9, 5};
+  const std::vector<float> grads = {1.5f, 2, -3, 4,   0.1f, 7, 7, 7,
+                                    7,    7, 0,  .3f, 3,    1, 2};
+  Part part = PushOf(MakeHandle(1, kDim), keys, grads, 1);
+  part.codec = &codec_;
+  auto call = MakeCall({part}, nullptr, {}, absl::Seconds(1), 1);
+  Outgoing out = AllOf(call);
+  out.sections[0].header.session = 3;
+  out.sections[0].header.seq = 8;
+  const wire::RequestView view = Parse(out);
+  const float sums[2][kDim] = {{1.5f, 2 + .3f, 0, 5, 0.1f + 2},
+                               {7, 7, 7, 7, 7}};
+  std::vector<uint8_t> wanted(2 * codec_.row_bytes(kDim)), sent(wanted);
+  codec_.encode(sums[0], kDim, CodecSeed(3, 8, 5), wanted.data());
+  codec_.encode(sums[1], kDim, CodecSeed(3, 8, 9),
+                wanted.data() + codec_.row_bytes(kDim));
+  ASSERT_EQ(view.push[0].values.size, wanted.size());
+  view.rope.Copy(view.push[0].values.offset, sent.size(), sent.data());
+  EXPECT_EQ(sent, wanted);
+}
+
+// What the server knows a retry by.
+TEST_P(EveryCodec, ARetryHasTheSamePayload) {
+  const std::vector<uint64_t> keys = {1, 2, 3};
+  const std::vector<float> grads = {.1f, .2f, .3f, .4f, .5f, .6f};
+  Part part = PushOf(MakeHandle(1, 2), keys, grads, 1);
+  part.codec = &codec_;
+  auto call = MakeCall({part}, nullptr, {}, absl::Seconds(1), 1);
+  const auto hash_of = [&](SeqNo seq, Epoch epoch) {
+    Outgoing out = AllOf(call);
+    out.sections[0].header.seq = seq;
+    out.sections[0].header.epoch = epoch;
+    return Parse(out).push[0].header.payload_hash_low;
+  };
+  EXPECT_EQ(hash_of(1, 1), hash_of(1, 2));
+}
+
+TEST_P(EveryCodec, ReadsRowsWholeAndCutAtATensorsEnd) {
+  constexpr uint32_t kDim = 7;
+  for (size_t piece : {1u, 13u, 100000u}) {
+    std::vector<float> rows(3 * kDim - 2, -1);
+    Part part;
+    part.is_pull = true;
+    part.handle = MakeTensorHandle(1, kDim, rows.size(), 1);
+    part.split = part.handle->blocks;
+    part.rows = rows;
+    part.codec = &codec_;
+    auto call = MakeCall({part}, nullptr, {}, absl::Seconds(1), 1);
+    const std::vector<size_t> sizes = {3 * codec_.row_bytes(kDim)};
+    wire::ReplyWriter writer(1, 1, 0, sizes);
+    for (uint32_t i = 0; i < 3; ++i) {
+      const std::vector<float> row(kDim, static_cast<float>(i + 1));
+      codec_.encode(row.data(), kDim, 0,
+                    writer.values(0) + i * codec_.row_bytes(kDim));
+    }
+    std::vector<wire::SectionReply> pushes, pulls(1);
+    pulls[0].header.codec = codec_.id;
+    auto view = wire::ParseReply(InPieces(
+        ToRope(writer.Take(absl::MakeSpan(pushes), absl::MakeSpan(pulls))),
+        piece));
+    ASSERT_TRUE(view.ok()) << view.status();
+    const auto results = ReadReply(*view, ClaimAll(call));
+    EXPECT_EQ(results[0].header.code, 0u) << results[0].message;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      EXPECT_EQ(rows[i], static_cast<float>(i / kDim + 1)) << i;
+    }
+  }
+}
+
+TEST_P(EveryCodec, RefusesAnAnswerInAnother) {
+  const std::vector<uint64_t> keys = {1};
+  std::vector<float> rows(4, -1);
+  Part part = PullOf(MakeHandle(1, 4), keys, rows, 1);
+  part.codec = &codec_;
+  auto call = MakeCall({part}, nullptr, {}, absl::Seconds(1), 1);
+  const std::vector<size_t> sizes = {codec_.row_bytes(4)};
+  wire::ReplyWriter writer(1, 1, 0, sizes);
+  std::memset(writer.values(0), 0, sizes[0]);
+  std::vector<wire::SectionReply> pushes, pulls(1);
+  pulls[0].header.codec = codec_.id + 1;
+  auto view = wire::ParseReply(
+      ToRope(writer.Take(absl::MakeSpan(pushes), absl::MakeSpan(pulls))));
+  ASSERT_TRUE(view.ok());
+  EXPECT_EQ(ReadReply(*view, ClaimAll(call))[0].header.code,
+            static_cast<uint32_t>(absl::StatusCode::kInternal));
+  EXPECT_EQ(rows, std::vector<float>(4, -1));
+}
+
 TEST(WriteRequest, WritesAnEndOfClockWithoutRows) {
   auto call = MakeCall({}, nullptr, {}, absl::Seconds(1), 4, true);
   call->is_push = true;
@@ -192,15 +306,6 @@ std::string ReplyTo(const Call& call, uint32_t dim) {
   }
   return ToRope(writer.Take(absl::MakeSpan(pushes), absl::MakeSpan(pulls)))
       .Flatten();
-}
-
-Claimed ClaimAll(const std::shared_ptr<Call>& call) {
-  Claimed claimed;
-  claimed.call = call;
-  claimed.parcels.resize(call->parcels.size());
-  std::iota(claimed.parcels.begin(), claimed.parcels.end(), 0u);
-  claimed.wanted.assign(call->parcels.size(), true);
-  return claimed;
 }
 
 TEST(ReadReply, PutsEveryRowWhereItsKeyWasAskedFor) {

@@ -52,6 +52,19 @@ TEST_F(CatalogueTest, CreatesATableWithDefaultsFilledIn) {
   EXPECT_TRUE(changes_.state_changed());
 }
 
+TEST_F(CatalogueTest, KnowsItsTablesCodec) {
+  v1::TableSpec spec = Spec();
+  spec.set_codec(99);
+  ExpectRefused(spec, "codec 99 is unknown");
+  spec.set_codec(2);
+  ASSERT_TRUE(Create(spec).ok());
+  EXPECT_EQ(table_.spec().codec(), 2u);
+  spec.set_codec(3);
+  const absl::Status other = Create(spec).status();
+  EXPECT_THAT(std::string(other.message()),
+              HasSubstr("codec: 2 there, 3 asked"));
+}
+
 TEST_F(CatalogueTest, OpensAnEqualTable) {
   ASSERT_TRUE(Create(Spec()).ok());
   uint64_t seed = table_.spec().seed();
@@ -283,6 +296,19 @@ TEST_F(CatalogueTest, ADroppedTableIsGoneAndItsIdIsNotGivenAgain) {
   EXPECT_CODE(kNotFound, catalogue_.Drop("ads"));
   ASSERT_TRUE(Create(Spec()).ok());
   EXPECT_EQ(table_.id(), 2u);
+}
+
+TEST_F(CatalogueTest, ADropThatSaysWhichTableMayBeSaidAgain) {
+  ASSERT_TRUE(Create(Spec()).ok());
+  const TableId id = table_.id();
+  EXPECT_CODE(kNotFound, catalogue_.Drop("ads", id + 1));  // never given
+  ASSERT_TRUE(catalogue_.Describe("ads", &table_).ok());
+  ASSERT_TRUE(catalogue_.Drop("ads", id).ok());
+  EXPECT_TRUE(catalogue_.Drop("ads", id).ok());
+  // It is not of the table that has the name now.
+  ASSERT_TRUE(Create(Spec()).ok());
+  EXPECT_TRUE(catalogue_.Drop("ads", id).ok());
+  EXPECT_TRUE(catalogue_.Describe("ads", &table_).ok());
 }
 
 TEST_F(CatalogueTest, RefusesMoreTablesThanTheLimit) {

@@ -335,6 +335,28 @@ TEST_F(ReplicaSetsTest, ARestartedPrimaryGetsANewTerm) {
   EXPECT_TRUE(sets.sets()[0].fencing);
 }
 
+// It moves nothing; while others might be in sync nobody is moved at all.
+TEST_F(ReplicaSetsTest, Rule3_9_ALonePrimaryGetsItsTermThoughMostAreDead) {
+  ReplicaSets sets = Three();
+  for (uint32_t server : {2, 3}) sets.ServerDown(Life(server), now_);
+  ASSERT_TRUE(sets.safe_mode());
+  sets.OnNews(News(sets, Kind::kTakeAgain, 1), now_);
+  EXPECT_FALSE(sets.sets()[0].fencing);
+  for (uint32_t server : {2, 3}) Up(sets, server);
+  for (uint32_t peer : {2, 3}) {
+    sets.OnNews(News(sets, Kind::kDrop, 1, peer), now_);
+  }
+  for (uint32_t server : {2, 3}) sets.ServerDown(Life(server), now_);
+  ASSERT_TRUE(sets.safe_mode());
+  const Epoch term = sets.sets()[0].term;
+  sets.OnNews(News(sets, Kind::kTakeAgain, 1), now_);
+  ASSERT_TRUE(sets.sets()[0].fencing);
+  sets.OnNews(Answer(sets, 1, 1, 9), now_);
+  EXPECT_FALSE(sets.sets()[0].fencing);
+  EXPECT_EQ(sets.sets()[0].primary, 1u);
+  EXPECT_GT(sets.sets()[0].term, term);
+}
+
 TEST_F(ReplicaSetsTest, AServerAloneGoesOnWithWhatItHasUnlessThatIsDamaged) {
   ReplicaSets sets(Options(2, 1, 1));
   Up(sets, 1);
@@ -346,6 +368,31 @@ TEST_F(ReplicaSetsTest, AServerAloneGoesOnWithWhatItHasUnlessThatIsDamaged) {
   EXPECT_FALSE(sets.Offline(0));
   EXPECT_THAT(sets.sets()[1].in_sync, ElementsAre(Life(1)));
   EXPECT_TRUE(sets.Offline(1));
+}
+
+// The proof is of what one incarnation had.
+TEST_F(ReplicaSetsTest, ALastMemberGoesOnWithWhatItHasProofOf) {
+  ReplicaSets sets(Options(2, 2, 1));
+  Up(sets, 1);
+  sets.ServerDown(Life(1), now_);
+  for (const uint64_t stranger : {uint64_t{0}, uint64_t{9}}) {
+    sets.ServerUp({1, 11}, now_, /*damaged=*/{1}, /*continues=*/stranger);
+    EXPECT_TRUE(sets.Offline(0));
+  }
+  const ServerLife next = {1, 12};
+  sets.ServerUp(next, now_, /*damaged=*/{1}, Life(1).incarnation);
+  EXPECT_THAT(sets.sets()[0].in_sync, ElementsAre(next));
+  EXPECT_FALSE(sets.Offline(0));
+  EXPECT_THAT(sets.sets()[1].in_sync, ElementsAre(Life(1)));
+  EXPECT_TRUE(sets.Offline(1));
+}
+
+TEST_F(ReplicaSetsTest, WhoeverHasAnotherReplicaIsALearnerAgain) {
+  ReplicaSets sets = Three();
+  sets.ServerDown(Life(1), now_);
+  sets.ServerUp({1, 11}, now_, /*damaged=*/{0}, Life(1).incarnation);
+  sets.Tick(now_);
+  EXPECT_TRUE(sets.sets()[0].fencing);
 }
 
 TEST_F(ReplicaSetsTest, Rule3_5_NeverBelowAPromise) {

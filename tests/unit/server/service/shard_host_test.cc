@@ -43,7 +43,7 @@ class ShardHostTest : public ::testing::Test {
   PeerLinks links_{1};
   ReplicaIo io_{*meta_, *rows_, log_.log(), links_, [](const absl::Status&) {}};
   ReportBoard reports_{[] {}};
-  ShardHost host_{*rows_, *meta_, clock_, counters_, [] {}};
+  ShardHost host_{*rows_, {}, *meta_, clock_, counters_, [] {}};
 };
 
 // Shards look their configuration up by their number.

@@ -53,7 +53,8 @@ TEST(DecodeTest, RowsLieInPlaceWhenTheyAreInOnePiece) {
 TEST(DecodeTest, OnlyRowsOnASeamAreCopied) {
   Decoded d(4, 4 * 12, 50);  // pieces of 50: the seam falls into row 1
   ASSERT_TRUE(DecodeRows(d.task, kDim).status.ok());
-  EXPECT_EQ(d.task.rows[1], d.task.seams.get());
+  EXPECT_EQ(reinterpret_cast<const uint8_t*>(d.task.rows[1]),
+            d.task.seams.get());
   EXPECT_NE(d.task.rows[0], nullptr);
   for (size_t row = 0; row < 4; ++row) {
     float values[3];

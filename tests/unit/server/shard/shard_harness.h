@@ -131,6 +131,7 @@ class ShardHarness {
     }
     int times_done = 0;
     std::vector<float> rows_out;
+    std::vector<uint8_t> encoded_out;  // of a pull in another codec than f32
     bool done() const { return times_done == 1; }
     absl::StatusCode code() const {
       return static_cast<absl::StatusCode>(reply.header.code);
@@ -159,12 +160,22 @@ class ShardHarness {
                              const std::vector<Key>& keys,
                              const std::vector<float>& grads,
                              size_t piece = 0) {
+    std::vector<uint8_t> values(grads.size() * 4);
+    if (!grads.empty()) memcpy(values.data(), grads.data(), values.size());
+    return PushEncoded(header, keys, values, piece);
+  }
+
+  // Value bytes as they are, in the header's codec.
+  std::unique_ptr<Sent> PushEncoded(wire::SectionHeader header,
+                                    const std::vector<Key>& keys,
+                                    const std::vector<uint8_t>& values,
+                                    size_t piece = 0) {
     wire::RequestWriter writer(1, 0, 0);
-    writer.AddPush(header, keys.size(), grads.size() * 4);
+    writer.AddPush(header, keys.size(), values.size());
     writer.Allocate();
     if (!keys.empty()) memcpy(writer.keys(0), keys.data(), keys.size() * 8);
-    if (!grads.empty()) {
-      memcpy(writer.values(0), grads.data(), grads.size() * 4);
+    if (!values.empty()) {
+      memcpy(writer.values(0), values.data(), values.size());
     }
     writer.Seal(0);
     auto sent = Parse(writer.Take(), piece);
@@ -301,6 +312,11 @@ class ShardHarness {
     pull.deadline = deadline;
     pull.rows_out.resize(pull.keys.size() * kDim, -777);
     pull.out = reinterpret_cast<uint8_t*>(pull.rows_out.data());
+    pull.codec = *FindCodec(pull.section.header.codec);
+    if (!pull.codec->in_place) {
+      pull.encoded_out.resize(pull.keys.size() * pull.codec->row_bytes(kDim));
+      pull.out = pull.encoded_out.data();
+    }
   }
 
   std::unique_ptr<Sent> Parse(Message message, size_t piece) {

@@ -97,7 +97,7 @@ TEST(JobFile, DefaultsAreThoseOfTheReference) {
   EXPECT_EQ(job->seed, 1u);
   EXPECT_EQ(job->batches_per_data_shard, 4u);
   EXPECT_EQ(job->table_prefix, "a");
-  EXPECT_EQ(job->table_block, 1024u);
+  EXPECT_EQ(job->table_block, 4096u);
 }
 
 TEST(JobFile, ReadsAsyncAndHyperParameters) {
