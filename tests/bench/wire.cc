@@ -12,6 +12,8 @@
 namespace paramo::bench {
 namespace {
 
+constexpr char kWhyMissed[] = "Dense push and pull against their floors";
+
 // What is asked of that size; none where nothing is.
 struct Asks {
   Target grpc;
@@ -64,8 +66,9 @@ class Wire final : public Bench {
     const Unit unit =
         size.bytes <= 4 << 10 ? Unit::kMessages : Unit::kGigabytes;
     const size_t subject = plan.Add(std::move(c.subject));
-    plan.Compare(subject, plan.Add(std::move(grpc)), unit, asks.grpc);
-    plan.Compare(subject, plan.Add(std::move(tcp)), unit, asks.tcp);
+    plan.Compare(subject, plan.Add(std::move(grpc)), unit, asks.grpc,
+                 kWhyMissed);
+    plan.Compare(subject, plan.Add(std::move(tcp)), unit, asks.tcp, kWhyMissed);
     return absl::OkStatus();
   }
 };
