@@ -138,7 +138,8 @@ class Cluster:
             clip_norm=clip_norm, non_finite_clip=clip,
             non_finite=_choice(non_finite, "non_finite", _NON_FINITE),
             durability=_choice(durability, "durability", _DURABILITY),
-            codec=codec, memory_budget=_count(memory_budget, "memory_budget"))
+            codec=codec, memory_budget=_count(memory_budget, "memory_budget",
+                                              least=0, below=2**64))
         return Table(self, self._core.create_table(spec))
 
     def dense(self, name: str, values: Mapping[str, Any], *,
@@ -323,10 +324,10 @@ def _milliseconds(seconds: float, name: str) -> int:
     return max(1, round(seconds * 1000))
 
 
-def _count(value: int, name: str) -> int:
-    if not isinstance(value, (int, np.integer)) or not 0 < value < 2**31:
+def _count(value: int, name: str, least: int = 1, below: int = 2**31) -> int:
+    if not isinstance(value, (int, np.integer)) or not least <= value < below:
         raise InvalidArgument(f"{name} is {value!r}",
-                              hint=f"{name} is a number from 1 on")
+                              hint=f"{name} is a number from {least} on")
     return int(value)
 
 
