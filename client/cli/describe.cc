@@ -13,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "client/cli/gradient_spec.h"
 #include "common/codec/codec.h"
+#include "common/config/value.h"
 #include "paramo/job.h"
 #include "paramo/v1/cluster.pb.h"
 #include "paramo/v1/control.pb.h"
@@ -113,7 +114,8 @@ Records ServerRecords(const v1::ClusterState& state) {
 
 Records EmptyTableRecords() {
   return Records({"table", "id", "version", "dim", "shape", "rule",
-                  "initializer", "gradients", "durability", "codec"});
+                  "initializer", "gradients", "durability", "codec",
+                  "memory_budget"});
 }
 
 // As --durability takes it.
@@ -139,7 +141,10 @@ void AddTable(const v1::Table& table, Records& records) {
   records.Add({spec.name(), table.id(), table.version(), spec.dim(),
                ShapeText(spec), RuleText(spec.rule()),
                InitializerText(spec.initializer()), GradientText(spec),
-               DurabilityText(spec.durability()), CodecText(spec.codec())});
+               DurabilityText(spec.durability()), CodecText(spec.codec()),
+               spec.memory_budget() == 0
+                   ? "none"
+                   : FormatSize(static_cast<int64_t>(spec.memory_budget()))});
 }
 
 Records TableRecords(const v1::ClusterState& state) {

@@ -68,6 +68,11 @@ int RunTableCreate(const Args& args) {
       .Choice("codec", table.codec, CodecNames(),
               "how values travel, unless a request says otherwise")
       .FlagOnly();
+  config
+      .Size("memory-budget", table.memory_budget, {0, INT64_MAX},
+            "of rows in memory, e.g. 512MiB; others are read back when used")
+      .Default("none")
+      .FlagOnly();
   table.gradients.AddTo(config);
   flags.AddTo(config);
   config.Check([&] { return ReadTableSpec(table, spec); });
@@ -122,6 +127,7 @@ int RunTableAlter(const Args& args) {
   std::string rule;
   std::string non_finite;
   std::vector<std::string> params;
+  int64_t memory_budget = -1;
   GradientFlags gradients;
   v1::AlterTableRequest request;
   Config config("paramo table alter", "changes hyper-parameters of a table");
@@ -133,10 +139,18 @@ int RunTableAlter(const Args& args) {
   config.Text("non-finite", non_finite, "reject, skip or clip:MAX")
       .Unit("POLICY")
       .FlagOnly();
+  config
+      .Size("memory-budget", memory_budget, {0, INT64_MAX},
+            "of rows in memory; 0 lifts it")
+      .Default("as it is")
+      .FlagOnly();
   gradients.AddTo(config);
   flags.AddTo(config);
   config.Check([&]() -> absl::Status {
     request.set_name(name);
+    if (memory_budget >= 0) {
+      request.set_memory_budget(static_cast<uint64_t>(memory_budget));
+    }
     if (!rule.empty()) request.mutable_rule()->set_name(rule);
     if (!params.empty()) {
       PARAMO_RETURN_IF_ERROR(ReadParams(params, *request.mutable_rule()));
@@ -146,12 +160,14 @@ int RunTableAlter(const Args& args) {
           ReadNonFinite(non_finite, *request.mutable_non_finite()));
     }
     PARAMO_RETURN_IF_ERROR(ReadGradientFlags(gradients, request));
-    if (request.has_rule() || request.has_non_finite() || gradients.any()) {
+    if (request.has_rule() || request.has_non_finite() || gradients.any() ||
+        request.has_memory_budget()) {
       return absl::OkStatus();
     }
     return absl::InvalidArgumentError(
         "nothing to change; give --param, --rule, --non-finite, --clipping, "
-        "--schedule, --staleness-scaling or --delay-compensation");
+        "--schedule, --staleness-scaling, --delay-compensation or "
+        "--memory-budget");
   });
   config.Example("paramo table alter ads --param lr=0.01");
   config.Example("paramo table alter ads --schedule warmup:500+cosine:10000");

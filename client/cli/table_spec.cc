@@ -148,6 +148,7 @@ absl::Status ReadTableSpec(const TableFlags& flags, v1::TableSpec& spec) {
       ReadNonFinite(flags.non_finite, *spec.mutable_non_finite()));
   PARAMO_RETURN_IF_ERROR(ReadGradientFlags(flags.gradients, spec));
   spec.set_durability(DurabilityOf(flags.durability));
+  spec.set_memory_budget(flags.memory_budget);
   PARAMO_ASSIGN_OR_RETURN(const Codec* codec,
                           FindCodec(absl::string_view(flags.codec)));
   spec.set_codec(codec->id);

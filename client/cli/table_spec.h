@@ -28,6 +28,7 @@ struct TableFlags {
   std::string non_finite = "reject";  // "skip", "clip:10"
   int64_t seed = 0;
   std::string durability = "logged";  // "replicated", "synced"
+  uint64_t memory_budget = 0;         // bytes; 0: none
   std::string codec = "f32";
   GradientFlags gradients;
 };

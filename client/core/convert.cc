@@ -107,6 +107,7 @@ absl::Status ToProto(const TableSpec& spec, v1::TableSpec& out) {
   out.set_delay_compensation(spec.delay_compensation);
   out.set_durability(
       static_cast<v1::Durability>(static_cast<int>(spec.durability)));
+  out.set_memory_budget(spec.memory_budget);
   PARAMO_ASSIGN_OR_RETURN(const Codec* codec,
                           FindCodec(absl::string_view(spec.codec)));
   out.set_codec(codec->id);
@@ -126,6 +127,7 @@ void ToProto(const TableChanges& changes, v1::AlterTableRequest& out) {
   if (changes.delay_compensation) {
     out.set_delay_compensation(*changes.delay_compensation);
   }
+  if (changes.memory_budget) out.set_memory_budget(*changes.memory_budget);
 }
 
 void ToProto(const JobSpec& spec, v1::JobSpec& out) {
@@ -198,6 +200,7 @@ absl::StatusOr<TableInfo> FromProto(const v1::Table& table) {
   spec.staleness_scaling = in.staleness_scaling();
   spec.delay_compensation = in.delay_compensation();
   spec.durability = static_cast<Durability>(static_cast<int>(in.durability()));
+  spec.memory_budget = in.memory_budget();
   // One that this build does not have is a name that no request is sent with.
   const auto codec = FindCodec(in.codec());
   spec.codec = codec.ok() ? (*codec)->name : absl::StrCat(in.codec());

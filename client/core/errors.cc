@@ -213,6 +213,11 @@ std::string HintFor(Code code, uint32_t reason) {
              "table with policy skip-row or clip";
     case Reason::kRows:
       return "the table is full: delete rows, or use more shards";
+    case Reason::kStore:
+      return "a row cannot be read from its server's disk: check that disk; "
+             "with "
+             "replicas, stop the server and start it with an empty data "
+             "directory";
     default:
       break;
   }

@@ -52,6 +52,7 @@ TableSpec SpecOf(const py::dict& in) {
   Take(in, "clip_value", spec.clipping.value);
   Take(in, "clip_norm", spec.clipping.norm);
   TakeEnum(in, "durability", spec.durability);
+  Take(in, "memory_budget", spec.memory_budget);
   Take(in, "codec", spec.codec);
   return spec;
 }

@@ -56,6 +56,8 @@ const char* ReasonName(Reason reason) {
       return "unsupported";
     case Reason::kReplicas:
       return "replicas";
+    case Reason::kStore:
+      return "store";
   }
   return "unknown";
 }

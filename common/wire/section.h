@@ -116,8 +116,9 @@ enum class Reason : uint32_t {
   kRows = 23,
   kUnsupported = 24,
   kReplicas = 25,
+  kStore = 26,
 };
-inline constexpr size_t kReasonCount = 26;
+inline constexpr size_t kReasonCount = 27;
 
 // "checksum", "wrong_epoch", ...: label of the refusal counters.
 const char* ReasonName(Reason reason);

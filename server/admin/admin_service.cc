@@ -46,6 +46,7 @@ class AdminService final : public v1::Admin::Service {
       stats.set_last_epoch(report.last.epoch);
       stats.set_lsn(report.lsn);
       stats.set_rows(report.rows);
+      stats.set_resident_rows(report.resident_rows);
       stats.set_dirty_rows(report.dirty_rows);
       stats.set_bytes(report.bytes);
       stats.set_sessions(report.sessions);

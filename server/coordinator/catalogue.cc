@@ -88,10 +88,11 @@ absl::Status Catalogue::Alter(const v1::AlterTableRequest& request,
   PARAMO_ASSIGN_OR_RETURN(v1::Table * found, Find(request.name()));
   if (!request.has_rule() && !request.has_non_finite() &&
       !request.has_clipping() && !request.has_schedule() &&
-      !request.has_staleness_scaling() && !request.has_delay_compensation()) {
+      !request.has_staleness_scaling() && !request.has_delay_compensation() &&
+      !request.has_memory_budget()) {
     return absl::InvalidArgumentError(
         "nothing to alter: set rule, non_finite, clipping, schedule, "
-        "staleness_scaling or delay_compensation");
+        "staleness_scaling, delay_compensation or memory_budget");
   }
   v1::TableSpec spec = found->spec();
   if (request.has_rule()) {
@@ -118,6 +119,9 @@ absl::Status Catalogue::Alter(const v1::AlterTableRequest& request,
   }
   if (request.has_delay_compensation()) {
     spec.set_delay_compensation(request.delay_compensation());
+  }
+  if (request.has_memory_budget()) {
+    spec.set_memory_budget(request.memory_budget());
   }
   PARAMO_RETURN_IF_ERROR(ValidateGradientOptions(spec));
   if (!DescribeDifference(found->spec(), spec).empty()) {

@@ -109,6 +109,8 @@ void CompareGradientOptions(const v1::TableSpec& there,
                      asked.delay_compensation());
   difference.Compare("durability", v1::Durability_Name(there.durability()),
                      v1::Durability_Name(asked.durability()));
+  difference.Compare("memory_budget", there.memory_budget(),
+                     asked.memory_budget());
 }
 
 std::string ShapeText(const v1::TableSpec& spec) {

@@ -8,6 +8,11 @@
 #include "common/base/check.h"
 
 namespace paramo {
+namespace {
+
+constexpr Lsn kPrefetchedRecords = 64;
+
+}  // namespace
 
 Replica::Replica(const Options& options, ReplicaListener& listener,
                  ReplicaEffects& effects)
@@ -63,6 +68,12 @@ void Replica::AdvanceStored() {
 void Replica::CommitTo(Lsn lsn) {
   if (lsn <= committed_) return;
   committed_ = lsn;
+  Resume();
+}
+
+// A checkpoint that is being installed takes the place of what is not applied.
+void Replica::Resume() {
+  if (installing_) return;
   ApplyCommitted();
   if (role_ == Role::kTakingOver && applied_ >= takeover_lsn_) {
     CompleteTakeover();
@@ -78,6 +89,10 @@ void Replica::ApplyCommitted() {
   while (applied_ < *end && role_ != Role::kStopped) {
     // A copy: what Apply appends may move the tail's records.
     const Record record = tail_.at(applied_ + 1).record;
+    if (!listener_.Ready(record)) {
+      PrefetchCommitted();
+      break;
+    }
     uncommitted_bytes_ -= record.bytes();
     ++applied_;
     listener_.Apply(record);
@@ -85,6 +100,15 @@ void Replica::ApplyCommitted() {
   }
   applying_ = false;
   Trim();
+}
+
+// So that those behind a record that waits do not wait one after another.
+void Replica::PrefetchCommitted() {
+  const Lsn end = std::min(committed_, applied_ + 1 + kPrefetchedRecords);
+  prefetched_ = std::max(prefetched_, applied_ + 1);
+  while (prefetched_ < end && role_ != Role::kStopped) {
+    listener_.Prefetch(tail_.at(++prefetched_).record);
+  }
 }
 
 void Replica::CompareSum() {

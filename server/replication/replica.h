@@ -55,6 +55,12 @@ class ReplicaListener {
   // A committed record; in lsn order, each once, on every replica. May call
   // Append and Stop, and nothing else of the replica that changes it.
   virtual void Apply(const Record& record) = 0;
+  // Whether Apply may be called with it, the next one. If not, nothing is
+  // applied until Resume. May call Stop.
+  virtual bool Ready(const Record& /*record*/) { return true; }
+  // Apply may come with it soon, or never: it was received from a primary, or
+  // is behind one that is not ready.
+  virtual void Prefetch(const Record& /*record*/) {}
   // What this server may do changed. Not kNothing: the takeover is complete
   // and the whole tail is applied. May call Append.
   virtual void OnServing(Serving serving) = 0;
@@ -147,6 +153,8 @@ class Replica {
   // The shard cannot go on (a fetch error on a committed record, a damaged
   // row): as if the replica had found a divergence.
   void Stop(const absl::Status& status);
+  // The record that was not ready may be.
+  void Resume();
   // This server cannot store well any more: a backup asks to be dropped.
   void Leave() { leaving_ = true; }
   // A checkpoint's state is installed; Apply goes on behind `at`, which must
@@ -197,6 +205,7 @@ class Replica {
   void AdvanceStored();
   void CommitTo(Lsn lsn);
   void ApplyCommitted();
+  void PrefetchCommitted();
   void CompareSum();
   void Trim();
   void SetServing(Serving serving);
@@ -293,6 +302,7 @@ class Replica {
   Lsn committed_ = 0;
   Lsn applied_ = 0;
   bool applying_ = false;
+  Lsn prefetched_ = 0;  // committed records that Prefetch has had
   size_t uncommitted_bytes_ = 0;
 
   // Following.

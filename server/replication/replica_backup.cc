@@ -145,6 +145,7 @@ bool Replica::TakeRecord(const SentRecord& sent, Epoch term) {
   if (uncommitted_bytes_ > 2 * options_.tail_bytes_max) return false;
   AppendToLog(sent.record, sent.level);
   matched_ = lsn;
+  listener_.Prefetch(sent.record);
   return true;
 }
 

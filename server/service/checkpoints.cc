@@ -21,10 +21,11 @@ struct CheckpointSender::Progress {
 };
 
 CheckpointSender::CheckpointSender(Shard& shard, const ReplicaId& learner,
-                                   PeerLinks& links)
+                                   PeerLinks& links, Fetch fetch)
     : shard_(shard),
       learner_(learner),
       links_(links),
+      fetch_(std::move(fetch)),
       progress_(std::make_unique<Progress>()) {}
 
 CheckpointSender::~CheckpointSender() = default;
@@ -46,12 +47,36 @@ void CheckpointSender::SendNext() {
     part.set_state(std::move(progress.checkpoint.state));
   } else {
     Shard::CheckpointRows rows;
-    shard_.NextRows(progress.checkpoint, kCheckpointPartBytes, rows);
+    const absl::Status next =
+        shard_.NextRows(progress.checkpoint, kCheckpointPartBytes, rows);
+    if (!next.ok()) return OnSent(next);
     part.set_table(rows.table);
     part.set_rows(std::move(rows.bytes));
     progress.last = progress.checkpoint.tables.empty();
     part.set_last(progress.last);
+    if (!rows.cold.empty()) {
+      return FetchAndSend(std::move(part), std::move(rows.cold));
+    }
   }
+  Send(part);
+}
+
+// A row that has come back meanwhile may have changed: the log has that.
+void CheckpointSender::FetchAndSend(v1::CheckpointPart part,
+                                    std::vector<Key> cold) {
+  RowKeys keys;
+  keys[part.table()] = std::move(cold);
+  fetch_(std::move(keys), [self = shared_from_this(), part = std::move(part)](
+                              FetchedRows fetched) mutable {
+    if (!fetched.failed.empty()) {
+      return self->OnSent(fetched.failed.begin()->second);
+    }
+    part.mutable_rows()->append(fetched.rows.arena);
+    self->Send(part);
+  });
+}
+
+void CheckpointSender::Send(const v1::CheckpointPart& part) {
   links_.SendCheckpoint(learner_, part.SerializeAsString(),
                         [self = shared_from_this()](const absl::Status& sent) {
                           self->OnSent(sent);
@@ -85,6 +110,7 @@ void CheckpointSender::End(bool sent) {
 struct CheckpointTaker::Incoming {
   uint64_t id = 0;
   uint32_t next = 1;
+  uint32_t shard_count = 0;
   std::string state_bytes;
   v1::ShardState state;
   std::map<TableId, std::unique_ptr<TableShard>> tables;
@@ -123,6 +149,7 @@ absl::Status CheckpointTaker::Begin(Shard& shard,
                                     const v1::CheckpointPart& part) {
   auto incoming = std::make_unique<Incoming>();
   incoming->id = part.id();
+  incoming->shard_count = shard.shard_count();
   incoming->state_bytes = part.state();
   if (!incoming->state.ParseFromString(part.state())) {
     return absl::InvalidArgumentError("the checkpoint's state cannot be read");
@@ -160,7 +187,13 @@ absl::Status CheckpointTaker::AddRows(Incoming& incoming,
   }
   FlushBatch batch;
   batch.push_back(std::move(flush));
-  return rows_.Ingest(batch);
+  PARAMO_RETURN_IF_ERROR(rows_.Ingest(batch));
+  if (table->second->config().memory_budget > 0) {
+    table->second->Evict(
+        BudgetOf(table->second->config(), incoming.shard_count),
+        table->second->resident_rows());
+  }
+  return absl::OkStatus();
 }
 
 // Rows are in the store: the state follows, and then the shard has both.

@@ -2,6 +2,7 @@
 // the log does not reach, taken part by part from a primary.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -10,6 +11,7 @@
 #include "absl/status/status.h"
 #include "common/base/mutex.h"
 #include "server/service/peer_links.h"
+#include "server/store/row_fetch.h"
 #include "server/store/row_store.h"
 #include "server/table/table_shard.h"
 
@@ -29,7 +31,11 @@ inline constexpr size_t kCheckpointPartBytes = size_t{1} << 20;
 // how it ended. One part is on the way at a time.
 class CheckpointSender : public std::enable_shared_from_this<CheckpointSender> {
  public:
-  CheckpointSender(Shard& shard, const ReplicaId& learner, PeerLinks& links);
+  // Reads evicted rows of the shard; what it calls may be on any thread.
+  using Fetch = std::function<void(RowKeys, std::function<void(FetchedRows)>)>;
+
+  CheckpointSender(Shard& shard, const ReplicaId& learner, PeerLinks& links,
+                   Fetch fetch);
   ~CheckpointSender();
   void Start();
 
@@ -37,12 +43,15 @@ class CheckpointSender : public std::enable_shared_from_this<CheckpointSender> {
   struct Progress;
 
   void SendNext();  // on the strand
+  void FetchAndSend(v1::CheckpointPart part, std::vector<Key> cold);
+  void Send(const v1::CheckpointPart& part);
   void OnSent(const absl::Status& status);
   void End(bool sent);
 
   Shard& shard_;
   const ReplicaId learner_;
   PeerLinks& links_;
+  const Fetch fetch_;
   std::unique_ptr<Progress> progress_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -76,6 +77,8 @@ ReplicaIo::~ReplicaIo() { Stop(); }
 void ReplicaIo::Start(std::vector<Shard*> shards) {
   shards_ = std::move(shards);
   thread_ = std::thread([this] { Run(); });
+  fetchers_.Start(std::clamp<int>(std::thread::hardware_concurrency(), 2, 8),
+                  "row-fetch");
 }
 
 void ReplicaIo::Stop() {
@@ -85,6 +88,7 @@ void ReplicaIo::Stop() {
     wake_.NotifyAll();
   }
   if (thread_.joinable()) thread_.join();
+  fetchers_.Stop();
 }
 
 void ReplicaIo::SavePromise(ShardId shard, const Promise& promise) {
@@ -153,7 +157,19 @@ void ReplicaIo::ReadLog(ShardId shard, const ReplicaId& peer, Lsn from,
 }
 
 void ReplicaIo::SendCheckpoint(ShardId shard, const ReplicaId& learner) {
-  std::make_shared<CheckpointSender>(*shards_[shard], learner, links_)->Start();
+  std::make_shared<CheckpointSender>(
+      *shards_[shard], learner, links_,
+      [this, shard](RowKeys keys, std::function<void(FetchedRows)> done) {
+        FetchRows(shard, std::move(keys), std::move(done));
+      })
+      ->Start();
+}
+
+void ReplicaIo::FetchRows(ShardId shard, RowKeys keys,
+                          std::function<void(FetchedRows)> done) {
+  fetchers_.Add([this, shard, keys = std::move(keys), done = std::move(done)] {
+    done(paramo::FetchRows(rows_, shard, keys));
+  });
 }
 
 void ReplicaIo::TakeCheckpoint(std::string bytes,

@@ -1,5 +1,5 @@
 // Disk work of replicas that must not hold a strand: promises to the metadata
-// store, reading the log for a peer.
+// store, reading the log for a peer, evicted rows from the store.
 #pragma once
 
 #include <deque>
@@ -14,6 +14,7 @@
 #include "server/log/log.h"
 #include "server/replication/config.h"
 #include "server/service/checkpoints.h"
+#include "server/service/job_threads.h"
 #include "server/service/peer_links.h"
 #include "server/store/meta_store.h"
 
@@ -22,7 +23,8 @@ namespace paramo {
 class Shard;
 
 // Owned by the server; started with the shards, stopped before they go.
-// Threads: any may ask; one of its own works, "replica-io".
+// Threads: any may ask; one of its own works, "replica-io", and a few read
+// rows, "row-fetch".
 class ReplicaIo {
  public:
   // `on_failed`: a promise could not be stored, or a shard not be wiped; the
@@ -58,6 +60,9 @@ class ReplicaIo {
                size_t bytes_max);
   // OnCheckpointSent or OnCheckpointFailed follows.
   void SendCheckpoint(ShardId shard, const ReplicaId& learner);
+  // `done` is called on another thread; not when it has been stopped meanwhile.
+  void FetchRows(ShardId shard, RowKeys keys,
+                 std::function<void(FetchedRows)> done);
   // A part has come for one of our shards; `done` is called when it is stored.
   void TakeCheckpoint(std::string part, std::function<void(absl::Status)> done);
 
@@ -73,6 +78,7 @@ class ReplicaIo {
   const std::function<void(absl::Status)> on_failed_;
   std::vector<Shard*> shards_;  // fixed by Start
   std::thread thread_;
+  JobThreads fetchers_;
 
   Mutex mu_;
   CondVar wake_;

@@ -37,6 +37,10 @@ class ReplicaPort final : public ShardPort {
     world_.io->Wipe(shard_, std::move(tables));
   }
 
+  void FetchRows(RowKeys keys, std::function<void(FetchedRows)> done) override {
+    world_.io->FetchRows(shard_, std::move(keys), std::move(done));
+  }
+
   void WriteLog(const Record& record, Durability level) override;
   void SavePromise(const Promise& promise) override {
     world_.io->SavePromise(shard_, promise);

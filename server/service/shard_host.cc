@@ -274,6 +274,7 @@ void ShardHost::Tick() {
     }
     const bool waiting = counters_.parked_pulls.Value() != 0 ||
                          counters_.held_pushes.Value() != 0 ||
+                         counters_.waiting_for_rows.Value() != 0 ||
                          counters_.waiting_for_commit.Value() != 0 ||
                          counters_.round_deadlines.Value() != 0;
     const uint64_t version = VersionInForce();

@@ -24,15 +24,20 @@ struct Reading {
 };
 
 absl::StatusOr<std::vector<std::unique_ptr<TableShard>>> ReadTables(
-    const RowStore& rows, const v1::ShardState& state, ShardId id) {
+    const RowStore& rows, const v1::ShardState& state, ShardId id,
+    uint32_t shard_count) {
   std::vector<std::unique_ptr<TableShard>> tables;
   for (const v1::Table& table : state.tables()) {
     PARAMO_ASSIGN_OR_RETURN(auto config, MakeTableConfig(table));
     auto shard = std::make_unique<TableShard>(*config, id);
     absl::Status scanned =
         rows.ScanShard(table.id(), id, [&](absl::string_view record) {
-          return shard->Restore(absl::MakeConstSpan(
-              reinterpret_cast<const uint8_t*>(record.data()), record.size()));
+          PARAMO_RETURN_IF_ERROR(shard->Restore(absl::MakeConstSpan(
+              reinterpret_cast<const uint8_t*>(record.data()), record.size())));
+          if (config->memory_budget > 0) {
+            shard->Evict(BudgetOf(*config, shard_count), 1);
+          }
+          return absl::OkStatus();
         });
     PARAMO_RETURN_IF_ERROR(
         Annotate(scanned, absl::StrCat("loading table ", config->name)));
@@ -41,7 +46,8 @@ absl::StatusOr<std::vector<std::unique_ptr<TableShard>>> ReadTables(
   return tables;
 }
 
-absl::StatusOr<StoredShard> ReadShard(const RowStore& rows, ShardId id) {
+absl::StatusOr<StoredShard> ReadShard(const RowStore& rows, ShardId id,
+                                      uint32_t shard_count) {
   PARAMO_ASSIGN_OR_RETURN(const std::optional<std::string> bytes,
                           rows.LoadState(id));
   StoredShard stored;
@@ -50,7 +56,8 @@ absl::StatusOr<StoredShard> ReadShard(const RowStore& rows, ShardId id) {
   if (!state->ParseFromString(*bytes)) {
     return absl::DataLossError("its state cannot be read");
   }
-  PARAMO_ASSIGN_OR_RETURN(stored.tables, ReadTables(rows, *state, id));
+  PARAMO_ASSIGN_OR_RETURN(stored.tables,
+                          ReadTables(rows, *state, id, shard_count));
   stored.state = std::move(state);
   return stored;
 }
@@ -59,7 +66,8 @@ Reading ReadAll(const RowStore& rows, uint32_t count) {
   Reading reading;
   reading.shards.resize(count);
   reading.outcomes = InParallel(count, [&](size_t i) {
-    absl::StatusOr<StoredShard> read = ReadShard(rows, static_cast<ShardId>(i));
+    absl::StatusOr<StoredShard> read =
+        ReadShard(rows, static_cast<ShardId>(i), count);
     if (read.ok()) reading.shards[i] = *std::move(read);
     return Annotate(read.status(), absl::StrCat("loading shard ", i));
   });

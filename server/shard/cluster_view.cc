@@ -128,6 +128,7 @@ absl::StatusOr<std::shared_ptr<const TableConfig>> MakeTableConfig(
   config->initializer.fan_out = spec.initializer().fan_out();
   PARAMO_RETURN_IF_ERROR(config->initializer.Validate());
   config->seed = spec.seed();
+  config->memory_budget = spec.memory_budget();
   if (!v1::NonFinite::Policy_IsValid(spec.non_finite().policy())) {
     return absl::InvalidArgumentError("unknown non_finite policy");
   }

@@ -21,6 +21,25 @@ ShardCounters::ShardCounters(MetricsRegistry& r)
       contributions_dead(r.AddCounter(
           "paramo_contributions_dead_total",
           "Sections discarded because their worker left in mid-step")),
+      rows_evicted(r.AddCounter(
+          "paramo_rows_evicted_total",
+          "Rows that left memory for the store, for a table's memory budget")),
+      rows_fetched(r.AddCounter("paramo_rows_fetched_total",
+                                "Evicted rows read back from the store")),
+      fetch_ns(r.AddHistogram(
+          "paramo_row_fetch_seconds",
+          "From asking the store for evicted rows to having them; counted per "
+          "batch of a shard",
+          /*unit=*/1e-9)),
+      resident_rows(r.AddGauge(
+          "paramo_resident_rows",
+          "Rows in memory, of the tables that have a memory budget")),
+      resident_bytes(r.AddGauge(
+          "paramo_resident_row_bytes",
+          "Bytes of rows in memory, of the tables that have a memory budget")),
+      waiting_for_rows(
+          r.AddGauge("paramo_waiting_for_rows",
+                     "Requests that wait for evicted rows to be read back")),
       parked_pulls(r.AddGauge("paramo_parked_pulls",
                               "Pulls waiting for a round to close")),
       held_pushes(r.AddGauge("paramo_held_pushes",

@@ -24,6 +24,12 @@ struct ShardCounters {
   Counter& rounds;              // closed
   Counter& contributions_late;  // dropped: their round was closed
   Counter& contributions_dead;  // discarded: the worker left in mid-step
+  Counter& rows_evicted;
+  Counter& rows_fetched;
+  Histogram& fetch_ns;
+  Gauge& resident_rows;  // of tables with a memory budget, as is the next
+  Gauge& resident_bytes;
+  Gauge& waiting_for_rows;
   Gauge& parked_pulls;
   Gauge& held_pushes;
   Gauge& round_deadlines;

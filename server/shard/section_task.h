@@ -15,6 +15,7 @@
 #include "common/strand/strand.h"
 #include "common/wire/reply.h"
 #include "common/wire/request.h"
+#include "server/table/row_pins.h"
 
 namespace paramo {
 
@@ -60,8 +61,12 @@ struct SectionTask : StrandTask {
   // Rows that straddle two pieces of the message, copied to lie in one.
   std::shared_ptr<uint8_t[]> seams;
   std::vector<Key> own_keys;  // of a parked pull
-  absl::Duration parked_at;   // steady time
-  absl::Duration parked;      // how long it was
+  RowPins pins;               // its rows stay in memory until it is done
+  uint64_t fetch = 0;         // it waits for rows from the store: which fetch
+  // Of a push: pulls of its request that came before it was appended.
+  std::vector<SectionTask*> followers;
+  absl::Duration parked_at;  // steady time
+  absl::Duration parked;     // how long it was
 
   const wire::SectionHeader& header() const { return section.header; }
 };

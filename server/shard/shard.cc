@@ -72,6 +72,7 @@ ShardReport Shard::Report() const {
   report.sessions = sessions_.size();
   for (const auto& [id, table] : tables_) {
     report.rows += table->rows();
+    report.resident_rows += table->resident_rows();
     report.dirty_rows += table->dirty_rows();
     report.bytes += table->bytes();
   }
@@ -156,7 +157,13 @@ void Shard::Finish(SectionTask* task) {
   if (table != tables_.end()) {
     reply.table_version = table->second->config().version;
   }
+  task->pins.Release();
+  RunFollowers(std::exchange(task->followers, {}));
   task->done(task);
+}
+
+void Shard::RunFollowers(const std::vector<SectionTask*>& pulls) {
+  for (SectionTask* pull : pulls) strand_.Post(pull);
 }
 
 void Shard::NoteRefusal(wire::SectionReply& reply, const Refusal& refusal) {

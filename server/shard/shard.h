@@ -8,11 +8,13 @@
 //   shard_round.cc      closing rounds
 //   shard_state.cc      non-row state, saved and restored
 //   shard_flush.cc      dirty rows and non-row state to the store
+//   shard_cold.cc       rows that only the store has: eviction, fetching back
 //   shard_history.cc    another history: the end of sessions, beginning anew
 //
-//   push:  Submit -> [strand] fence -> session -> validate -> append
-//                                     committed -> apply -> answer
-//   pull:  Submit -> [strand] fence -> validate -> gate -> gather -> done
+//   push:  Submit -> [strand] fence -> session -> validate -> rows -> append
+//                                     committed -> rows -> apply -> answer
+//   pull:  Submit -> [strand] fence -> validate -> gate -> rows -> gather ->
+//   done
 //                                                   `-> parked -> gate ...
 #pragma once
 
@@ -27,6 +29,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "common/base/ids.h"
 #include "common/clock/clock.h"
@@ -60,6 +63,7 @@ struct ShardReport {
   Lsn lsn = 0;       // applied
   LogPosition last;  // of the log
   uint64_t rows = 0;
+  uint64_t resident_rows = 0;  // of them, those in memory
   uint64_t dirty_rows = 0;
   uint64_t bytes = 0;
   uint64_t sessions = 0;
@@ -98,6 +102,7 @@ class Shard final : public ReplicaListener, public FlushSource {
   ~Shard() override;
 
   ShardId id() const { return options_.id; }
+  uint32_t shard_count() const { return options_.shard_count; }
 
   // Takes a section; task->done is called when it is answered.
   void Submit(SectionTask* task) { strand_.Post(task); }
@@ -160,6 +165,9 @@ class Shard final : public ReplicaListener, public FlushSource {
   size_t DirtyRows() const override {
     return dirty_.load(std::memory_order_relaxed);
   }
+  bool WantsFlush() const override {
+    return wants_flush_.load(std::memory_order_relaxed);
+  }
 
   // ---- Checkpoints for learners (strand; shard_checkpoint.cc) ---------------
 
@@ -168,15 +176,20 @@ class Shard final : public ReplicaListener, public FlushSource {
     std::string state;            // as of lsn
     std::vector<TableId> tables;  // whose rows are to come
     uint64_t next_row = 0;        // of the last of them
+    // Of a table with a budget, whose rows change their numbers: its keys.
+    std::vector<Key> keys;
+    bool by_key = false;
   };
   struct CheckpointRows {
     TableId table = 0;
-    std::string bytes;  // whole records
+    std::string bytes;      // whole records
+    std::vector<Key> cold;  // others, which the store has; ascending
   };
   Checkpoint BeginCheckpoint() const;
   // The next rows, of one table; none are left when checkpoint.tables is empty.
-  void NextRows(Checkpoint& checkpoint, size_t bytes_max,
-                CheckpointRows& rows) const;
+  // Errors: ABORTED  the table got a budget meanwhile: begin anew
+  absl::Status NextRows(Checkpoint& checkpoint, size_t bytes_max,
+                        CheckpointRows& rows) const;
   // From BeginInstall until Install or AbortInstall nothing is flushed.
   absl::Status BeginInstall(HistoryId history);
   void AbortInstall();
@@ -188,6 +201,8 @@ class Shard final : public ReplicaListener, public FlushSource {
 
   // ReplicaListener.
   void Apply(const Record& record) override;
+  bool Ready(const Record& record) override;
+  void Prefetch(const Record& record) override;
   void OnServing(Serving serving) override;
   void OnTruncated(Lsn lsn) override;
   std::optional<uint64_t> Checksum() override;
@@ -283,11 +298,14 @@ class Shard final : public ReplicaListener, public FlushSource {
   void Pull(SectionTask* task);
   Refusal CheckPull(SectionTask& task) const;
   Lsn NeededLsn(const SectionTask& task) const;
+  SectionTask* PushBefore(const SectionTask& pull);
   void Gather(SectionTask* task);
   void Park(SectionTask* task, Job& job);
   void Unpark();
   void AnswerParked(Job& job);
   void ExpirePulls(absl::Duration now);
+  bool CountParked(SectionTask* task);
+  void KeepKeys(SectionTask* task);
   std::string WaitingFor(const Job& job) const;
 
   // shard_lifecycle.cc
@@ -326,6 +344,32 @@ class Shard final : public ReplicaListener, public FlushSource {
   void ReleaseLog();
   void UpdateDirty();  // after anything that may have changed dirty_
 
+  // shard_cold.cc
+
+  // Rows that are held in memory from now on, and whether they are all.
+  struct HeldRows {
+    RowPins pins;
+    uint64_t fetch = 0;   // which brings those that are missing; 0: none are
+    absl::Status failed;  // the store cannot give one of them
+  };
+  HeldRows HoldRows(TableShard& table, absl::Span<const Key> keys);
+  Refusal HoldRowsOf(SectionTask* task);
+  void WaitForRows(SectionTask* task);
+  bool NeedsRows(const wire::SectionHeader& header) const;
+  bool ReadyForPush(const Record& record);
+  bool ReadyForRound(const Record& record);
+  bool AreReady(std::vector<HeldRows> rows);
+  uint64_t Want(TableId table, absl::Span<const Key> keys);
+  void StartFetch();
+  void OnFetched(uint64_t fetch, FetchedRows fetched);
+  void TakeFetched(FetchedRows& fetched);
+  void ForgetFetches();
+  void ExpireWaitingForRows(absl::Duration now);
+  Refusal CheckMemory(const TableShard& table) const;
+  void NoteBudgets();
+  void KeepBudgets();
+  void CountResident();
+
   // shard_history.cc
   void ProposeEndOfSessions(const ShardConfig& config);
   void WipeWhenQuiet();
@@ -341,6 +385,7 @@ class Shard final : public ReplicaListener, public FlushSource {
 
   // Ends a task: fills the reply's common fields and calls done.
   void Finish(SectionTask* task);
+  void RunFollowers(const std::vector<SectionTask*>& pulls);
   void Refuse(SectionTask* task, const Refusal& refusal);
   void NoteRefusal(wire::SectionReply& reply, const Refusal& refusal);
   void RefuseWaiting(SessionGate& gate, const Refusal& refusal);
@@ -372,6 +417,22 @@ class Shard final : public ReplicaListener, public FlushSource {
   // Tables and members that a view brought are there when record proposed_ is
   // applied; requests that come meanwhile wait for it.
   Lsn proposed_ = 0;
+  // Rows that are asked of the store: one fetch is under way at a time, and
+  // what is missed meanwhile is in the next.
+  std::map<TableId, absl::flat_hash_set<Key>> wanted_;
+  std::map<TableId, absl::flat_hash_set<Key>> fetching_;
+  uint64_t fetch_ = 0;  // the one under way, or the last
+  bool fetch_under_way_ = false;
+  absl::Duration fetch_started_;
+  // While what a fetch has brought is handed out: what it could not bring.
+  std::map<std::pair<TableId, Key>, absl::Status> lost_;
+  std::deque<SectionTask*> waiting_for_rows_;
+  std::vector<HeldRows> next_rows_;  // of the next record to be applied
+  std::vector<TableShard*> budgeted_;
+  bool evicting_ = false;      // more is to be evicted, in a task of its own
+  int64_t resident_rows_ = 0;  // as counted last
+  int64_t resident_bytes_ = 0;
+
   // Requests that wait for a record to be applied, by its lsn, in order.
   std::multimap<Lsn, SectionTask*> behind_;
   absl::flat_hash_map<SessionId, SessionGate> gates_;
@@ -394,6 +455,7 @@ class Shard final : public ReplicaListener, public FlushSource {
 
   // Written on the strand, read by write-behind; relaxed, a hint.
   std::atomic<size_t> dirty_{0};
+  std::atomic<bool> wants_flush_{false};
   // Release when written: who reads it finds the rounds noted before it.
   std::atomic<uint64_t> in_force_{0};
 };

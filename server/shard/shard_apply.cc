@@ -31,6 +31,7 @@ void Shard::Apply(const Record& record) {
   applied_header_ = record.header;
   SectionTask* task = TakeWaiting(lsn);
   absl::Status applied = ApplyRecord(record, task);
+  next_rows_.clear();
   if (applied.ok()) return;
   replica_->Stop(
       Annotate(applied, absl::StrCat("shard ", options_.id, ", record ", lsn)));
@@ -284,6 +285,7 @@ absl::Status Shard::ApplyCatalogue(const Record& record) {
     }
   }
   NoteDurability();
+  NoteBudgets();
   return absl::OkStatus();
 }
 

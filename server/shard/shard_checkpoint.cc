@@ -6,6 +6,7 @@
 //   primary                         learner
 //   BeginCheckpoint: state of L --> BeginInstall: tables, nothing in flight
 //   NextRows, NextRows, ... ------> rows into the new tables and the store
+//     (evicted ones: from the store)
 //   (end) ------------------------> state into the store; Install: all at once
 #include <algorithm>
 #include <utility>
@@ -16,6 +17,13 @@
 #include "server/shard/shard.h"
 
 namespace paramo {
+namespace {
+
+void AddRecord(std::string& bytes, absl::Span<const uint8_t> record) {
+  bytes.append(reinterpret_cast<const char*>(record.data()), record.size());
+}
+
+}  // namespace
 
 Shard::Checkpoint Shard::BeginCheckpoint() const {
   Checkpoint checkpoint;
@@ -26,23 +34,48 @@ Shard::Checkpoint Shard::BeginCheckpoint() const {
 }
 
 // Rows that come after the checkpoint began are in the log.
-void Shard::NextRows(Checkpoint& checkpoint, size_t bytes_max,
-                     CheckpointRows& rows) const {
-  while (!checkpoint.tables.empty() && rows.bytes.size() < bytes_max) {
-    auto table = tables_.find(checkpoint.tables.back());
-    if (table == tables_.end() ||
-        checkpoint.next_row >= table->second->rows()) {
+absl::Status Shard::NextRows(Checkpoint& checkpoint, size_t bytes_max,
+                             CheckpointRows& rows) const {
+  size_t bytes = 0;
+  while (!checkpoint.tables.empty() && bytes < bytes_max) {
+    auto found = tables_.find(checkpoint.tables.back());
+    const TableShard* table =
+        found == tables_.end() ? nullptr : found->second.get();
+    if (table != nullptr && rows.table != 0 && rows.table != found->first)
+      break;
+    if (table != nullptr && checkpoint.next_row == 0) {
+      checkpoint.by_key = table->budgeted();
+      if (checkpoint.by_key) {
+        table->ForEachKey([&](Key key) { checkpoint.keys.push_back(key); });
+      }
+    }
+    const uint64_t end = table == nullptr    ? 0
+                         : checkpoint.by_key ? checkpoint.keys.size()
+                                             : table->row_numbers();
+    if (checkpoint.next_row >= end) {
       checkpoint.tables.pop_back();
       checkpoint.next_row = 0;
+      checkpoint.keys.clear();
       continue;
     }
-    if (rows.table != 0 && rows.table != table->first) return;
-    rows.table = table->first;
-    const absl::Span<const uint8_t> record =
-        table->second->RecordAt(checkpoint.next_row++);
-    rows.bytes.append(reinterpret_cast<const char*>(record.data()),
-                      record.size());
+    if (!checkpoint.by_key && table->budgeted()) {
+      return absl::AbortedError("a table got a memory budget meanwhile");
+    }
+    rows.table = found->first;
+    bytes += table->layout().record_bytes();
+    const uint64_t next = checkpoint.next_row++;
+    if (!checkpoint.by_key) {
+      AddRecord(rows.bytes, table->RecordAt(next));
+    } else if (table->IsCold(checkpoint.keys[next])) {
+      rows.cold.push_back(checkpoint.keys[next]);
+    } else {
+      const auto* row = table->Find(checkpoint.keys[next]);
+      AddRecord(rows.bytes, {reinterpret_cast<const uint8_t*>(row),
+                             table->layout().record_bytes()});
+    }
   }
+  std::sort(rows.cold.begin(), rows.cold.end());
+  return absl::OkStatus();
 }
 
 absl::Status Shard::BeginInstall(HistoryId history) {
@@ -61,9 +94,11 @@ void Shard::AbortInstall() { installing_ = false; }
 absl::Status Shard::Install(const v1::ShardState& state,
                             std::vector<std::unique_ptr<TableShard>> tables) {
   installing_ = false;
-  if (replica_->role() != Role::kLearner || state.lsn() <= applied_) {
+  if (replica_->role() != Role::kLearner ||
+      state.lsn() <= replica_->committed()) {
     return absl::FailedPreconditionError("the checkpoint is not needed");
   }
+  ForgetFetches();
   tables_.clear();
   sessions_.clear();
   memberships_.clear();
@@ -77,6 +112,7 @@ absl::Status Shard::Install(const v1::ShardState& state,
     tables_[id] = std::move(table);
   }
   NoteDurability();
+  NoteBudgets();
   half_installed_ = false;
   replica_->OnCheckpointInstalled(
       {applied_, applied_header_.crc32c, applied_header_.epoch},

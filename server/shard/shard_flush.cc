@@ -73,14 +73,9 @@ void Shard::CollectSweep(size_t rows_max, ShardFlush& flush) {
 }
 
 void Shard::Flushed(const ShardFlush& flush, const absl::Status& status) {
-  // What the strand needs of the flush: keys by table, and the state's lsn.
-  std::map<TableId, std::vector<Key>> keys;
-  if (!status.ok()) {
-    for (const RowRecord& row : flush.rows) keys[row.table].push_back(row.key);
-  }
-  const Lsn lsn = status.ok() ? flush.state_lsn : 0;
-  Post([this, keys = std::move(keys), lsn, rows = flush.rows.size(),
-        failed = !status.ok()] {
+  const bool stored = status.ok();
+  const Lsn lsn = stored ? flush.state_lsn : 0;
+  Post([this, lsn, rows = flush.rows.size(), stored] {
     rows_in_flush_ -= rows;
     --flushes_;
     if (wiping_) return WipeWhenQuiet();
@@ -89,13 +84,11 @@ void Shard::Flushed(const ShardFlush& flush, const absl::Status& status) {
       ReleaseLog();
     }
     // Rows behind the sweep are dirty again: it must begin anew.
-    if (failed) sweeping_ = false;
-    for (const auto& [id, missed] : keys) {
-      auto table = tables_.find(id);
-      if (table == tables_.end()) continue;
-      size_t before = table->second->dirty_rows();
-      table->second->MarkDirty(missed);
-      dirty_rows_ += table->second->dirty_rows() - before;
+    if (!stored) sweeping_ = false;
+    for (auto& [id, table] : tables_) {
+      const size_t before = table->dirty_rows();
+      table->FlushSettled(stored);
+      dirty_rows_ += table->dirty_rows() - before;
     }
     UpdateDirty();
   });
@@ -109,6 +102,7 @@ void Shard::ReleaseLog() {
 
 // After anything that may have changed what others read without the strand.
 void Shard::UpdateDirty() {
+  KeepBudgets();
   if (IsInForce()) in_force_.store(view_->version, std::memory_order_release);
   size_t state = applied_ > flushed_lsn_ ? 1 : 0;
   dirty_.store(dirty_rows_ + rows_in_flush_ + state, std::memory_order_relaxed);

@@ -74,7 +74,9 @@ void Shard::WipeWhenQuiet() {
 }
 
 void Shard::Wiped() {
+  ForgetFetches();
   tables_.clear();
+  budgeted_.clear();
   sessions_.clear();
   memberships_.clear();
   jobs_.clear();

@@ -174,6 +174,7 @@ bool Shard::IsInForce() const {
 void Shard::Expire(absl::Duration now) {
   ExpireRounds(now);
   ExpirePulls(now);
+  ExpireWaitingForRows(now);
   ExpireHeld(now);
 }
 
@@ -213,6 +214,12 @@ void Shard::FailWaiting(const Refusal& refusal) {
   options_.counters->waiting_for_commit.Add(
       -static_cast<int64_t>(behind_.size()));
   for (auto& [lsn, task] : std::exchange(behind_, {})) Refuse(task, refusal);
+  options_.counters->waiting_for_rows.Add(
+      -static_cast<int64_t>(waiting_for_rows_.size()));
+  for (SectionTask* task : std::exchange(waiting_for_rows_, {})) {
+    if (task->is_pull) Unpark();
+    Refuse(task, refusal);
+  }
 }
 
 void Shard::StopServing() {

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <vector>
 
 #include "common/base/ids.h"
 #include "server/replication/replica.h"
+#include "server/store/row_fetch.h"
 
 namespace paramo {
 
@@ -16,6 +18,10 @@ class ShardPort : public ReplicaEffects {
   virtual bool HasRoom(size_t bytes) const = 0;
   // Records up to `lsn` are in the store, and no peer needs them.
   virtual void Release(Lsn lsn) = 0;
+  // Reads evicted rows of the shard. `done` is called once, on another thread,
+  // or never when the server stops.
+  virtual void FetchRows(RowKeys keys,
+                         std::function<void(FetchedRows)> done) = 0;
   // What is here of the shard is not to be used again: it is made anew at the
   // next start, from another replica.
   virtual void NoteStopped() = 0;

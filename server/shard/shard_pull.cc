@@ -15,11 +15,13 @@ void Shard::Pull(SectionTask* task) {
   Refusal refusal = Fence(*task);
   if (!refusal.refused()) refusal = CheckPull(*task);
   if (refusal.refused()) return Refuse(task, refusal);
-  if (NeededLsn(*task) > applied_) {
-    WaitBehind(NeededLsn(*task), task);
-    task->follows_push = false;  // that push is what it waits for
+  if (SectionTask* push = task->follows_push ? PushBefore(*task) : nullptr) {
+    push->followers.push_back(task);
     return;
   }
+  const Lsn needed = NeededLsn(*task);
+  task->follows_push = false;  // that push is what it waits for, if it has to
+  if (needed > applied_) return WaitBehind(needed, task);
   Membership* membership = FindMembership(task->header().session);
   if (membership == nullptr) return Gather(task);
   if (membership->left) {
@@ -39,6 +41,19 @@ Lsn Shard::NeededLsn(const SectionTask& task) const {
   const wire::SectionHeader& header = task.header();
   const Lsn floor = header.has(wire::kFloorLsn) ? header.floor_lsn : 0;
   return task.follows_push ? std::max(floor, appended()) : floor;
+}
+
+// A push of the same request that waits for its rows, or for a push that does.
+SectionTask* Shard::PushBefore(const SectionTask& pull) {
+  for (SectionTask* task : waiting_for_rows_) {
+    if (!task->is_pull && task->data == pull.data) return task;
+  }
+  auto gate = gates_.find(pull.header().session);
+  if (gate == gates_.end()) return nullptr;
+  for (const auto& [seq, task] : gate->second.held()) {
+    if (task->data == pull.data) return task;
+  }
+  return nullptr;
 }
 
 Shard::Refusal Shard::CheckPull(SectionTask& task) const {
@@ -73,6 +88,9 @@ void Shard::Gather(SectionTask* task) {
     return Refuse(task, {absl::NotFoundError("the table was dropped"),
                          wire::Reason::kUnknownTable});
   }
+  const Refusal lost = HoldRowsOf(task);
+  if (lost.refused()) return Refuse(task, lost);
+  if (task->fetch != 0) return WaitForRows(task);
   if (task->outs.empty()) {
     table->Gather(task->keys, task->out, *task->codec);
   } else {
@@ -85,20 +103,32 @@ void Shard::Gather(SectionTask* task) {
 }
 
 void Shard::Park(SectionTask* task, Job& job) {
+  if (!CountParked(task)) return;
+  KeepKeys(task);
+  job.parked.push_back(task);
+}
+
+// False: too many wait, and this one was refused.
+bool Shard::CountParked(SectionTask* task) {
   size_t parked = options_.parked->fetch_add(1, std::memory_order_relaxed);
   if (parked >= kParkedPullsMax) {
     options_.parked->fetch_sub(1, std::memory_order_relaxed);
-    return Refuse(task, {absl::ResourceExhaustedError(absl::StrCat(
-                             kParkedPullsMax, " pulls are parked here")),
-                         wire::Reason::kOverloaded});
+    Refuse(task, {absl::ResourceExhaustedError(
+                      absl::StrCat(kParkedPullsMax, " pulls are parked here")),
+                  wire::Reason::kOverloaded});
+    return false;
   }
   options_.counters->parked_pulls.Add(1);
-  // A parked pull keeps its own keys and lets go of the received bytes.
+  return true;
+}
+
+// A parked pull keeps its own keys and lets go of the received bytes.
+void Shard::KeepKeys(SectionTask* task) {
+  if (task->data == nullptr) return;  // it was parked before
   task->own_keys.assign(task->keys.begin(), task->keys.end());
   task->keys = absl::MakeSpan(task->own_keys);
   task->data.reset();
   task->parked_at = options_.clock->Now();
-  job.parked.push_back(task);
 }
 
 void Shard::Unpark() {

@@ -15,10 +15,13 @@
 namespace paramo {
 namespace {
 
-// Refusals that leave the sequence number unused: the client sends it again.
-bool ConsumesNumber(const absl::Status& status) {
+// Not those after which the client sends the same number again.
+template <typename Refusal>
+bool ConsumesNumber(const Refusal& refusal) {
+  const absl::Status& status = refusal.status;
   return !absl::IsAborted(status) && !absl::IsResourceExhausted(status) &&
-         !absl::IsUnavailable(status) && !absl::IsDataLoss(status);
+         !absl::IsUnavailable(status) &&
+         (!absl::IsDataLoss(status) || refusal.reason == wire::Reason::kStore);
 }
 
 bool IsNumbered(const wire::SectionHeader& header) {
@@ -240,6 +243,8 @@ Shard::Refusal Shard::Validate(SectionTask& task) const {
   if (!values.ok()) return {values, wire::Reason::kNonFinite};
   absl::Status room = table->CheckRoom(task.keys);
   if (!room.ok()) return {room, wire::Reason::kRows};
+  Refusal memory = CheckMemory(*table);
+  if (memory.refused()) return memory;
   return CheckLogRoom(task);
 }
 
@@ -255,12 +260,17 @@ Shard::Refusal Shard::CheckLogRoom(const SectionTask& task) const {
 // its number, as a record of its own, so that it wedges nothing.
 void Shard::HandleFresh(SectionTask* task, SessionGate* gate) {
   Refusal refusal = Validate(*task);
-  if (refusal.refused() &&
-      (gate == nullptr || !ConsumesNumber(refusal.status))) {
+  if (!refusal.refused()) {
+    refusal = HoldRowsOf(task);
+    if (task->fetch != 0) return WaitForRows(task);
+  }
+  if (refusal.refused() && (gate == nullptr || !ConsumesNumber(refusal))) {
     return Refuse(task, refusal);
   }
   wire::SectionHeader& header = task->section.header;
   if (gate != nullptr) gate->Append(header);
+  // They wait for the record now; the task may be done when it is appended.
+  RunFollowers(std::exchange(task->followers, {}));
   if (refusal.refused()) {
     NoteRefusal(task->reply, refusal);
     return Append(RecordKind::kRefusal,

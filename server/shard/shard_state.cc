@@ -197,6 +197,7 @@ absl::Status Shard::Restore(Stored stored) {
     tables_[id] = std::move(table);
   }
   NoteDurability();
+  NoteBudgets();
   Lsn lsn = applied_;
   uint32_t crc = applied_header_.crc32c;
   for (Record& record : stored.log) {

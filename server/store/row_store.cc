@@ -186,10 +186,12 @@ absl::Status RowStore::MultiGet(TableId table, ShardId shard,
                                 const Found& found) const {
   rocksdb::ReadOptions read;
   read.verify_checksums = true;
-  std::array<RowKey, kMultiGetKeys> row_keys;
-  std::array<rocksdb::Slice, kMultiGetKeys> slices;
-  std::array<rocksdb::Status, kMultiGetKeys> statuses;
-  std::array<rocksdb::PinnableSlice, kMultiGetKeys> values;
+  // As many as are asked for: most fetches are of a few rows.
+  const size_t together = std::min(keys.size(), kMultiGetKeys);
+  std::vector<RowKey> row_keys(together);
+  std::vector<rocksdb::Slice> slices(together);
+  std::vector<rocksdb::Status> statuses(together);
+  std::vector<rocksdb::PinnableSlice> values(together);
   for (size_t begin = 0; begin < keys.size(); begin += kMultiGetKeys) {
     const auto part = keys.subspan(begin, kMultiGetKeys);
     for (size_t i = 0; i < part.size(); ++i) {

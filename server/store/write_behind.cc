@@ -158,7 +158,13 @@ bool WriteBehind::RoundIsDue(size_t dirty_rows) const {
   // The first round after a failure does not wait for its trigger again.
   if (flush_all_waiters_ > 0 || backoff_ > absl::ZeroDuration()) return true;
   return dirty_rows >= options_.dirty_rows_high ||
-         now - round_started_ >= options_.interval;
+         now - round_started_ >= options_.interval || SomeWantFlush();
+}
+
+bool WriteBehind::SomeWantFlush() const {
+  return std::any_of(
+      sources_.begin(), sources_.end(),
+      [](const FlushSource* source) { return source->WantsFlush(); });
 }
 
 size_t WriteBehind::DirtyRows() const {

@@ -40,6 +40,10 @@ class FlushSource {
   // Rows that the store does not have yet, those collected included; at least
   // 1 while only non-row state is unstored. Any thread; an atomic read.
   virtual size_t DirtyRows() const = 0;
+
+  // Whether its dirty rows are to be stored now: they keep it above a memory
+  // budget. Any thread; an atomic read.
+  virtual bool WantsFlush() const { return false; }
 };
 
 struct WriteBehindOptions {
@@ -58,8 +62,8 @@ struct WriteBehindOptions {
   // One ingest's worth: collecting stops at this.
   size_t bytes_per_ingest = size_t{64} << 20;
 
-  // Called before every ingest, may block: what the rows were made of must be on
-  // disk before they are, or a crash leaves rows that no log explains.
+  // Called before every ingest, may block: what the rows were made of must be
+  // on disk before they are, or a crash leaves rows that no log explains.
   std::function<absl::Status()> before_ingest;
 
   // After a failed ingest; doubles from the first to the second.
@@ -114,6 +118,7 @@ class WriteBehind {
   void WaitForWork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool RoundIsDue(size_t dirty_rows) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   size_t DirtyRows() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool SomeWantFlush() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::vector<FlushSource*> NextSources() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Round(const std::vector<FlushSource*>& sources);
   void NoteOutcome(const FlushSource* last_asked, uint64_t rows, size_t bytes,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "common/base/check.h"
 #include "server/table/row.h"
 
 namespace paramo {
@@ -17,17 +18,35 @@ uint32_t RowIndex::Find(Key key, uint64_t hash, const RowArena& arena) const {
       const uint32_t row = group.rows[__builtin_ctz(match)];
       if (HeaderOf(arena.Row(row)).key == key) return row;
     }
-    if (Match(group, 0) != 0) return kNoRow;
+    if (Match(group, kEmpty) != 0) return kNoRow;
   }
 }
 
 void RowIndex::Insert(uint64_t hash, uint32_t row, const RowArena& arena) {
   if (used_ == used_max_) {
     // At least one group more; 30 % keeps the memory below 8 bytes per row.
-    Allocate(group_count_ + std::max<size_t>(1, group_count_ * 3 / 10));
-    Rebuild(row, arena);
+    const bool marks = arena.rows() - arena.freed() < used_max_ - used_max_ / 4;
+    Allocate(group_count_ +
+             (marks ? 0 : std::max<size_t>(1, group_count_ * 3 / 10)));
+    Rebuild(/*without=*/row, arena);
   }
   Place(hash, row);
+}
+
+void RowIndex::Erase(uint64_t hash, uint32_t row) {
+  const uint8_t tag = TagOf(hash);
+  for (size_t at = HomeOf(hash);; at = Next(at)) {
+    Group& group = groups()[at];
+    const bool full = Match(group, kEmpty) == 0;
+    for (uint32_t match = Match(group, tag); match != 0; match &= match - 1) {
+      const int slot = __builtin_ctz(match);
+      if (group.rows[slot] != row) continue;
+      group.tags[slot] = full ? kGone : kEmpty;
+      used_ -= full ? 0 : 1;
+      return;
+    }
+    PARAMO_CHECK(full);  // or the row was not there
+  }
 }
 
 void RowIndex::Allocate(size_t group_count) {
@@ -41,28 +60,33 @@ void RowIndex::Allocate(size_t group_count) {
 void RowIndex::Place(uint64_t hash, uint32_t row) {
   for (size_t at = HomeOf(hash);; at = Next(at)) {
     Group& group = groups()[at];
-    if (const uint32_t empty = Match(group, 0)) {
-      const int slot = __builtin_ctz(empty);
-      group.tags[slot] = TagOf(hash);
-      group.rows[slot] = row;
-      ++used_;
-      return;
-    }
+    const uint32_t gone = Match(group, kGone);
+    const uint32_t open = gone != 0 ? gone : Match(group, kEmpty);
+    if (open == 0) continue;
+    const int slot = __builtin_ctz(open);
+    group.tags[slot] = TagOf(hash);
+    group.rows[slot] = row;
+    used_ += gone != 0 ? 0 : 1;
+    return;
   }
 }
 
 // Rows are read in order of their address, so only the groups are random;
 // those of 32 rows are fetched together.
-void RowIndex::Rebuild(uint32_t rows, const RowArena& arena) {
+void RowIndex::Rebuild(uint32_t without, const RowArena& arena) {
   constexpr uint32_t kTogether = 32;
   uint64_t hashes[kTogether];
-  for (uint32_t begin = 0; begin < rows; begin += kTogether) {
-    const uint32_t n = std::min(kTogether, rows - begin);
-    for (uint32_t i = 0; i < n; ++i) {
-      hashes[i] = HashOf(HeaderOf(arena.Row(begin + i)).key);
-      Prefetch(hashes[i]);
+  uint32_t rows[kTogether];
+  uint32_t n = 0;
+  for (uint32_t row = 0; row < arena.rows(); ++row) {
+    if (row != without && !arena.IsFree(row)) {
+      hashes[n] = HashOf(HeaderOf(arena.Row(row)).key);
+      Prefetch(hashes[n]);
+      rows[n++] = row;
     }
-    for (uint32_t i = 0; i < n; ++i) Place(hashes[i], begin + i);
+    if (n < kTogether && row + 1 < arena.rows()) continue;
+    for (uint32_t i = 0; i < n; ++i) Place(hashes[i], rows[i]);
+    n = 0;
   }
 }
 

@@ -17,10 +17,9 @@
 
 namespace paramo {
 
-inline constexpr uint32_t kNoRow = ~uint32_t{0};
-
-// Rows never leave, so there are no tombstones: a search ends at the first
-// group with an empty slot. Threads: one at a time.
+// A search ends at the first group with an empty slot, so a slot that becomes
+// free in a full group, which searches went past, is marked instead of emptied.
+// Threads: one at a time.
 //
 // Lookups of a batch run in three passes that overlap the cache misses of
 // different keys: Prefetch for all, Candidate for all (and prefetch of that
@@ -42,10 +41,13 @@ class RowIndex {
   // The row of `key`, whose keys lie in `arena`, or kNoRow.
   uint32_t Find(Key key, uint64_t hash, const RowArena& arena) const;
 
-  // Adds row `row` of hash `hash`; its key must be missing. When full, builds
-  // itself again from the rows 0 to `row` of `arena`: O(rows), amortised
-  // over a growth of 30 %.
+  // Adds row `row` of hash `hash`, taken from `arena`; its key must be missing.
+  // When full, builds itself again from the rows of `arena`: O(rows), amortised
+  // over a growth of 30 % or over as many marks.
   void Insert(uint64_t hash, uint32_t row, const RowArena& arena);
+
+  // Forgets row `row` of hash `hash`, which must be there.
+  void Erase(uint64_t hash, uint32_t row);
 
   size_t bytes() const { return group_count_ * sizeof(Group); }
 
@@ -53,14 +55,17 @@ class RowIndex {
   // One cache line: a lookup that ends here costs one miss.
   static constexpr uint32_t kSlots = 12;
   struct Group {
-    uint8_t tags[16];  // 0 = empty; the last four stay 0
+    uint8_t tags[16];  // kEmpty, kGone or of a row; the last four stay kEmpty
     uint32_t rows[kSlots];
   };
   static_assert(sizeof(Group) == 64);
 
+  static constexpr uint8_t kEmpty = 0;
+  static constexpr uint8_t kGone = 1;
+
   static uint8_t TagOf(uint64_t hash) {
     const uint8_t tag = static_cast<uint8_t>(hash);
-    return tag == 0 ? 1 : tag;
+    return tag <= kGone ? tag + 2 : tag;
   }
 
   // Bit i is set when tags[i] == tag, for the 12 slots.
@@ -80,11 +85,11 @@ class RowIndex {
 
   void Allocate(size_t group_count);
   void Place(uint64_t hash, uint32_t row);
-  void Rebuild(uint32_t rows, const RowArena& arena);
+  void Rebuild(uint32_t without, const RowArena& arena);
 
   Block block_;
   size_t group_count_ = 0;
-  size_t used_ = 0;
+  size_t used_ = 0;      // slots that are not empty
   size_t used_max_ = 0;  // 7/8 of the slots
 };
 
@@ -111,7 +116,7 @@ inline uint32_t RowIndex::Candidate(uint64_t hash) const {
     if (const uint32_t match = Match(group, tag)) {
       return group.rows[__builtin_ctz(match)];
     }
-    if (Match(group, 0) != 0) return kNoRow;
+    if (Match(group, kEmpty) != 0) return kNoRow;
   }
 }
 

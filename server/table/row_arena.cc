@@ -41,6 +41,24 @@ RowArena::RowArena(size_t stride)
       unit_shift_(UnitShift(stride)),
       unit_mask_((uint32_t{1} << unit_shift_) - 1) {}
 
+uint32_t RowArena::Take() {
+  if (freed_ == 0) {
+    Append();
+    return static_cast<uint32_t>(rows_ - 1);
+  }
+  const uint32_t row = first_freed_;
+  first_freed_ = static_cast<uint32_t>(HeaderOf(Row(row)).key);
+  --freed_;
+  return row;
+}
+
+void RowArena::Free(uint32_t row) {
+  HeaderOf(Row(row)).key = first_freed_;
+  HeaderOf(Row(row)).lsn = kFreed;
+  first_freed_ = row;
+  ++freed_;
+}
+
 void RowArena::Grow() {
   const size_t unit_bytes = stride_ << unit_shift_;
   const size_t growth_max = std::max<size_t>(1, kGrowthBytesMax / unit_bytes);

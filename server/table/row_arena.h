@@ -8,7 +8,11 @@
 #include <memory>
 #include <vector>
 
+#include "server/table/row.h"
+
 namespace paramo {
+
+inline constexpr uint32_t kNoRow = ~uint32_t{0};
 
 struct FreeBlock {
   void operator()(std::byte* block) const { std::free(block); }
@@ -19,7 +23,8 @@ using Block = std::unique_ptr<std::byte, FreeBlock>;
 // which more than double random row access in large tables.
 Block AllocateBlock(size_t bytes);
 
-// Rows are numbered from 0 in order of Append. Threads: one at a time.
+// Rows are numbered from 0 in order of Append; a number that is freed is used
+// again. Threads: one at a time.
 //
 // Numbers map to addresses through a directory of units of 2^k rows (about
 // 32 KiB each); units are allocated several at once as the table grows, half
@@ -43,13 +48,22 @@ class RowArena {
     return Row(static_cast<uint32_t>(rows_++));
   }
 
-  // Takes the last Append back.
-  void Pop() { --rows_; }
+  // The number of a row to be filled, header first: a freed one if there is.
+  uint32_t Take();
 
+  // Its record is gone; its memory waits for the next Take.
+  void Free(uint32_t row);
+  bool IsFree(uint32_t row) const { return HeaderOf(Row(row)).lsn == kFreed; }
+
+  // Numbers are below it, freed ones too.
   uint64_t rows() const { return rows_; }
+  uint64_t freed() const { return freed_; }
   size_t bytes() const { return bytes_; }
 
  private:
+  // What a freed row has for its lsn; its key is the number of the next one.
+  static constexpr Lsn kFreed = ~Lsn{0};
+
   void Grow();
 
   const size_t stride_;
@@ -58,6 +72,8 @@ class RowArena {
   std::vector<std::byte*> units_;
   std::vector<Block> blocks_;
   uint64_t rows_ = 0;
+  uint64_t freed_ = 0;
+  uint32_t first_freed_ = kNoRow;
   size_t bytes_ = 0;
 };
 

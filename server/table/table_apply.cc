@@ -53,7 +53,9 @@ absl::Status TableShard::CheckRoom(absl::Span<const Key> keys) const {
   // Near the limit only the missing keys count. Duplicates count twice: that
   // refuses a little early, within one push of the limit.
   uint64_t missing = 0;
-  for (const Key key : keys) missing += Find(key) == nullptr ? 1 : 0;
+  for (const Key key : keys) {
+    missing += Find(key) == nullptr && !IsCold(key) ? 1 : 0;
+  }
   if (rows() + missing <= rows_max_) return absl::OkStatus();
   return absl::ResourceExhaustedError(absl::StrCat(
       "shard ", shard_, " holds ", rows(), " rows of this table and may hold ",
@@ -177,8 +179,10 @@ const float* TableShard::Prepare(const float* grad, const std::byte* row,
 // is refused leaves nothing behind.
 bool TableShard::CreateRow(Key key, const float* grad, const Update& update,
                            size_t position) {
+  PARAMO_CHECK(!IsCold(key));
   if (rows() >= rows_max_) return false;
-  std::byte* row = arena_.Append();
+  const uint32_t number = TakeRow();
+  std::byte* row = arena_.Row(number);
   HeaderOf(row) = RowHeader{.key = key,
                             .lsn = 0,
                             .last_use = 0,
@@ -199,11 +203,11 @@ bool TableShard::CreateRow(Key key, const float* grad, const Update& update,
                         .n = 1,
                         .lr_scale = update.lr_scale};
   if (!update.stamp.initial && config_.rule->Apply(batch) != 0) {
-    arena_.Pop();
+    arena_.Free(number);
     return false;
   }
-  Link(key);
-  Touch(static_cast<uint32_t>(rows() - 1), update.stamp);
+  Link(key, number);
+  Touch(number, update.stamp);
   checksum_ += HashOf(row);
   return true;
 }

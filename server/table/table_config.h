@@ -43,9 +43,15 @@ struct TableConfig {
   bool staleness_scaling = false;
   float delay_compensation = 0;                  // lambda; 0 = off
   Durability durability = Durability::kWritten;  // when a replica has a push
+  uint64_t memory_budget = 0;  // bytes of rows in memory; 0 = all stay there
   // The catalogue's words: a serialized paramo.v1.Table, which is what log
   // records and saved states carry.
   std::string encoded;
 };
+
+// What one shard may keep of the table's rows in memory.
+inline uint64_t BudgetOf(const TableConfig& config, uint32_t shard_count) {
+  return config.memory_budget / shard_count;
+}
 
 }  // namespace paramo

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "common/base/check.h"
 #include "server/table/table_shard.h"
 
 namespace paramo {
@@ -53,7 +54,10 @@ void TableShard::GatherRows(absl::Span<const Key> keys, const Codec& codec,
       uint8_t* out = out_of(at + i);
       if (rows[i] != kNoRow && codec.in_place) {
         std::memcpy(out, ValueOf(arena_.Row(rows[i])), value_bytes);
-      } else if (rows[i] != kNoRow) {
+        continue;
+      }
+      PARAMO_CHECK(rows[i] != kNoRow || !IsCold(batch[i]));
+      if (rows[i] != kNoRow) {
         codec.encode(ValueOf(arena_.Row(rows[i])), layout_.dim(), 0, out);
       } else if (codec.in_place) {
         config_.initializer.Fill(config_.seed, batch[i], out, layout_.dim());

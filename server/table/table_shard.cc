@@ -1,5 +1,5 @@
 // TableShard: life, write-behind and reading; table_apply.cc and
-// table_gather.cc have the data path.
+// table_gather.cc have the data path, table_evict.cc the memory budget.
 #include "server/table/table_shard.h"
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/base/status.h"
 #include "common/hash/hash128.h"
 #include "server/rule/finite.h"
 
@@ -70,19 +71,23 @@ size_t TableShard::CollectDirty(
     if (row >= sweep_end_) break;
     take(RecordOf(row));
     SetClean(row);
+    flushing_[word] |= uint64_t{1} << (row % 64);
+    in_flush_.push_back(row);
     ++taken;
   }
   return taken;
 }
 
-void TableShard::MarkDirty(absl::Span<const Key> keys) {
-  for (const Key key : keys) {
-    const uint32_t row = index_.Find(key, RowIndex::HashOf(key), arena_);
-    if (row != kNoRow) SetDirty(row);
+void TableShard::FlushSettled(bool stored) {
+  for (const uint32_t row : in_flush_) {
+    flushing_[row / 64] &= ~(uint64_t{1} << (row % 64));
+    if (!stored) SetDirty(row);
   }
+  in_flush_.clear();
 }
 
-absl::Status TableShard::Restore(absl::Span<const uint8_t> record) {
+// Of a record as the store, or a peer, gives it.
+absl::Status TableShard::CheckRecord(absl::Span<const uint8_t> record) const {
   if (record.size() != layout_.record_bytes()) {
     return absl::DataLossError(absl::StrCat(
         "a stored row of table ", config_.name, " has ", record.size(),
@@ -93,10 +98,22 @@ absl::Status TableShard::Restore(absl::Span<const uint8_t> record) {
   std::memcpy(&header, record.data(), sizeof(header));
   const auto* floats =
       reinterpret_cast<const float*>(record.data() + sizeof(header));
-  if (!AllFinite(floats, (record.size() - sizeof(header)) / sizeof(float))) {
-    return absl::DataLossError(absl::StrCat(
-        "the stored row of key ", header.key, " of table ", config_.name,
-        " holds a NaN or an infinity; the data directory is damaged"));
+  if (AllFinite(floats, (record.size() - sizeof(header)) / sizeof(float))) {
+    return absl::OkStatus();
+  }
+  return absl::DataLossError(absl::StrCat(
+      "the stored row of key ", header.key, " of table ", config_.name,
+      " holds a NaN or an infinity; the data directory is damaged"));
+}
+
+absl::Status TableShard::Restore(absl::Span<const uint8_t> record) {
+  PARAMO_RETURN_IF_ERROR(CheckRecord(record));
+  RowHeader header;
+  std::memcpy(&header, record.data(), sizeof(header));
+  if (IsCold(header.key)) {
+    return absl::DataLossError(absl::StrCat("the row of key ", header.key,
+                                            " of table ", config_.name,
+                                            " comes twice"));
   }
   const uint32_t row =
       index_.Find(header.key, RowIndex::HashOf(header.key), arena_);
@@ -111,18 +128,25 @@ absl::Status TableShard::Restore(absl::Span<const uint8_t> record) {
     return absl::OkStatus();
   }
   if (rows() >= rows_max_) return CheckRoom({&header.key, 1});
-  std::byte* added = arena_.Append();
-  std::memcpy(added, record.data(), record.size());
-  checksum_ += HashOf(added);
+  const uint32_t added = TakeRow();
+  std::memcpy(arena_.Row(added), record.data(), record.size());
+  checksum_ += HashOf(arena_.Row(added));
   newest_lsn_ = std::max(newest_lsn_, header.lsn);
-  Link(header.key);
+  Link(header.key, added);
   return absl::OkStatus();
 }
 
-void TableShard::Link(Key key) {
-  const auto row = static_cast<uint32_t>(rows() - 1);
+uint32_t TableShard::TakeRow() {
+  const uint32_t row = arena_.Take();
+  if (row / 64 == dirty_.size()) {
+    for (auto* bits : {&dirty_, &flushing_, &used_}) bits->push_back(0);
+  }
+  flushing_[row / 64] &= ~(uint64_t{1} << (row % 64));
+  return row;
+}
+
+void TableShard::Link(Key key, uint32_t row) {
   index_.Insert(RowIndex::HashOf(key), row, arena_);
-  if (row / 64 == dirty_.size()) dirty_.push_back(0);
 }
 
 void TableShard::SetDirty(uint32_t row) {
@@ -151,35 +175,42 @@ absl::Span<const uint8_t> TableShard::RecordOf(uint32_t row) const {
 
 void TableShard::ForEachRow(
     absl::FunctionRef<void(absl::Span<const uint8_t> record)> visit) const {
-  for (uint64_t row = 0; row < rows(); ++row) {
-    visit(RecordOf(static_cast<uint32_t>(row)));
+  for (uint64_t row = 0; row < row_numbers(); ++row) {
+    const absl::Span<const uint8_t> record = RecordAt(row);
+    if (!record.empty()) visit(record);
   }
+}
+
+void TableShard::ForEachKey(absl::FunctionRef<void(Key)> visit) const {
+  for (uint32_t row = 0; row < row_numbers(); ++row) {
+    if (!arena_.IsFree(row)) visit(HeaderOf(arena_.Row(row)).key);
+  }
+  cold_.ForEach(visit);
 }
 
 std::vector<Key> TableShard::Keys(Key from, size_t limit) const {
   std::vector<Key> keys;  // a heap of the smallest so far, the largest on top
-  for (uint64_t row = 0; row < rows() && limit > 0; ++row) {
-    const Key key = HeaderOf(arena_.Row(static_cast<uint32_t>(row))).key;
-    if (key < from || (keys.size() == limit && key >= keys.front())) continue;
+  if (limit == 0) return keys;
+  ForEachKey([&](Key key) {
+    if (key < from || (keys.size() == limit && key >= keys.front())) return;
     if (keys.size() == limit) {
       std::pop_heap(keys.begin(), keys.end());
       keys.pop_back();
     }
     keys.push_back(key);
     std::push_heap(keys.begin(), keys.end());
-  }
+  });
   std::sort_heap(keys.begin(), keys.end());
   return keys;
 }
 
 uint64_t TableShard::Checksum() const {
-  uint64_t sum = 0;
-  std::vector<std::byte> record(layout_.record_bytes());
-  for (uint64_t row = 0; row < rows(); ++row) {
-    std::memcpy(record.data(), arena_.Row(static_cast<uint32_t>(row)),
-                record.size());
-    sum += HashOf(record.data());
-  }
+  uint64_t sum = cold_checksum_;
+  std::vector<std::byte> copy(layout_.record_bytes());
+  ForEachRow([&](absl::Span<const uint8_t> record) {
+    std::memcpy(copy.data(), record.data(), copy.size());
+    sum += HashOf(copy.data());
+  });
   return sum;
 }
 
@@ -192,7 +223,8 @@ uint64_t TableShard::HashOf(std::byte* row) const {
 }
 
 size_t TableShard::bytes() const {
-  return arena_.bytes() + index_.bytes() + dirty_.capacity() * 8 +
+  return arena_.bytes() + index_.bytes() + cold_.bytes() +
+         3 * dirty_.capacity() * 8 + pins_->capacity() * sizeof(uint32_t) +
          distinct_.bytes() +
          (decoded_.capacity() + prepared_.capacity()) * sizeof(float);
 }

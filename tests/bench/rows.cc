@@ -17,6 +17,7 @@ struct Options {
   std::string durability = "logged";
   cli::LocalClusterOptions cluster;
   int in_flight = 4;
+  bool memory_budget = false;
 };
 
 class Rows final : public Bench {
@@ -41,6 +42,9 @@ class Rows final : public Bench {
     config.Int("replicas", options_.cluster.replicas, {0, 7},
                "of every shard; 0: two, or one on one server");
     config.Int("in-flight", options_.in_flight, {1, 256}, "requests at a time");
+    config.Switch("memory-budget", options_.memory_budget,
+                  "instead: zipf keys, a tenth of the rows in memory, against "
+                  "all of them there");
     config.Check([this] { return options_.cluster.Check(); });
   }
 
@@ -57,6 +61,7 @@ class Rows final : public Bench {
                                               : Durability::kLogged;
     PARAMO_ASSIGN_OR_RETURN(BenchCluster * cluster,
                             lab.StartCluster(options_.cluster));
+    if (options_.memory_budget) return AddBudget(lab, plan, *cluster, smoke);
     std::vector<int> sizes = {1024, smoke ? 256 : 8192};
     if (options_.rows != 0) sizes = {options_.rows};
     for (int rows : sizes) {
@@ -71,6 +76,31 @@ class Rows final : public Bench {
   }
 
  private:
+  // The same pushes and pulls of a table ten times its budget, and of one that
+  // has none.
+  absl::Status AddBudget(Lab& lab, Plan& plan, BenchCluster& cluster,
+                         bool smoke) {
+    RowsSpec spec = options_.spec;
+    if (options_.rows != 0) spec.rows = options_.rows;
+    spec.keys = Keys::kZipf;
+    spec.rule = "adagrad";
+    spec.batches = smoke ? 64 : 4096;
+    for (Call call : {Call::kPush, Call::kPull}) {
+      const std::string name = call == Call::kPush ? "push" : "pull";
+      spec.budget_part = 0.1;
+      PARAMO_ASSIGN_OR_RETURN(Case tenth, CaseOf(name + ", a tenth in memory",
+                                                 cluster, spec, call));
+      lab.Settle();
+      spec.budget_part = 0;
+      PARAMO_ASSIGN_OR_RETURN(
+          Case all, CaseOf(name + ", all in memory", cluster, spec, call));
+      const size_t subject = plan.Add(std::move(tenth.subject));
+      plan.Compare(subject, plan.Add(std::move(all.subject)), Unit::kRows,
+                   AtLeast(0.5));
+    }
+    return absl::OkStatus();
+  }
+
   // Targets are set for these tables only.
   bool IsAsked(const char* rule) const {
     return options_.spec.table_rows == 1'000'000 && options_.spec.dim == 64 &&

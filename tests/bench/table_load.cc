@@ -13,8 +13,8 @@
 namespace paramo::bench {
 namespace {
 
-// Keys and gradients of so many requests are made up front: the bench is of the
-// system. Together they are larger than the caches.
+// Gradients of so many requests are made up front, as are keys: the bench is of
+// the system. Together they are larger than the caches.
 constexpr size_t kBatches = 64;
 constexpr size_t kBatchBytes = 64 << 20;
 constexpr size_t kFillRows = 4096;
@@ -50,14 +50,13 @@ class ZipfKeys {
   std::vector<double> cumulative_;
 };
 
-std::vector<std::vector<uint64_t>> DrawKeys(const RowsSpec& spec,
-                                            size_t batches) {
+std::vector<std::vector<uint64_t>> DrawKeys(const RowsSpec& spec) {
   BitGen gen(/*seed=*/7);
   std::unique_ptr<ZipfKeys> zipf;
   if (spec.keys == Keys::kZipf) {
     zipf = std::make_unique<ZipfKeys>(spec.table_rows);
   }
-  std::vector<std::vector<uint64_t>> keys(batches);
+  std::vector<std::vector<uint64_t>> keys(spec.batches);
   for (std::vector<uint64_t>& batch : keys) {
     for (int i = 0; i < spec.rows; ++i) {
       batch.push_back(zipf != nullptr ? zipf->Draw(gen)
@@ -115,15 +114,15 @@ class AskedRows final : public Asked {
                .rows = static_cast<double>(spec.rows)},
               in_flight),
         table_(std::move(table)),
-        keys_(DrawKeys(spec, kBatches)),
+        keys_(DrawKeys(spec)),
         codec_(spec.codec) {}
 
   Future<Result<PushAck>> Push(size_t i) override {
-    return table_.PushAsync(keys_[i % kBatches], gradients(i),
+    return table_.PushAsync(keys_[i % keys_.size()], gradients(i),
                             {.codec = codec_});
   }
   Future<Status> Pull(size_t i, size_t slot) override {
-    return table_.PullAsync(keys_[i % kBatches], pulled(slot),
+    return table_.PullAsync(keys_[i % keys_.size()], pulled(slot),
                             {.codec = codec_});
   }
 
@@ -149,6 +148,10 @@ class AskedTensor final : public Asked {
  private:
   const Tensor tensor_;
 };
+
+// A row's record: header, value, and as much again for adagrad's slot. Only
+// rules with that many are asked for.
+uint64_t RowBytes(const RowsSpec& spec) { return 32 + 8 * uint64_t{spec.dim}; }
 
 // Creates every row, as a table that has been trained has them.
 absl::Status Fill(const Table& table, uint64_t rows) {
@@ -262,6 +265,12 @@ absl::StatusOr<std::shared_ptr<Asked>> MakeRows(BenchCluster& cluster,
   table_spec.dim = spec.dim;
   table_spec.rule.name = spec.rule;
   table_spec.durability = spec.durability;
+  if (spec.budget_part > 0) {
+    table_spec.name += "-budget";
+    table_spec.memory_budget = static_cast<uint64_t>(
+        spec.budget_part *
+        static_cast<double>(spec.table_rows * RowBytes(spec)));
+  }
   auto opened = cluster.client().OpenTable(table_spec.name);
   const bool filled = opened.ok();
   auto table = filled ? opened : cluster.client().CreateTable(table_spec);

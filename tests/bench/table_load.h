@@ -24,6 +24,10 @@ struct RowsSpec {
   uint64_t table_rows = 1'000'000;
   Keys keys = Keys::kUniform;
   std::string codec = "f32";
+  // Requests made up front. More where rows are not all in memory: what is
+  // asked again and again must not be what fits.
+  size_t batches = 64;
+  double budget_part = 0;  // of the table's rows in memory; 0: all
 };
 
 // What is asked, with the buffers for it. Shared by the subjects that ask it.

@@ -89,6 +89,22 @@ def test_an_unknown_codec_is_refused_with_those_there_are(table):
             call()
 
 
+# ---- Memory budget ----------------------------------------------------------
+
+def test_a_table_has_the_memory_budget_it_was_made_with(cluster, name):
+    table = cluster.table(name, dim=2, memory_budget=1 << 40)
+    table.push([7], np.ones((1, 2), np.float32))
+    cluster.table(name, dim=2, memory_budget=1 << 40)
+    with pytest.raises(paramo.SchemaMismatch, match="memory_budget"):
+        cluster.table(name, dim=2)
+
+
+def test_a_memory_budget_is_a_number_of_bytes(cluster, name):
+    for budget in (-1, 0.5, 1 << 64):
+        with pytest.raises(paramo.InvalidArgument, match="memory_budget is"):
+            cluster.table(name, dim=2, memory_budget=budget)
+
+
 # ---- Memory -----------------------------------------------------------------
 
 _KEYS = np.arange(50_000, dtype=np.uint64)

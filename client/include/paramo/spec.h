@@ -100,6 +100,9 @@ struct TableSpec {
   // How clients send gradients and get rows that say nothing else: "f32",
   // "f16", "bf16" or "int8" (docs/formats/codecs.md). Rows are kept in f32.
   std::string codec = "f32";
+  // Bytes of the table's rows that may be in memory, on all servers together
+  // for one replica; 0 = all. The others are read back as they are used.
+  uint64_t memory_budget = 0;
 };
 
 // What an altered table gets; what is absent stays as it is.
@@ -110,6 +113,7 @@ struct TableChanges {
   std::optional<Schedule> schedule;
   std::optional<bool> staleness_scaling;
   std::optional<double> delay_compensation;
+  std::optional<uint64_t> memory_budget;
 };
 
 // A table as the catalogue has it.

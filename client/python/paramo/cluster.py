@@ -97,7 +97,8 @@ class Cluster:
               rule: Rule | None = None, init: Initializer | None = None,
               seed: int = 0, clip_value: float = 0.0, clip_norm: float = 0.0,
               non_finite: str = "reject", clip: float = 0.0,
-              durability: str = "logged", codec: str = "f32") -> Table:
+              durability: str = "logged", codec: str = "f32",
+              memory_budget: int = 0) -> Table:
         """Creates a table, or opens one that has an equal spec; without `dim`
         it only opens.
 
@@ -112,6 +113,7 @@ class Cluster:
             durability: "logged", "replicated" or "synced".
             codec: how values travel when a call names none: "f32", "f16",
                 "bf16" or "int8". Arrays are float32 whatever it is.
+            memory_budget: bytes of rows in memory; 0: all of them.
 
         Raises:
             SchemaMismatch: it is there with another spec; with the difference.
@@ -136,7 +138,8 @@ class Cluster:
             clip_norm=clip_norm, non_finite_clip=clip,
             non_finite=_choice(non_finite, "non_finite", _NON_FINITE),
             durability=_choice(durability, "durability", _DURABILITY),
-            codec=codec)
+            codec=codec, memory_budget=_count(memory_budget, "memory_budget",
+                                              least=0, below=2**64))
         return Table(self, self._core.create_table(spec))
 
     def dense(self, name: str, values: Mapping[str, Any], *,
@@ -333,10 +336,10 @@ def _milliseconds(seconds: float, name: str) -> int:
     return max(1, round(seconds * 1000))
 
 
-def _count(value: int, name: str) -> int:
-    if not isinstance(value, (int, np.integer)) or not 0 < value < 2**31:
+def _count(value: int, name: str, least: int = 1, below: int = 2**31) -> int:
+    if not isinstance(value, (int, np.integer)) or not least <= value < below:
         raise InvalidArgument(f"{name} is {value!r}",
-                              hint=f"{name} is a number from 1 on")
+                              hint=f"{name} is a number from {least} on")
     return int(value)
 
 

@@ -1,6 +1,8 @@
 // The world of a shard that has no server around it.
 #pragma once
 
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "server/shard/shard.h"
@@ -18,6 +20,10 @@ class InstantPort final : public ShardPort {
     log_.clear();
     shard_->Post([this] { shard_->Wiped(); });
   }
+  void FetchRows(RowKeys keys, std::function<void(FetchedRows)> done) override {
+    fetches_.push_back({std::move(keys), std::move(done)});
+    if (!fetches_held_) GoFetches();
+  }
   void WriteLog(const Record& record, Durability) override {
     // A copy: a log does not keep the request that a push came with.
     log_.push_back({record.header, Rope::FromString(record.payload.Flatten())});
@@ -31,7 +37,9 @@ class InstantPort final : public ShardPort {
       });
     });
   }
-  void Send(const ReplicaId&, PeerMessage) override {}
+  void Send(const ReplicaId&, PeerMessage message) override {
+    sent_.push_back(std::move(message));
+  }
   void Report(const ReplicaReport& report) override {
     reports_.push_back(report);
   }
@@ -41,11 +49,31 @@ class InstantPort final : public ShardPort {
   void SetShard(Shard* shard) { shard_ = shard; }
   // Until Go, nothing that is written counts as written.
   void Hold() { held_ = true; }
+  // But for these last ones.
+  void TellAllBut(size_t records) { Tell(log_.back().lsn() - records); }
   void Go() {
     held_ = false;
     Tell(log_.back().lsn());
   }
+  // Where FetchRows finds rows.
+  void SetStore(std::function<FetchedRows(const RowKeys&)> store) {
+    store_ = std::move(store);
+  }
+  // Until GoFetches, nothing that is asked of the store is answered.
+  void HoldFetches() { fetches_held_ = true; }
+  void GoFetches() {
+    fetches_held_ = false;
+    while (!fetches_.empty()) {
+      const auto [keys, done] = std::move(fetches_.front());
+      fetches_.erase(fetches_.begin());
+      ++fetches_done_;
+      done(store_(keys));
+    }
+  }
+  int fetches() const { return fetches_done_; }
+
   const std::vector<Record>& log() const { return log_; }
+  const std::vector<PeerMessage>& sent() const { return sent_; }
   const std::vector<ReplicaReport>& reports() const { return reports_; }
   Lsn released() const { return released_; }
   int wipes() const { return wipes_; }
@@ -62,8 +90,13 @@ class InstantPort final : public ShardPort {
 
   Shard* shard_ = nullptr;
   bool held_ = false;
+  std::function<FetchedRows(const RowKeys&)> store_;
+  bool fetches_held_ = false;
+  std::vector<std::pair<RowKeys, std::function<void(FetchedRows)>>> fetches_;
+  int fetches_done_ = 0;
   std::vector<Record> log_;
   std::vector<ReplicaReport> reports_;
+  std::vector<PeerMessage> sent_;
   Lsn released_ = 0;
   int wipes_ = 0;
 };

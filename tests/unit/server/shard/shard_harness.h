@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/metrics/metrics.h"
@@ -60,6 +61,7 @@ class ShardHarness {
     job.name = "job";
     job.sync.kind = sync;
     view_.jobs.push_back(job);
+    port_.SetStore([this](const RowKeys& keys) { return ReadStored(keys); });
     MakeShard();
   }
 
@@ -193,20 +195,39 @@ class ShardHarness {
     if (!keys.empty()) memcpy(writer.keys(0), keys.data(), keys.size() * 8);
     writer.Seal(0);
     auto sent = Parse(writer.Take(), 0);
-    sent->section = view_of_.pull[0];
-    sent->is_pull = true;
     sent->keys = absl::MakeSpan(sent->data->keys);
-    sent->out_dim = kDim;
-    sent->deadline = deadline;
-    sent->rows_out.resize(keys.size() * kDim, -777);
-    sent->out = reinterpret_cast<uint8_t*>(sent->rows_out.data());
-    sent->codec = *FindCodec(header.codec);
-    if (!sent->codec->in_place) {
-      sent->encoded_out.resize(keys.size() * sent->codec->row_bytes(kDim));
-      sent->out = sent->encoded_out.data();
-    }
+    AimPull(*sent, deadline);
     shard_->Submit(sent.get());
     return sent;
+  }
+
+  // One request that pushes and then pulls the same keys.
+  std::pair<std::unique_ptr<Sent>, std::unique_ptr<Sent>> PushPull(
+      wire::SectionHeader header, const std::vector<Key>& keys,
+      const std::vector<float>& grads) {
+    wire::RequestWriter writer(1, 0, 0);
+    writer.AddPush(header, keys.size(), grads.size() * 4);
+    header.seq = 0;
+    writer.AddPull(header, keys.size());
+    writer.Allocate();
+    for (size_t part : {0, 1}) {
+      memcpy(writer.keys(part), keys.data(), keys.size() * 8);
+    }
+    memcpy(writer.values(0), grads.data(), grads.size() * 4);
+    for (size_t part : {0, 1}) writer.Seal(part);
+    auto push = Parse(writer.Take(), 0);
+    auto pull = std::make_unique<Sent>();
+    const auto all = absl::MakeSpan(push->data->keys);
+    push->section = view_of_.push[0];
+    push->keys = all.subspan(0, keys.size());
+    push->rows = absl::MakeSpan(push->data->rows).subspan(0, keys.size());
+    pull->data = push->data;
+    pull->keys = all.subspan(keys.size());
+    AimPull(*pull, absl::Hours(1));
+    pull->follows_push = true;
+    shard_->Submit(push.get());
+    shard_->Submit(pull.get());
+    return {std::move(push), std::move(pull)};
   }
 
   // Everything that the store would have of the shard.
@@ -226,6 +247,23 @@ class ShardHarness {
     return all;
   }
 
+  // What the store would say to a fetch.
+  FetchedRows ReadStored(const RowKeys& keys) {
+    FetchedRows fetched;
+    for (const auto& [table, wanted] : keys) {
+      for (const Key key : wanted) {
+        auto row = stored_rows_.find(key);
+        if (row != stored_rows_.end()) {
+          fetched.rows.AddRow(table, row->second);
+        } else {
+          fetched.failed[{table, key}] = absl::DataLossError("row lost");
+        }
+      }
+    }
+    return fetched;
+  }
+  std::map<Key, std::string>& stored_rows() { return stored_rows_; }
+
   // The shard stops, and another begins with what it stored.
   void Restart() {
     Flush();
@@ -241,6 +279,9 @@ class ShardHarness {
                           reinterpret_cast<const uint8_t*>(record.data()),
                           record.size()))
                       .ok());
+    }
+    if (tables[0]->budgeted()) {
+      tables[0]->Evict(BudgetOf(tables[0]->config(), kShardCount), SIZE_MAX);
     }
     const ShardConfig& config = view_.shards[2].config;
     MakeShard();
@@ -262,6 +303,22 @@ class ShardHarness {
   RoundBoard& rounds() { return rounds_; }
 
  private:
+  // Where its rows go, and what else makes it a pull.
+  void AimPull(Sent& pull, absl::Duration deadline) {
+    pull.section = view_of_.pull[0];
+    pull.is_pull = true;
+    pull.shard = shard_.get();
+    pull.out_dim = kDim;
+    pull.deadline = deadline;
+    pull.rows_out.resize(pull.keys.size() * kDim, -777);
+    pull.out = reinterpret_cast<uint8_t*>(pull.rows_out.data());
+    pull.codec = *FindCodec(pull.section.header.codec);
+    if (!pull.codec->in_place) {
+      pull.encoded_out.resize(pull.keys.size() * pull.codec->row_bytes(kDim));
+      pull.out = pull.encoded_out.data();
+    }
+  }
+
   std::unique_ptr<Sent> Parse(Message message, size_t piece) {
     std::string bytes(reinterpret_cast<char*>(message[0].data()),
                       message[0].size());

@@ -6,6 +6,7 @@
 #include <rocksdb/db.h>
 #include <rocksdb/sst_file_writer.h>
 
+#include "server/store/row_fetch.h"
 #include "server/store/row_store.h"
 #include "tests/unit/server/store/store_test_util.h"
 
@@ -63,6 +64,29 @@ TEST_F(RowStoreDamage, FlippedBitInARowIsDataLossForItsReaders) {
   for (Key key = 0; key < keys.size(); ++key) keys[key] = key;
   status = store->MultiGet(1, 0, keys, [](size_t, absl::string_view) {});
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+}
+
+// Of rows that a shard wants back: all but those in the bad block, and those
+// that are not there by name.
+TEST_F(RowStoreDamage, AFlippedBitCostsAFetchTheRowsOfItsBlock) {
+  std::string bytes = ReadWholeFile(RowsFile());
+  bytes[bytes.size() / 2] ^= 1;
+  WriteWholeFile(RowsFile(), bytes);
+  auto store = MustOpen(dir_.path());
+  RowKeys keys;
+  for (Key key = 0; key < 2001; ++key) keys[1].push_back(key);
+  const FetchedRows fetched = FetchRows(*store, 0, keys);
+  EXPECT_EQ(fetched.rows.rows.size() + fetched.failed.size(), 2001u);
+  EXPECT_GT(fetched.failed.size(), 1u);
+  EXPECT_LT(fetched.failed.size(), 40u);  // of 272 bytes, in 4 KiB
+  for (const auto& [key, status] : fetched.failed) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  }
+  EXPECT_THAT(std::string(fetched.failed.at({1, 2000}).message()),
+              HasSubstr("row 2000 of table 1, shard 0 was evicted"));
+  for (const RowRecord& row : fetched.rows.rows) {
+    EXPECT_EQ(fetched.rows.Record(row), MakeRecord(row.key, 1));
+  }
 }
 
 TEST_F(RowStoreDamage, TruncatedFileIsRefusedAtOpen) {

@@ -13,9 +13,15 @@ namespace {
 class RowIndexTest : public testing::Test {
  protected:
   void Add(Key key) {
-    HeaderOf(arena_.Append()).key = key;
-    index_.Insert(RowIndex::HashOf(key),
-                  static_cast<uint32_t>(arena_.rows() - 1), arena_);
+    const uint32_t row = arena_.Take();
+    HeaderOf(arena_.Row(row)) = {};
+    HeaderOf(arena_.Row(row)).key = key;
+    index_.Insert(RowIndex::HashOf(key), row, arena_);
+  }
+  void Erase(Key key) {
+    const uint32_t row = Find(key);
+    index_.Erase(RowIndex::HashOf(key), row);
+    arena_.Free(row);
   }
   uint32_t Find(Key key) const {
     return index_.Find(key, RowIndex::HashOf(key), arena_);
@@ -40,6 +46,27 @@ TEST_F(RowIndexTest, FindsEveryRowAfterEveryGrowth) {
     if (i % 97 != 0 && i + 1 != keys.size()) continue;
     for (uint32_t j = 0; j <= i; ++j) ASSERT_EQ(Find(keys[j]), j);
   }
+}
+
+// As many rows for ever, of other keys again and again: what is erased must be
+// gone, what is not must be found past it, and the table must not grow.
+TEST_F(RowIndexTest, ErasedRowsMakeRoomForOthers) {
+  BitGen gen(3);
+  std::vector<Key> keys;
+  for (Key key = 0; key < 2000; ++key) Add(keys.emplace_back(Mix64(key)));
+  const size_t bytes = index_.bytes();
+  for (Key key = 2000; key < 60'000; ++key) {
+    Key& gone = keys[gen.Below(keys.size())];
+    Erase(gone);
+    ASSERT_EQ(Find(gone), kNoRow);
+    Add(gone = Mix64(key));
+    if (key % 1000 != 0) continue;
+    for (const Key there : keys) {
+      ASSERT_EQ(HeaderOf(arena_.Row(Find(there))).key, there);
+    }
+  }
+  EXPECT_EQ(arena_.rows(), 2000u);
+  EXPECT_LE(index_.bytes(), bytes * 14 / 10);
 }
 
 TEST_F(RowIndexTest, CandidateIsTheRowOrSomeOtherOfEqualTagOrCertainlyNone) {

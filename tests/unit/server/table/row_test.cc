@@ -59,13 +59,22 @@ TEST(RowArena, SmallTableStaysSmall) {
   EXPECT_LE(arena.bytes(), size_t{32} << 10);
 }
 
-TEST(RowArena, PopTakesTheLastRowBack) {
+TEST(RowArena, FreedRowsAreTakenAgainTheLastFirst) {
   RowArena arena(48);
-  arena.Append();
-  std::byte* second = arena.Append();
-  arena.Pop();
-  EXPECT_EQ(arena.rows(), 1u);
-  EXPECT_EQ(arena.Append(), second);
+  for (uint32_t row = 0; row < 5; ++row) {
+    EXPECT_EQ(arena.Take(), row);
+    HeaderOf(arena.Row(row)) = {};
+  }
+  arena.Free(1);
+  arena.Free(3);
+  EXPECT_EQ(arena.rows(), 5u);
+  EXPECT_EQ(arena.freed(), 2u);
+  EXPECT_TRUE(arena.IsFree(1));
+  EXPECT_FALSE(arena.IsFree(2));
+  EXPECT_EQ(arena.Take(), 3u);
+  EXPECT_EQ(arena.Take(), 1u);
+  EXPECT_EQ(arena.Take(), 5u);
+  EXPECT_EQ(arena.freed(), 0u);
 }
 
 }  // namespace

@@ -134,10 +134,9 @@ void RunAgainstModel(const TableConfig& config, uint64_t seed) {
     for (const Key key : collected) {
       ASSERT_EQ(model.dirty().erase(key), 1u) << "collected a clean row";
     }
-    if (gen.Below(4) == 0) {  // the ingest failed
-      table.MarkDirty(collected);
-      model.dirty().insert(collected.begin(), collected.end());
-    }
+    const bool stored = gen.Below(4) != 0;
+    table.FlushSettled(stored);
+    if (!stored) model.dirty().insert(collected.begin(), collected.end());
     ASSERT_EQ(table.dirty_rows(), model.dirty().size());
   }
   ASSERT_EQ(Records(table), model.rows());

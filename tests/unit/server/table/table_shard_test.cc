@@ -57,9 +57,13 @@ TEST(TableDirty, FailedIngestMakesRowsDirtyAgain) {
   Apply(table, Ones({1, 2, 3}), 1);
   const std::vector<Key> collected = Collect(table, 2);
   Apply(table, Ones({1}), 2);  // dirty again already
-  table.MarkDirty(collected);
-  table.MarkDirty(std::vector<Key>{99});  // unknown: ignored
+  EXPECT_EQ(collected.size(), 2u);
+  EXPECT_EQ(table.dirty_rows(), 2u);
+  table.FlushSettled(/*stored=*/false);
   EXPECT_EQ(table.dirty_rows(), 3u);
+  Collect(table, 1);
+  table.FlushSettled(/*stored=*/true);
+  EXPECT_EQ(table.dirty_rows(), 2u);
 }
 
 TEST(TableDirty, GoesRoundRobinPastHotRows) {
