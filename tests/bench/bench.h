@@ -25,6 +25,7 @@ std::unique_ptr<Bench> MakeFloors();
 std::unique_ptr<Bench> MakeWire();
 std::unique_ptr<Bench> MakeRowsBench();
 std::unique_ptr<Bench> MakeLatency();
+std::unique_ptr<Bench> MakeOverload();
 std::unique_ptr<Bench> MakeStore();
 std::unique_ptr<Bench> MakeScale();
 

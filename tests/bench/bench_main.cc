@@ -49,6 +49,11 @@ constexpr Entry kBenches[] = {
            p50, p99 and p99.9 of 16 rows of 16 floats, from when a request was
            due. Floor: gRPC echo, asked in the same way.)",
      MakeLatency},
+    {"overload", "what is still done when four times as much is asked",
+     R"(
+           Pushes of 256 rows from eight clients, at four times the rate that
+           one with four in flight was just seen to reach. Floor: that rate.)",
+     MakeOverload},
     {"store", "the log, its recovery, and rows written behind",
      R"(
            Floors: the same bytes appended to a file, synced as often; the same

@@ -33,14 +33,18 @@ absl::StatusOr<std::unique_ptr<BenchCluster>> BenchCluster::Start(
   PARAMO_ASSIGN_OR_RETURN(
       cluster->servers_,
       cli::LocalCluster::Start(options, *cluster->workplace_, interrupt));
-  ConnectOptions connect;
-  connect.addresses = cluster->servers_->address();
-  auto client = Cluster::Connect(connect);
-  if (!client.ok()) return absl::UnavailableError(client.status().ToString());
-  cluster->client_ = std::move(*client);
+  PARAMO_ASSIGN_OR_RETURN(cluster->client_, cluster->Connect());
   cluster->pids_ = cluster->servers_->Pids();
   cluster->pids_.push_back(::getpid());
   return cluster;
+}
+
+absl::StatusOr<std::unique_ptr<Cluster>> BenchCluster::Connect() const {
+  ConnectOptions connect;
+  connect.addresses = servers_->address();
+  auto client = Cluster::Connect(connect);
+  if (!client.ok()) return absl::UnavailableError(client.status().ToString());
+  return std::move(*client);
 }
 
 absl::StatusOr<BenchCluster*> Lab::StartCluster(

@@ -27,6 +27,8 @@ class BenchCluster {
       const cli::LocalClusterOptions& options, cli::Interrupt& interrupt);
 
   Cluster& client() { return *client_; }
+  // One more client, with connections and a session of its own.
+  absl::StatusOr<std::unique_ptr<Cluster>> Connect() const;
   const std::vector<pid_t>& pids() const { return pids_; }  // ours too
 
  private:

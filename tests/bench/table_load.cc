@@ -254,28 +254,40 @@ std::string Suffix(Durability durability) {
   return "";
 }
 
+std::string NameOf(const RowsSpec& spec) {
+  return absl::StrCat("rows-", spec.rule, "-", spec.dim, "-",
+                      Suffix(spec.durability), "-", spec.table_rows,
+                      spec.budget_part > 0 ? "-budget" : "");
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<Asked>> MakeRows(BenchCluster& cluster,
                                                 const RowsSpec& spec,
                                                 int in_flight) {
   TableSpec table_spec;
-  table_spec.name = absl::StrCat("rows-", spec.rule, "-", spec.dim, "-",
-                                 Suffix(spec.durability), "-", spec.table_rows);
+  table_spec.name = NameOf(spec);
   table_spec.dim = spec.dim;
   table_spec.rule.name = spec.rule;
   table_spec.durability = spec.durability;
   if (spec.budget_part > 0) {
-    table_spec.name += "-budget";
     table_spec.memory_budget = static_cast<uint64_t>(
         spec.budget_part *
         static_cast<double>(spec.table_rows * RowBytes(spec)));
   }
-  auto opened = cluster.client().OpenTable(table_spec.name);
-  const bool filled = opened.ok();
-  auto table = filled ? opened : cluster.client().CreateTable(table_spec);
+  if (!cluster.client().OpenTable(table_spec.name).ok()) {
+    auto table = cluster.client().CreateTable(table_spec);
+    PARAMO_RETURN_IF_ERROR(ToAbsl(table.status()));
+    PARAMO_RETURN_IF_ERROR(Fill(*table, spec.table_rows));
+  }
+  return OpenRows(cluster.client(), spec, in_flight);
+}
+
+absl::StatusOr<std::shared_ptr<Asked>> OpenRows(Cluster& client,
+                                                const RowsSpec& spec,
+                                                int in_flight) {
+  auto table = client.OpenTable(NameOf(spec));
   PARAMO_RETURN_IF_ERROR(ToAbsl(table.status()));
-  if (!filled) PARAMO_RETURN_IF_ERROR(Fill(*table, spec.table_rows));
   return std::make_shared<AskedRows>(*table, spec, in_flight);
 }
 
@@ -291,6 +303,12 @@ absl::StatusOr<std::shared_ptr<Asked>> MakeTensor(BenchCluster& cluster,
   auto asked = std::make_shared<AskedTensor>(*tensor, bytes, in_flight);
   PARAMO_RETURN_IF_ERROR(ToAbsl(asked->Push(0).get()));
   return asked;
+}
+
+absl::StatusOr<Sample> DriveCalls(Asked& asked, Call call, const Load& load,
+                                  const std::function<double()>& cpu_seconds) {
+  ClientRequester requester(asked, call, load.in_flight);
+  return Drive(requester, load, asked.work(), cpu_seconds);
 }
 
 absl::StatusOr<Case> MakeCase(const std::string& name, BenchCluster& cluster,
@@ -315,10 +333,9 @@ absl::StatusOr<Case> MakeCase(const std::string& name, BenchCluster& cluster,
   c.subject.leaves_work = call == Call::kPush;
   c.subject.run = [=, cpu = CpuOfAll(cluster.pids())](
                       absl::Duration time) -> absl::StatusOr<Sample> {
-    ClientRequester requester(*asked, call, load.in_flight);
     Load timed = load;
     timed.time = time;
-    return Drive(requester, timed, asked->work(), cpu);
+    return DriveCalls(*asked, call, timed, cpu);
   };
   return c;
 }

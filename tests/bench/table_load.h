@@ -38,10 +38,18 @@ class Asked;
 absl::StatusOr<std::shared_ptr<Asked>> MakeRows(BenchCluster& cluster,
                                                 const RowsSpec& spec,
                                                 int in_flight);
+// The same table from another client, which must outlive what is returned.
+absl::StatusOr<std::shared_ptr<Asked>> OpenRows(Cluster& client,
+                                                const RowsSpec& spec,
+                                                int in_flight);
 absl::StatusOr<std::shared_ptr<Asked>> MakeTensor(BenchCluster& cluster,
                                                   size_t bytes, int in_flight);
 
 enum class Call { kPush, kPull };
+
+// One run of it.
+absl::StatusOr<Sample> DriveCalls(Asked& asked, Call call, const Load& load,
+                                  const std::function<double()>& cpu_seconds);
 
 // A case, and what its floor must do for each of its calls: as many messages
 // of the same size in all, both ways, as the client counted.

@@ -97,7 +97,7 @@ TEST(CodecSmokeTest, WritesWholeLines) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Benches, SmokeTest,
-                         ::testing::Values("floors", "wire", "rows", "latency",
+                         ::testing::Values("floors", "wire", "rows", "latency", "overload",
                                            "store", "scale"),
                          [](const auto& bench) {
                            return std::string(bench.param);
