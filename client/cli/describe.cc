@@ -75,17 +75,79 @@ std::string PhaseText(int phase) {
                "JOB_PHASE_");
 }
 
-bool IsOffline(const v1::ClusterState& state, const v1::Shard& shard) {
+// What became of the servers that have, or had, all of a shard.
+struct Holders {
+  std::vector<uint32_t> up;
+  std::vector<uint32_t> down;
+  // Up, as another incarnation: what they have now may lack something.
+  std::vector<uint32_t> without;
+};
+
+static Holders HoldersOf(const v1::ClusterState& state,
+                         const v1::Shard& shard) {
+  Holders holders;
   for (const v1::Replica& replica : shard.in_sync()) {
     for (const v1::Server& server : state.servers()) {
-      if (server.id() == replica.server() &&
-          server.incarnation() == replica.incarnation() &&
-          server.status() == v1::SERVER_STATUS_UP) {
-        return false;
-      }
+      if (server.id() != replica.server()) continue;
+      const bool same = server.incarnation() == replica.incarnation();
+      (server.status() != v1::SERVER_STATUS_UP ? holders.down
+       : same                                  ? holders.up
+                                               : holders.without)
+          .push_back(server.id());
     }
   }
-  return shard.in_sync_size() > 0;
+  return holders;
+}
+
+bool IsOffline(const v1::ClusterState& state, const v1::Shard& shard) {
+  return shard.in_sync_size() > 0 && HoldersOf(state, shard).up.empty();
+}
+
+std::string OfflineText(const v1::ClusterState& state, const v1::Shard& shard) {
+  if (!IsOffline(state, shard)) return "";
+  const Holders holders = HoldersOf(state, shard);
+  std::string text = absl::StrCat("No server that has all of shard ",
+                                  shard.id(), " is up, so it is not served.\n");
+  if (!holders.without.empty()) {
+    absl::StrAppend(
+        &text,
+        "Came back without all of it (lost or damaged files are told "
+        "in the server's log, which says where they are kept): ",
+        absl::StrJoin(holders.without, ", "), ".\n");
+  }
+  if (!holders.down.empty()) {
+    absl::StrAppend(&text, "Start again, they may have it: ",
+                    absl::StrJoin(holders.down, ", "), ".\n");
+  } else {
+    absl::StrAppend(&text, "It waits for ever: nobody is left who has it.\n");
+  }
+  absl::StrAppend(
+      &text,
+      "Otherwise stop such a server and restore its data directory from "
+      "a copy, or accept that something is lost:\n"
+      "  paramo shard unsafe-promote ",
+      shard.id(),
+      " --server SERVER    go on with what that one has\n"
+      "  paramo shard unsafe-promote ",
+      shard.id(),
+      " --empty            begin without any data\n"
+      "Both say first what would be lost.\n");
+  return text;
+}
+
+std::string LostShardsText(const v1::ClusterState& state) {
+  std::vector<uint32_t> lost;
+  for (const v1::Shard& shard : state.shards()) {
+    if (IsOffline(state, shard) && HoldersOf(state, shard).down.empty()) {
+      lost.push_back(shard.id());
+    }
+  }
+  if (lost.empty()) return "";
+  return absl::StrCat(
+      "All servers that had all of these shards came back without it, and they "
+      "wait for ever: ",
+      absl::StrJoin(lost, ", "), ".\n`paramo shard describe ", lost[0],
+      "` says the way out.\n");
 }
 
 static std::string ServerState(const v1::Server& server) {

@@ -26,6 +26,10 @@ std::string PhaseText(int phase);            // "running"
 
 // No replica that has all of the shard is up.
 bool IsOffline(const v1::ClusterState& state, const v1::Shard& shard);
+// What an offline shard waits for, and the way out; empty for others.
+std::string OfflineText(const v1::ClusterState& state, const v1::Shard& shard);
+// Which shards wait for nobody who could come back; empty when none does.
+std::string LostShardsText(const v1::ClusterState& state);
 
 Records ServerRecords(const v1::ClusterState& state);
 Records TableRecords(const v1::ClusterState& state);

@@ -89,7 +89,9 @@ absl::Status AwaitDrain(client::Control& control, const ClusterFlags& flags,
 int ShowServers(client::Control& control, const ClusterFlags& flags) {
   auto state = control.State(flags.timeout);
   if (!state.ok()) return Fail(state.status());
-  return ShowRecords(flags, ServerRecords(**state));
+  const int shown = ShowRecords(flags, ServerRecords(**state));
+  if (!flags.json()) Print(LostShardsText(**state));
+  return shown;
 }
 
 }  // namespace

@@ -71,7 +71,11 @@ int ShowShard(const ClusterFlags& flags, client::Control& control,
   if (!state.ok()) return Fail(state.status());
   const Records records = ShardRecords(**state, static_cast<int>(shard));
   if (records.empty()) return Fail(NoSuchShard(**state, shard));
-  return ShowRecords(flags, records);
+  const int shown = ShowRecords(flags, records);
+  if (!flags.json()) {
+    Print(OfflineText(**state, (*state)->shards(static_cast<int>(shard))));
+  }
+  return shown;
 }
 
 int RunShardList(const Args& args) {

@@ -49,6 +49,22 @@ std::map<uint32_t, std::string> AddressesOf(const v1::ClusterState& state) {
 // How long open calls may take to end by themselves.
 constexpr absl::Duration kDrainTime = absl::Milliseconds(500);
 
+// Without its promises a server must not be taken for the one that made them
+// (rule 3.5), so it comes back as another one, without data.
+absl::Status WithWayOut(const absl::Status& opened, const std::string& dir) {
+  if (!absl::IsDataLoss(opened)) return opened;
+  return absl::DataLossError(absl::StrCat(
+      opened.message(),
+      ". This server cannot know any more what it promised, "
+      "and must not go on as the one it was. Bring it back as a new, empty "
+      "one:\n  mv ",
+      dir, " ", dir,
+      ".damaged\nand start it again as before: "
+      "it gets shards from the servers that have them. What no other server "
+      "has (`paramo shard list`: offline) is only in ",
+      dir, ".damaged; keep that until all is served"));
+}
+
 }  // namespace
 
 // In order of construction; destroyed in reverse.
@@ -110,7 +126,9 @@ absl::Status Server::Parts::OpenStores() {
   PARAMO_ASSIGN_OR_RETURN(data_dir, DataDir::Open({options.data_dir, 0, 0}));
   // A server that has joined a cluster has had both before.
   const bool fresh = data_dir->cluster_id() == 0;
-  PARAMO_ASSIGN_OR_RETURN(meta, MetaStore::Open(options.data_dir, fresh));
+  auto opened = MetaStore::Open(options.data_dir, fresh);
+  PARAMO_RETURN_IF_ERROR(WithWayOut(opened.status(), data_dir->path()));
+  meta = *std::move(opened);
   RowStoreOptions store;
   store.create = fresh;
   PARAMO_ASSIGN_OR_RETURN(StoredRows stored,

@@ -15,6 +15,8 @@ namespace paramo {
 
 void Shard::ApplyView(std::shared_ptr<const ClusterView> view) {
   view_ = std::move(view);
+  // What is being deleted is nobody's base any more, not even if it is named.
+  if (wiping_) return;  // Wiped looks again
   const ShardConfig& next = view_->shards[options_.id].config;
   if (half_installed_ && next.base == options_.self &&
       next.history != config().history) {

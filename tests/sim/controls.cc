@@ -31,7 +31,7 @@ const std::vector<Control>& Controls() {
       {"records are appended unchained",
        [](Bugs& bugs) { bugs.replica.match_unchecked = true; }, 40},
       {"replicas are not compared",
-       [](Bugs& bugs) { bugs.replica.checksum_unchecked = true; }, 80},
+       [](Bugs& bugs) { bugs.replica.checksum_unchecked = true; }, 250},
       {"crc32c of messages unchecked",
        [](Bugs& bugs) { bugs.replica.frame_unchecked = true; }, 40},
       {"a lagging replica is promoted",

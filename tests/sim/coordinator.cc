@@ -10,6 +10,9 @@ namespace paramo::sim {
 namespace {
 
 constexpr Micros kSuspicion = 300 * kMilli;
+constexpr Micros kProbeSuspicion = 350 * kMilli;
+constexpr Micros kProbeLate = 120 * kMilli;
+constexpr Micros kStall = 20 * kMilli;
 
 std::string Describe(ShardId shard, const ReplicaSet& set) {
   std::string text =
@@ -45,6 +48,7 @@ void Coordinator::Start() {
   paused_until_ = 0;
   committing_ = false;
   last_heard_.clear();
+  last_answer_.clear();
   sets_ = std::make_unique<ReplicaSets>(options_);
   for (ShardId shard = 0; shard < store_.size(); ++shard) {
     sets_->Load(shard, store_[shard]);
@@ -132,19 +136,21 @@ void Coordinator::SetDrained(uint32_t server, bool drained) {
 }
 
 void Coordinator::Tick() {
-  FindSilent();
+  const Micros now = world_.loop().now();
+  const Micros stalled = now - ticked_at_;
+  ticked_at_ = now;
+  // Our own stalls are not their silence.
+  FindSilent(stalled > kStall ? stalled : 0);
+  Probe(stalled > kStall ? stalled : 0);
   sets_->Tick(world_.loop().time());
   Commit();
   After(5 * kMilli, [this] { Tick(); });
 }
 
-void Coordinator::FindSilent() {
+void Coordinator::FindSilent(Micros stalled) {
   const Micros now = world_.loop().now();
-  const Micros stalled = now - ticked_at_;
-  ticked_at_ = now;
   for (auto it = last_heard_.begin(); it != last_heard_.end();) {
-    // Our own stalls are not their silence.
-    if (stalled > 20 * kMilli) it->second += stalled;
+    it->second += stalled;
     if (now - it->second > kSuspicion) {
       sets_->ServerDown(it->first, world_.loop().time());
       it = last_heard_.erase(it);
@@ -152,6 +158,27 @@ void Coordinator::FindSilent() {
       ++it;
     }
   }
+}
+
+// Of those who beat, who does not answer where clients would ask.
+void Coordinator::Probe(Micros stalled) {
+  const Micros now = world_.loop().now();
+  std::map<ServerLife, Micros> answered;
+  std::map<ServerLife, Reach> reach;
+  for (const auto& [life, heard] : last_heard_) {
+    const auto before = last_answer_.find(life);
+    const Server* server = world_.FindServer({life.server, life.incarnation});
+    const bool answers = server != nullptr && server->AnswersProbes();
+    answered[life] = answers || before == last_answer_.end()
+                         ? now
+                         : before->second + stalled;
+    const Micros silence = now - answered[life];
+    if (silence > kProbeLate) {
+      reach[life] = silence > kProbeSuspicion ? Reach::kNone : Reach::kLate;
+    }
+  }
+  last_answer_ = std::move(answered);
+  sets_->SetReach(reach, world_.loop().time());
 }
 
 // What changed becomes durable, and only then known.

@@ -42,7 +42,8 @@ class Coordinator {
 
  private:
   void Tick();
-  void FindSilent();
+  void FindSilent(Micros stalled);
+  void Probe(Micros stalled);
   void Commit();
   void After(Micros delay, std::function<void()> run);
 
@@ -60,6 +61,7 @@ class Coordinator {
   Micros paused_until_ = 0;
   std::unique_ptr<ReplicaSets> sets_;
   std::map<ServerLife, Micros> last_heard_;
+  std::map<ServerLife, Micros> last_answer_;  // to a probe
   Micros ticked_at_ = 0;
   bool committing_ = false;
 };

@@ -26,7 +26,7 @@ void Faults::Inject() {
   Loop& loop = world_.loop();
   Server& server =
       *world_.servers()[loop.Between(0, world_.servers().size() - 1)];
-  switch (loop.Between(0, 12)) {
+  switch (loop.Between(0, 13)) {
     case 0:
     case 1:
     case 2:
@@ -52,6 +52,9 @@ void Faults::Inject() {
       break;
     case 11:
       Drain(server);
+      break;
+    case 12:
+      PutOutOfReach(server);
       break;
     default:
       Count("client restarted", nullptr);
@@ -158,6 +161,23 @@ void Faults::CutOff(Server& server) {
   }
 }
 
+// What is sent to where it serves is lost, and answers to clients are; what it
+// sends to others, and hears from the coordinator, is not.
+void Faults::PutOutOfReach(Server& server) {
+  Loop& loop = world_.loop();
+  Network& network = world_.network();
+  const Micros until = loop.now() + loop.Between(50, 1500) * kMilli;
+  Count("out of reach", &server);
+  server.set_unreachable_until(until);
+  for (auto& other : world_.servers()) {
+    network.Block(other->node(), server.node(), until);
+  }
+  for (auto& client : world_.clients()) {
+    network.Block(client->node(), server.node(), until);
+    network.Block(server.node(), client->node(), until);
+  }
+}
+
 void Faults::ChangeWeather() {
   Loop& loop = world_.loop();
   Count("weather", nullptr);
@@ -242,6 +262,7 @@ void Faults::Heal() {
   for (auto& server : world_.servers()) {
     world_.coordinator().SetDrained(server->node(), false);
     server->set_slow_disk(false);
+    server->set_unreachable_until(0);
     if (!server->alive()) server->Start();
   }
 }

@@ -23,6 +23,7 @@ class Faults {
   void Count(const char* kind, const Server* server);
   void HurtServer(Server& server);
   void CutOff(Server& server);
+  void PutOutOfReach(Server& server);
   void ChangeWeather();
   void HurtCoordinator();
   void MovePrimary(const Server& server);

@@ -47,6 +47,7 @@ class HostedShard final : public ReplicaListener, public ReplicaEffects {
 
   void Push(const PushRequest& request, PushDone done);
   // Writes state and position to the store; the log may be cut behind it.
+  bool is_void() const { return is_void_; }
   void Flush();
   void Damage();  // a bit of the applied state flips
   void InstallCheckpoint(const ToyState& state, const LogPosition& at,

@@ -115,6 +115,11 @@ void Server::Kill() {
   shards_.clear();
 }
 
+bool Server::AnswersProbes() const {
+  const Micros now = world_.loop().now();
+  return alive_ && now >= paused_until_ && now >= unreachable_until_;
+}
+
 void Server::LosePower() {
   Kill();
   disk_.LosePower(world_.loop());
@@ -193,6 +198,7 @@ void Server::Configure(ShardId id) {
     }
     shard = std::make_unique<HostedShard>(*this, id, std::nullopt);
   }
+  if (shard->is_void()) return;  // BeginAnew comes back
   shard->replica().Configure(ConfigOf(set, world_.min_insync()),
                              world_.loop().time());
 }

@@ -39,6 +39,9 @@ class Server {
   void StopCleanly();
   void Pause(Micros until) { paused_until_ = until; }
   void set_slow_disk(bool slow) { slow_disk_ = slow; }
+  // Nobody gets through to where it serves; it beats all the same.
+  void set_unreachable_until(Micros until) { unreachable_until_ = until; }
+  bool AnswersProbes() const;
 
   // Runs in this process: not after its death, and late when it is paused.
   void After(Micros delay, std::function<void()> run);
@@ -86,6 +89,7 @@ class Server {
 
   World& world_;
   const Node node_;
+  Micros unreachable_until_ = 0;
   Disk disk_;
   uint64_t incarnations_ = 0;
   std::map<ShardId, std::map<Lsn, uint32_t>> acknowledged_;

@@ -4,10 +4,12 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <set>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "paramo/v1/admin.pb.h"
 #include "paramo/v1/data.pb.h"
@@ -19,6 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::Each;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr int kShards = 16;
 
@@ -141,6 +144,75 @@ TEST_P(DamagedBackupTest, TheOtherReplicaGivesWhatIsLost) {
   cluster_.StopServer(1, SIGKILL);
   EXPECT_THAT(Rows(), Each(-pushed()));
   EXPECT_EQ(Checksum(table), before);
+}
+
+// Each server makes the shards anew, since the other one still stands in sync:
+// nobody can.
+TEST_F(DamagedStoreTest, WhatEveryServerHasLostIsSaidWithTheWayOut) {
+  ASSERT_TRUE(WaitUntil([&] { return Whole(); }));
+  Push(50);
+  for (const int server : {0, 1}) {
+    ASSERT_EQ(cluster_.StopServer(server, SIGKILL),
+              "killed by signal 9 (Killed)");
+  }
+  for (const int server : {0, 1}) {
+    FlipBit(LargestOf(cluster_.data_dir(server) + "/rows", "MANIFEST"));
+  }
+  for (const int server : {0, 1}) cluster_.StartServer(server);
+  const auto told = [&](std::vector<std::string> args) {
+    args.push_back("--address");
+    args.push_back(cluster_.coordinator().address());
+    return RunBinary("paramo", args).output;
+  };
+  EXPECT_TRUE(WaitUntil([&] {
+    return absl::StrContains(told({"server", "list"}), "they wait for ever: 0");
+  })) << told({"server", "list"});
+  EXPECT_THAT(told({"server", "list"}), HasSubstr("`paramo shard describe 0`"));
+  const std::string described = told({"shard", "describe", "3"});
+  EXPECT_THAT(described, HasSubstr("offline"));
+  EXPECT_THAT(described, HasSubstr("It waits for ever"));
+  EXPECT_THAT(described, HasSubstr("restore its data directory"));
+  EXPECT_THAT(described, HasSubstr("unsafe-promote 3 --server SERVER"));
+  EXPECT_THAT(described, HasSubstr("unsafe-promote 3 --empty"));
+  for (const int server : {0, 1}) {
+    EXPECT_TRUE(fs::exists(cluster_.data_dir(server) + "/rows.damaged-1"));
+  }
+  EXPECT_THAT(
+      told({"shard", "unsafe-promote", "3", "--empty", "--yes-lose-data"}),
+      HasSubstr("shard 3 goes on"));
+  EXPECT_THAT(told({"shard", "describe", "3"}),
+              Not(HasSubstr("unsafe-promote")));
+}
+
+// The metadata have a server's promises: nothing can stand in for them.
+TEST_F(DamagedStoreTest, WithoutItsMetadataAServerComesBackAsTheMessageSays) {
+  ASSERT_TRUE(WaitUntil([&] { return Whole(); }));
+  Push(50);
+  const std::string dir = cluster_.data_dir(0);
+  ASSERT_EQ(cluster_.StopServer(0, SIGTERM), "exit status 0");
+  FlipBit(LargestOf(dir + "/meta", "MANIFEST"));
+  const Ran refused = RunBinary(
+      "paramo-server",
+      {"--data-dir", dir, "--coordinator", cluster_.coordinator().address()});
+  EXPECT_THAT(refused.outcome, HasSubstr("exit status"));
+  EXPECT_NE(refused.outcome, "exit status 0");
+  const std::string command = absl::StrCat("mv ", dir, " ", dir, ".damaged");
+  ASSERT_THAT(refused.output, HasSubstr(command));
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  cluster_.StartServer(0);
+  ASSERT_TRUE(WaitUntil([&] { return Whole(); })) << cluster_.log(0);
+  // It has everything. (The one that it was is down for good: were the other
+  // one to die, most would be, and nothing would be moved.)
+  const v1::ClusterState state = State();
+  for (const v1::Server& server : state.servers()) {
+    if (server.address() != cluster_.server(1).address()) continue;
+    EXPECT_THAT(
+        RunBinary("paramo", {"server", "drain", absl::StrCat(server.id()),
+                             "--address", cluster_.coordinator().address()})
+            .output,
+        HasSubstr("leads nothing"));
+  }
+  EXPECT_THAT(Rows(), Each(-pushed()));
 }
 
 // A default cluster of one server: two replicas are wanted, and there is one.
