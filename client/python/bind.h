@@ -10,5 +10,6 @@ namespace paramo::python {
 void BindCluster(pybind11::module_& module);  // connect, catalogue
 void BindCalls(pybind11::module_& module);    // pull, push
 void BindJob(pybind11::module_& module);
+void BindGpu(pybind11::module_& module);  // arrays of a GPU, pinned memory
 
 }  // namespace paramo::python

@@ -8,4 +8,5 @@ PYBIND11_MODULE(_core, module) {
   paramo::python::BindCluster(module);
   paramo::python::BindJob(module);
   paramo::python::BindCalls(module);
+  paramo::python::BindGpu(module);
 }

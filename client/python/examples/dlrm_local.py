@@ -20,6 +20,7 @@ parser.add_argument("--examples", type=int, default=100_000)
 parser.add_argument("--batch", type=int, default=2048)
 parser.add_argument("--vocabulary", type=int, default=20_000)
 parser.add_argument("--seed", type=int, default=1)
+parser.add_argument("--device", default="cpu", help="cuda, say")
 
 
 Bags = dict[str, tuple[torch.Tensor, torch.Tensor]]
@@ -46,15 +47,16 @@ class Dlrm(nn.Module):
         return scores.squeeze(1)
 
 
-def loader(data: clicks.Clicks, size: int
+def loader(data: clicks.Clicks, options: argparse.Namespace
            ) -> Iterator[tuple[Bags, torch.Tensor, torch.Tensor]]:
     """Batches: bags of one key by feature, dense features, labels."""
-    for batch in data.batches(size):
-        offsets = torch.arange(len(batch.labels))
-        keys = torch.from_numpy(batch.keys)
+    for batch in data.batches(options.batch):
+        offsets = torch.arange(len(batch.labels), device=options.device)
+        keys = torch.from_numpy(batch.keys).to(options.device)
         yield ({f"f{i}": (keys[:, i], offsets)
                 for i in range(clicks.FEATURES)},
-               torch.from_numpy(batch.dense), torch.from_numpy(batch.labels))
+               torch.from_numpy(batch.dense).to(options.device),
+               torch.from_numpy(batch.labels).to(options.device))
 
 
 def main(options: argparse.Namespace) -> None:
@@ -63,13 +65,13 @@ def main(options: argparse.Namespace) -> None:
                            vocabulary=options.vocabulary)
     train = data.part(slice(options.examples))
     test = data.part(slice(options.examples, None))
-    model = Dlrm()
+    model = Dlrm().to(options.device)
     optimizer = torch.optim.Adagrad(model.parameters(), lr=0.02)
 
     tables = nn.ModuleDict({
         f"f{i}": nn.EmbeddingBag(options.vocabulary, DIM, mode="sum",
                                  sparse=True)
-        for i in range(clicks.FEATURES)})
+        for i in range(clicks.FEATURES)}).to(options.device)
     for weight in tables.parameters():
         nn.init.uniform_(weight, -0.1, 0.1)
     sparse = torch.optim.Adagrad(tables.parameters(), lr=0.05)
@@ -78,7 +80,7 @@ def main(options: argparse.Namespace) -> None:
         return {name: tables[name](*bag) for name, bag in bags.items()}
 
     begun = time.monotonic()
-    for bags, dense, labels in loader(train, options.batch):
+    for bags, dense, labels in loader(train, options):
         scores = model(dense, embed(bags).values())
         loss = nn.functional.binary_cross_entropy_with_logits(scores, labels)
         optimizer.zero_grad()
@@ -90,8 +92,8 @@ def main(options: argparse.Namespace) -> None:
 
     with torch.no_grad():
         scores = torch.cat([model(dense, embed(bags).values())
-                            for bags, dense, _ in loader(test, options.batch)])
-    print(f"AUC {clicks.auc(test.labels, scores.numpy()):.4f}, "
+                            for bags, dense, _ in loader(test, options)])
+    print(f"AUC {clicks.auc(test.labels, scores.cpu().numpy()):.4f}, "
           f"{rate:.0f} samples/s")
 
 

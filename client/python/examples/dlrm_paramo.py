@@ -22,6 +22,7 @@ parser.add_argument("--examples", type=int, default=100_000)
 parser.add_argument("--batch", type=int, default=2048)
 parser.add_argument("--vocabulary", type=int, default=20_000)
 parser.add_argument("--seed", type=int, default=1)
+parser.add_argument("--device", default="cpu", help="cuda, say")
 
 
 Bags = dict[str, tuple[torch.Tensor, torch.Tensor]]
@@ -48,15 +49,16 @@ class Dlrm(nn.Module):
         return scores.squeeze(1)
 
 
-def loader(data: clicks.Clicks, size: int
+def loader(data: clicks.Clicks, options: argparse.Namespace
            ) -> Iterator[tuple[Bags, torch.Tensor, torch.Tensor]]:
     """Batches: bags of one key by feature, dense features, labels."""
-    for batch in data.batches(size):
-        offsets = torch.arange(len(batch.labels))
-        keys = torch.from_numpy(batch.keys)
+    for batch in data.batches(options.batch):
+        offsets = torch.arange(len(batch.labels), device=options.device)
+        keys = torch.from_numpy(batch.keys).to(options.device)
         yield ({f"f{i}": (keys[:, i], offsets)
                 for i in range(clicks.FEATURES)},
-               torch.from_numpy(batch.dense), torch.from_numpy(batch.labels))
+               torch.from_numpy(batch.dense).to(options.device),
+               torch.from_numpy(batch.labels).to(options.device))
 
 
 def main(options: argparse.Namespace) -> None:
@@ -65,7 +67,7 @@ def main(options: argparse.Namespace) -> None:
                            vocabulary=options.vocabulary)
     train = data.part(slice(options.examples))
     test = data.part(slice(options.examples, None))
-    model = Dlrm()
+    model = Dlrm().to(options.device)
     optimizer = torch.optim.Adagrad(model.parameters(), lr=0.02)
 
     cluster = paramo.connect()
@@ -75,7 +77,7 @@ def main(options: argparse.Namespace) -> None:
                           init=paramo.Uniform(0.1), seed=options.seed)
 
     begun = time.monotonic()
-    for (_, dense, labels), bags in prefetch(loader(train, options.batch),
+    for (_, dense, labels), bags in prefetch(loader(train, options),
                                              embed, depth=1):
         scores = model(dense, embed(bags).values())
         loss = nn.functional.binary_cross_entropy_with_logits(scores, labels)
@@ -87,8 +89,8 @@ def main(options: argparse.Namespace) -> None:
 
     with torch.no_grad():
         scores = torch.cat([model(dense, embed(bags).values())
-                            for bags, dense, _ in loader(test, options.batch)])
-    print(f"AUC {clicks.auc(test.labels, scores.numpy()):.4f}, "
+                            for bags, dense, _ in loader(test, options)])
+    print(f"AUC {clicks.auc(test.labels, scores.cpu().numpy()):.4f}, "
           f"{rate:.0f} samples/s")
     cluster.close()
 

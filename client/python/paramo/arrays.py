@@ -2,7 +2,8 @@
 
 Nothing is copied that need not be: contiguous uint64 and int64 keys and
 contiguous float32 rows pass as they are. What needs a copy is copied up to
-1 MiB, and refused above, so that no large copy happens unseen.
+1 MiB, and refused above, so that no large copy happens unseen. Arrays of a GPU
+are copied to pinned memory (gpu.py).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from paramo import gpu
 from paramo.errors import InvalidArgument, SchemaMismatch
 
 COPY_BYTES_MAX = 1 << 20
@@ -111,14 +113,17 @@ def rows_of(value: Any, name: str, shape: tuple[int, ...],
 def out_of(value: Any, shape: tuple[int, ...], context: Context) -> Rows:
     """An array to be written: the caller's own memory, never a copy."""
     out: Rows = value
-    if not isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray):
+        pass
+    elif hasattr(value, "__dlpack__") and gpu.holds(value):
+        out = gpu.stage(value, "out", context)
+    else:
         out = array_of(value, "out", context)
         writable = np.asarray(value)
         if writable.ctypes.data != out.ctypes.data:
             raise context.invalid(
                 f"out is a {type(value).__name__} whose memory cannot be "
-                "written from here", "pass a NumPy array, or a torch tensor on "
-                "the CPU")
+                "written from here", "pass a NumPy array, or a torch tensor")
         out = writable
     if out.dtype != _FLOAT32:
         raise context.invalid(f"out has type {out.dtype}; float32 is needed",
@@ -135,11 +140,13 @@ def out_of(value: Any, shape: tuple[int, ...], context: Context) -> Rows:
 
 
 def _from_dlpack(value: Any, name: str, context: Context) -> npt.NDArray[Any]:
+    if gpu.holds(value):
+        return gpu.fetch(value, name, context)
     kind = value.__dlpack_device__()[0]
-    if int(kind) != 1:  # kDLCPU
+    if int(kind) not in (1, 3):  # kDLCPU, kDLCUDAHost
         raise context.invalid(
-            f"{name} is not in the memory of the CPU",
-            f"{name}.cpu(); paramo.torch stages tensors of a GPU by itself")
+            f"{name} is neither in the memory of the CPU nor of an NVIDIA GPU",
+            f"{name}.cpu()")
     try:
         return np.from_dlpack(value)
     except (BufferError, RuntimeError, TypeError) as error:

@@ -11,7 +11,7 @@ from typing import Any, Mapping, TypeVar
 
 import numpy as np
 
-from paramo import _core
+from paramo import _core, gpu
 from paramo.arrays import Context, array_of
 from paramo.dense import Dense
 from paramo.errors import FailedPrecondition, InvalidArgument
@@ -259,6 +259,7 @@ class Cluster:
               **more: Any) -> None:
         caller, options = self._caller(deadline, **more)
         caller.pull(parts, **options)
+        gpu.deliver(parts)
 
     def _push(self, parts: list[Any], deadline: float | None,
               **more: Any) -> Ack:
@@ -269,8 +270,16 @@ class Cluster:
                     deadline: float | None, **more: Any) -> Future[T]:
         caller, options = self._caller(deadline, **more)
         future: Future[T] = Future()
-        caller.pull_async(
-            parts, lambda _, error: future._settle(answer, error), **options)
+
+        def settle(_: Any, error: BaseException | None) -> None:
+            try:
+                if error is None:
+                    gpu.deliver(parts)
+            except RuntimeError as failed:
+                error = failed
+            future._settle(answer, error)
+
+        caller.pull_async(parts, settle, **options)
         return future
 
     def _push_async(self, parts: list[Any], deadline: float | None,

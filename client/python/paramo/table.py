@@ -73,10 +73,10 @@ class Table:
 
         Args:
             keys: [n] integers, 0 to 2**64 - 1, any order, duplicates fine;
-                uint64 and int64 arrays are not copied.
+                uint64 and int64 arrays are not copied, but from a GPU.
             out: [n, dim] float32, written in place and returned; NumPy array or
-                torch tensor on the CPU. On an error its contents are
-                unspecified.
+                torch tensor, on an NVIDIA GPU too. On an error its contents
+                are unspecified.
             deadline: seconds; the connection's if not given.
             codec: how rows travel, "f32", "f16", "bf16" or "int8"; the
                 table's if not given.

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import paramo
-from paramo.arrays import Context, Rows
+from paramo.arrays import Context
 from paramo.errors import InvalidArgument
 from paramo.futures import Future
 from paramo.rules import Initializer, Rule, Sync
@@ -32,7 +32,7 @@ class Pulled:
 
     def __init__(self, bags: Bags, keys: dict[str, Tensor],
                  inverse: dict[str, Tensor],
-                 rows: Future[dict[str, Rows]]) -> None:
+                 rows: Future[dict[str, Tensor]]) -> None:
         self.bags = bags
         self.keys = keys        # distinct ones, ascending
         self.inverse = inverse  # of each value, its position in keys
@@ -87,9 +87,11 @@ class EmbeddingBags(nn.Module):
         for name, (values, _) in bags.items():
             keys[name], inverse[name] = torch.unique(
                 self._checked(name, values), return_inverse=True)
-            part, rows[name] = self._table(name)._pull_part(keys[name].numpy(),
-                                                            None)
-            parts.append(part)
+            table = self._table(name)
+            rows[name] = torch.empty(len(keys[name]), table.dim,
+                                     dtype=torch.float32, device=values.device)
+            parts.append(table._pull_part(_array(keys[name]),
+                                          _array(rows[name]))[0])
         return Pulled(bags, keys, inverse,
                       self.cluster._pull_async(parts, rows, None))
 
@@ -103,8 +105,8 @@ class EmbeddingBags(nn.Module):
             pulled = self.fetch(bags)
         rows = pulled.rows.result()
         self._expected = len(rows) if torch.is_grad_enabled() else 0
-        return {name: self._bag(name, pulled, torch.from_numpy(array))
-                for name, array in rows.items()}
+        return {name: self._bag(name, pulled, tensor.detach())
+                for name, tensor in rows.items()}
 
     def flush(self) -> None:
         """Waits until every push is answered; raises the first one's error."""
@@ -133,16 +135,13 @@ class EmbeddingBags(nn.Module):
     # ---- A step -------------------------------------------------------------
 
     def _bag(self, name: str, pulled: Pulled, rows: Tensor) -> Tensor:
-        values, offsets = pulled.bags[name]
-        device = values.device
-        if device.type != "cpu":
-            rows = rows.pin_memory().to(device, non_blocking=True)
+        _, offsets = pulled.bags[name]
         if torch.is_grad_enabled():
             rows.requires_grad_()
             rows.register_hook(
                 lambda grad: self._on_grad(name, pulled.keys[name], grad))
         return nn.functional.embedding_bag(
-            pulled.inverse[name].to(device), rows, offsets, mode=self.mode)
+            pulled.inverse[name], rows, offsets, mode=self.mode)
 
     def _on_grad(self, name: str, keys: Tensor, grad: Tensor) -> None:
         self._grads[name] = (keys, grad.detach())
@@ -160,11 +159,8 @@ class EmbeddingBags(nn.Module):
                 if not torch.isfinite(grad).all():
                     self.skipped += 1
                     return
-            if grad.device.type != "cpu":
-                staged = torch.empty(grad.shape, pin_memory=True)
-                grad = staged.copy_(grad)
             parts.append(self.tables[name]._push_part(
-                keys.numpy(), grad.contiguous().numpy()))
+                _array(keys), _array(grad.contiguous())))
         while len(self._pushes) >= self._in_flight:
             self._pushes.popleft().result()
         self._pushes.append(self.cluster._push_async(parts, None))
@@ -178,12 +174,17 @@ class EmbeddingBags(nn.Module):
         return self.tables[name]
 
     def _checked(self, name: str, values: Tensor) -> Tensor:
-        values = values.detach().reshape(-1).cpu()
+        values = values.detach().reshape(-1)
         if values.dtype.is_floating_point or values.dtype == torch.bool:
             raise Context("pull", name).invalid(
                 f"values has type {values.dtype}; keys are integers",
                 "values.long()")
         return values.long()
+
+
+def _array(tensor: Tensor) -> Any:
+    """The tensor's memory: as NumPy's where that is cheaper than DLPack."""
+    return tensor.numpy() if tensor.device.type == "cpu" else tensor
 
 
 def prefetch(loader: Iterable[Any], embeddings: EmbeddingBags, depth: int = 2,
@@ -286,7 +287,7 @@ class DistributedOptimizer:
         self._refuse_changes()
         parts = [part for dense, parameters in self._groups
                  for part in dense._push_parts({
-                     key: p.grad.detach().cpu().contiguous()
+                     key: _array(p.grad.detach().contiguous())
                      for key, p in parameters.items() if p.grad is not None})]
         job = self._cluster._job
         if job is None:
@@ -318,12 +319,12 @@ class DistributedOptimizer:
             out = {}
             for key, parameter in parameters.items():
                 data = parameter.detach()
-                if data.device.type != "cpu" or not data.is_contiguous():
-                    staged = torch.empty(
-                        data.shape, pin_memory=data.device.type != "cpu")
+                if not data.is_contiguous():
+                    staged = torch.empty_like(
+                        data, memory_format=torch.contiguous_format)
                     back.append((data, staged))
                     data = staged
-                out[key] = data.reshape(dense.shapes[key])
+                out[key] = _array(data.reshape(dense.shapes[key]))
             parts += dense._pull_parts(out)[0]
         self._cluster._pull(parts, None)
         for data, staged in back:
