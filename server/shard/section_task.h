@@ -52,8 +52,9 @@ struct SectionTask : StrandTask {
   // Pulls: where the rows go; outs[i] for key i when the section was split.
   uint8_t* out = nullptr;
   std::vector<uint8_t*> outs;
-  uint32_t out_dim = 0;     // the width that space was reserved for
-  absl::Duration deadline;  // steady time
+  uint32_t out_dim = 0;       // the width that space was reserved for
+  absl::Duration deadline;    // steady time, as the next
+  absl::Duration held_until;  // of a push that waits for the number before it
   void (*done)(SectionTask*) = nullptr;
 
   // Filled by the shard.
