@@ -63,6 +63,7 @@ struct SectionTask : StrandTask {
   std::shared_ptr<uint8_t[]> seams;
   std::vector<Key> own_keys;  // of a parked pull
   RowPins pins;               // its rows stay in memory until it is done
+  std::vector<Key> unpinned;  // its rows that were not in memory
   uint64_t fetch = 0;         // it waits for rows from the store: which fetch
   // Of a push: pulls of its request that came before it was appended.
   std::vector<SectionTask*> followers;
