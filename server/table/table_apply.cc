@@ -112,13 +112,20 @@ const float* const* TableShard::Decode(const float* const* grads, size_t n,
 void TableShard::ApplyBatch(absl::Span<const Key> keys,
                             const float* const* grads, const Update& update,
                             ApplyResult* result) {
+  constexpr size_t kRowsAhead = 4;  // of value and slots
   uint32_t numbers[kBatchRows];
   FindBatch(keys, numbers);
+  for (size_t i = 0; i < std::min(keys.size(), kRowsAhead); ++i) {
+    PrefetchRow(numbers[i], layout_.record_bytes());
+  }
 
   std::byte* rows[kBatchRows];
   const float* row_grads[kBatchRows];
   size_t found = 0;
   for (size_t i = 0; i < keys.size(); ++i) {
+    if (i + kRowsAhead < keys.size()) {
+      PrefetchRow(numbers[i + kRowsAhead], layout_.record_bytes());
+    }
     if (numbers[i] != kNoRow) {
       if (update.stamp.initial) continue;
       rows[found] = arena_.Row(numbers[i]);

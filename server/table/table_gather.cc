@@ -27,24 +27,29 @@ void TableShard::FindBatch(absl::Span<const Key> keys, uint32_t* rows) const {
   }
 }
 
+// All but the header, which FindBatch has touched.
+void TableShard::PrefetchRow(uint32_t row, size_t bytes) const {
+  if (row == kNoRow) return;
+  const std::byte* start = arena_.Row(row);
+  for (size_t byte = 64; byte < std::min<size_t>(bytes, 2048); byte += 64) {
+    __builtin_prefetch(start + byte);
+  }
+}
+
 template <typename OutOf>
 void TableShard::GatherRows(absl::Span<const Key> keys, const Codec& codec,
                             OutOf out_of) const {
   constexpr size_t kRowsAhead = 8;
   const size_t value_bytes = layout_.value_bytes();
-  const size_t prefetch_bytes =
-      std::min<size_t>(RowLayout::value_offset() + value_bytes, 2048);
+  const size_t prefetch_bytes = RowLayout::value_offset() + value_bytes;
   uint32_t rows[kBatchRows];
   std::vector<float> computed(codec.in_place ? 0 : layout_.dim());
   for (size_t at = 0; at < keys.size(); at += kBatchRows) {
     const absl::Span<const Key> batch = keys.subspan(at, kBatchRows);
     FindBatch(batch, rows);
     for (size_t i = 0; i < batch.size(); ++i) {
-      if (i + kRowsAhead < batch.size() && rows[i + kRowsAhead] != kNoRow) {
-        const std::byte* ahead = arena_.Row(rows[i + kRowsAhead]);
-        for (size_t byte = 64; byte < prefetch_bytes; byte += 64) {
-          __builtin_prefetch(ahead + byte);
-        }
+      if (i + kRowsAhead < batch.size()) {
+        PrefetchRow(rows[i + kRowsAhead], prefetch_bytes);
       }
       uint8_t* out = out_of(at + i);
       if (rows[i] != kNoRow && codec.in_place) {

@@ -234,6 +234,7 @@ class TableShard {
 
   // rows[i] = row number of keys[i] or kNoRow, for up to kBatchRows keys.
   void FindBatch(absl::Span<const Key> keys, uint32_t* rows) const;
+  void PrefetchRow(uint32_t row, size_t bytes) const;
   // The floats of n gradients; `decoded` [n] where they have to be told.
   const float* const* Decode(const float* const* grads, size_t n,
                              const PushStamp& stamp, const float** decoded);

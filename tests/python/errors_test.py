@@ -137,6 +137,8 @@ def test_another_spec_is_a_schema_mismatch(cluster, name):
      "without a width"),
     (lambda c: c.table("a", dim=4, durability="no"), paramo.InvalidArgument,
      "durability"),
+    (lambda c: c.dense("a", {"w": [1.0]}, durability="no"),
+     paramo.InvalidArgument, "durability"),
     (lambda c: c.dense("a", {}), paramo.InvalidArgument, "no tensors"),
     (lambda c: c.table("a", dim=4).pull([1], deadline=0),
      paramo.InvalidArgument, "deadline is 0"),

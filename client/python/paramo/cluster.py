@@ -143,7 +143,8 @@ class Cluster:
         return Table(self, self._core.create_table(spec))
 
     def dense(self, name: str, values: Mapping[str, Any], *,
-              rule: Rule | None = None, codec: str = "f32") -> Dense:
+              rule: Rule | None = None, durability: str = "logged",
+              codec: str = "f32") -> Dense:
         """Creates tensors `name`.key with these first values, or opens them.
 
         Whoever comes first decides the values; those of later comers are left
@@ -152,7 +153,7 @@ class Cluster:
         Args:
             values: float arrays by name, [a-z0-9._-]*.
             rule: SGD(lr=0.01) if not given.
-            codec: as of `table`; first values are exact whatever it is.
+            durability, codec: as of `table`; first values are exact whatever it is.
 
         Raises:
             SchemaMismatch: a tensor is there with another shape or rule.
@@ -163,7 +164,9 @@ class Cluster:
                 array_of(value, key, Context("create", f"{name}.{key}")),
                 np.float32)
             spec = self._spec(f"{name}.{key}", rule, None)
-            spec.update(shape=list(first.shape) or [1], seed=1, codec=codec)
+            spec.update(
+                shape=list(first.shape) or [1], seed=1, codec=codec,
+                durability=_choice(durability, "durability", _DURABILITY))
             tensors[key] = self._core.create_tensor(spec)
             firsts.append((tensors[key], None, first))
         if not tensors:

@@ -136,7 +136,8 @@ class LocalCluster:
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        if self._process is not None:  # else: perhaps at the interpreter's end
+            self.close()
 
     def __repr__(self) -> str:
         if not self.running:

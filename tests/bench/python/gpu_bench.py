@@ -1,6 +1,6 @@
 """What staging costs: rows pulled to, and gradients pushed from, a GPU.
 
-    PARAMO_ADDRESS=... python3 tests/python/gpu_bench.py
+    PARAMO_ADDRESS=... python3 tests/bench/python/gpu_bench.py
 
 Prints the median time of a call, in turns, of 8,192 rows of 64 floats:
   host     NumPy arrays, no GPU
