@@ -70,15 +70,15 @@ ReplicaIo::ReplicaIo(MetaStore& meta, RowStore& rows, Log& log,
       log_(log),
       links_(links),
       taker_(rows),
-      on_failed_(std::move(on_failed)) {}
+      on_failed_(std::move(on_failed)),
+      fetcher_(rows) {}
 
 ReplicaIo::~ReplicaIo() { Stop(); }
 
 void ReplicaIo::Start(std::vector<Shard*> shards) {
   shards_ = std::move(shards);
   thread_ = std::thread([this] { Run(); });
-  fetchers_.Start(std::clamp<int>(std::thread::hardware_concurrency(), 2, 8),
-                  "row-fetch");
+  fetcher_.Start(std::clamp<int>(std::thread::hardware_concurrency(), 2, 8));
 }
 
 void ReplicaIo::Stop() {
@@ -88,7 +88,7 @@ void ReplicaIo::Stop() {
     wake_.NotifyAll();
   }
   if (thread_.joinable()) thread_.join();
-  fetchers_.Stop();
+  fetcher_.Stop();
 }
 
 void ReplicaIo::SavePromise(ShardId shard, const Promise& promise) {
@@ -167,9 +167,7 @@ void ReplicaIo::SendCheckpoint(ShardId shard, const ReplicaId& learner) {
 
 void ReplicaIo::FetchRows(ShardId shard, RowKeys keys,
                           std::function<void(FetchedRows)> done) {
-  fetchers_.Add([this, shard, keys = std::move(keys), done = std::move(done)] {
-    done(paramo::FetchRows(rows_, shard, keys));
-  });
+  fetcher_.Fetch({shard, std::move(keys)}, std::move(done));
 }
 
 void ReplicaIo::TakeCheckpoint(std::string bytes,

@@ -14,8 +14,8 @@
 #include "server/log/log.h"
 #include "server/replication/config.h"
 #include "server/service/checkpoints.h"
-#include "server/service/job_threads.h"
 #include "server/service/peer_links.h"
+#include "server/service/row_fetcher.h"
 #include "server/store/meta_store.h"
 
 namespace paramo {
@@ -78,7 +78,7 @@ class ReplicaIo {
   const std::function<void(absl::Status)> on_failed_;
   std::vector<Shard*> shards_;  // fixed by Start
   std::thread thread_;
-  JobThreads fetchers_;
+  RowFetcher fetcher_;
 
   Mutex mu_;
   CondVar wake_;

@@ -52,8 +52,9 @@ struct SectionTask : StrandTask {
   // Pulls: where the rows go; outs[i] for key i when the section was split.
   uint8_t* out = nullptr;
   std::vector<uint8_t*> outs;
-  uint32_t out_dim = 0;     // the width that space was reserved for
-  absl::Duration deadline;  // steady time
+  uint32_t out_dim = 0;       // the width that space was reserved for
+  absl::Duration deadline;    // steady time, as the next
+  absl::Duration held_until;  // of a push that waits for the number before it
   void (*done)(SectionTask*) = nullptr;
 
   // Filled by the shard.
@@ -62,6 +63,7 @@ struct SectionTask : StrandTask {
   std::shared_ptr<uint8_t[]> seams;
   std::vector<Key> own_keys;  // of a parked pull
   RowPins pins;               // its rows stay in memory until it is done
+  std::vector<Key> unpinned;  // its rows that were not in memory
   uint64_t fetch = 0;         // it waits for rows from the store: which fetch
   // Of a push: pulls of its request that came before it was appended.
   std::vector<SectionTask*> followers;

@@ -349,10 +349,12 @@ class Shard final : public ReplicaListener, public FlushSource {
   // Rows that are held in memory from now on, and whether they are all.
   struct HeldRows {
     RowPins pins;
-    uint64_t fetch = 0;   // which brings those that are missing; 0: none are
-    absl::Status failed;  // the store cannot give one of them
+    std::vector<Key> missing;  // evicted, or never made
+    uint64_t fetch = 0;        // which brings the evicted ones; 0: none are
+    absl::Status failed;       // the store cannot give one of them
   };
-  HeldRows HoldRows(TableShard& table, absl::Span<const Key> keys);
+  HeldRows HoldRows(TableShard& table, absl::Span<const Key> keys,
+                    TableShard::Look look = TableShard::Look::kFirst);
   Refusal HoldRowsOf(SectionTask* task);
   void WaitForRows(SectionTask* task);
   bool NeedsRows(const wire::SectionHeader& header) const;

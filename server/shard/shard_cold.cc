@@ -29,14 +29,24 @@ constexpr size_t kEvictedAtOnce = 512;
 // by as much again and this.
 constexpr uint64_t kOverBudgetBytes = uint64_t{1} << 20;
 
+std::vector<Key> ColdOf(const TableShard& table,
+                        const std::vector<Key>& missing) {
+  std::vector<Key> cold;
+  for (const Key key : missing) {
+    if (table.IsCold(key)) cold.push_back(key);
+  }
+  return cold;
+}
+
 }  // namespace
 
 // ---- Holding rows -----------------------------------------------------------
 
-Shard::HeldRows Shard::HoldRows(TableShard& table, absl::Span<const Key> keys) {
+Shard::HeldRows Shard::HoldRows(TableShard& table, absl::Span<const Key> keys,
+                                TableShard::Look look) {
   HeldRows held;
-  std::vector<Key> cold;
-  held.pins = table.Pin(keys, cold);
+  held.pins = table.Pin(keys, held.missing, look);
+  const std::vector<Key> cold = ColdOf(table, held.missing);
   for (const Key key : cold) {
     const auto lost = lost_.find({table.config().id, key});
     if (lost == lost_.end()) continue;
@@ -48,14 +58,17 @@ Shard::HeldRows Shard::HoldRows(TableShard& table, absl::Span<const Key> keys) {
 }
 
 // Rows that the rule is about to change or a pull to copy. task->fetch tells
-// whether they have to be waited for.
+// whether they have to be waited for; those that are there are held meanwhile.
 Shard::Refusal Shard::HoldRowsOf(SectionTask* task) {
-  task->fetch = 0;
+  const bool again = std::exchange(task->fetch, 0) != 0;
   auto table = tables_.find(task->header().table);
   if (table == tables_.end() || !table->second->budgeted()) return {};
   if (!task->is_pull && !NeedsRows(task->header())) return {};
-  HeldRows held = HoldRows(*table->second, task->keys);
-  task->pins = std::move(held.pins);
+  HeldRows held =
+      again ? HoldRows(*table->second, task->unpinned, TableShard::Look::kAgain)
+            : HoldRows(*table->second, task->keys);
+  task->pins.Add(std::move(held.pins));
+  task->unpinned = std::move(held.missing);
   task->fetch = held.fetch;
   return {held.failed, wire::Reason::kStore};
 }
@@ -170,8 +183,9 @@ void Shard::Prefetch(const Record& record) {
       record.payload, [this](TableId id) { return DimOf(id); }, push);
   auto table = tables_.find(push.header().table);
   if (!decoded.ok() || table == tables_.end() || push.keys.empty()) return;
-  std::vector<Key> cold;
-  table->second->Pin(push.keys, cold);
+  std::vector<Key> missing;
+  table->second->Pin(push.keys, missing);
+  const std::vector<Key> cold = ColdOf(*table->second, missing);
   if (!cold.empty()) Want(table->first, cold);
 }
 

@@ -185,7 +185,7 @@ void Shard::ExpireHeld(absl::Duration now) {
   for (auto& [id, gate] : gates_) {
     auto& held = gate.held();
     for (auto task = held.begin(); task != held.end();) {
-      if (task->second->deadline > now) {
+      if (task->second->held_until > now) {
         ++task;
         continue;
       }

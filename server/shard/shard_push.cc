@@ -179,7 +179,7 @@ SessionGate& Shard::GateOf(const wire::SectionHeader& header) {
 
 void Shard::Hold(SectionTask* task, SessionGate& gate) {
   options_.counters->held_pushes.Add(1);
-  task->deadline = std::min(
+  task->held_until = std::min(
       task->deadline, options_.clock->Now() + absl::Milliseconds(kHeldPushMs));
   if (SectionTask* replaced = gate.Hold(task->header().seq, task)) {
     options_.counters->held_pushes.Add(-1);

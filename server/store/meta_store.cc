@@ -69,7 +69,7 @@ absl::StatusOr<std::unique_ptr<MetaStore>> MetaStore::Open(
     const std::string& data_dir, bool create) {
   const std::string dir = absl::StrCat(data_dir, "/meta");
   auto impl = std::make_unique<Impl>();
-  rocksdb::Options options = BaseRocksOptions(kCacheBytes);
+  rocksdb::Options options = BaseRocksOptions({.cache_bytes = kCacheBytes});
   options.create_if_missing = create;
   options.write_buffer_size = size_t{1} << 20;
   PARAMO_RETURN_IF_ERROR(OpenRocks(dir, [&] {

@@ -86,10 +86,15 @@ absl::Status FromRocks(const rocksdb::Status& status, absl::string_view what) {
       code, absl::StrCat(what, ": RocksDB: ", status.ToString(), advice));
 }
 
-rocksdb::Options BaseRocksOptions(size_t cache_bytes) {
+rocksdb::Options BaseRocksOptions(const BlockOptions& blocks) {
   rocksdb::BlockBasedTableOptions table;
+  table.block_size = blocks.bytes;
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
-  table.block_cache = rocksdb::NewLRUCache(cache_bytes);
+  if (blocks.cache_bytes > 0) {
+    table.block_cache = rocksdb::NewLRUCache(blocks.cache_bytes);
+  } else {
+    table.no_block_cache = true;
+  }
   // The distribution builds RocksDB's CRC32C without the instruction; XXH3 is
   // several times faster and as good against decay.
   table.checksum = rocksdb::kXXH3;

@@ -27,9 +27,13 @@ inline absl::string_view ToView(const rocksdb::Slice& slice) {
 // `status` in our codes, which mean one thing each, with `what` in front.
 absl::Status FromRocks(const rocksdb::Status& status, absl::string_view what);
 
-// Options of both: checks on, RocksDB's log lines among ours, `cache_bytes` of
-// uncompressed blocks.
-rocksdb::Options BaseRocksOptions(size_t cache_bytes);
+struct BlockOptions {
+  size_t bytes = 4 << 10;
+  size_t cache_bytes = 0;  // for blocks that were read; 0: none are kept
+};
+
+// Options of both: checks on, RocksDB's log lines among ours.
+rocksdb::Options BaseRocksOptions(const BlockOptions& blocks);
 
 // RocksDB writes down the options of a database and never looks at them again.
 // What cannot be read, or names another order of keys or another format, is

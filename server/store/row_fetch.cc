@@ -1,49 +1,50 @@
 #include "server/store/row_fetch.h"
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 
 namespace paramo {
 namespace {
 
-void FetchTable(const RowStore& store, ShardId shard, TableId table,
-                const std::vector<Key>& keys, FetchedRows& out) {
-  std::vector<bool> found(keys.size());
-  absl::Status status = store.MultiGet(table, shard, keys,
-                                       [&](size_t i, absl::string_view record) {
-                                         found[i] = true;
-                                         out.rows.AddRow(table, record);
-                                       });
-  for (size_t i = 0; i < keys.size(); ++i) {
-    if (found[i]) continue;
-    // One bad block fails all that was asked; each row is asked for again, so
-    // that only those in it are lost.
-    absl::Status alone = status;
-    if (!status.ok()) {
-      alone = store.MultiGet(table, shard, {&keys[i], 1},
-                             [&](size_t, absl::string_view record) {
-                               found[i] = true;
-                               out.rows.AddRow(table, record);
-                             });
-    }
-    if (alone.ok() && !found[i]) {
-      alone = absl::DataLossError(
-          absl::StrCat("row ", keys[i], " of table ", table, ", shard ", shard,
-                       " was evicted to the store and is not there any more"));
-    }
-    if (!alone.ok()) out.failed[{table, keys[i]}] = alone;
-  }
+absl::Status WhyNot(const RowId& row, const absl::Status& status) {
+  if (!absl::IsNotFound(status)) return status;
+  return absl::DataLossError(absl::StrCat(
+      "row ", row.key, " of table ", row.table, ", shard ", row.shard,
+      " was evicted to the store and is not there any more"));
 }
 
 }  // namespace
 
-FetchedRows FetchRows(const RowStore& store, ShardId shard,
-                      const RowKeys& keys) {
-  FetchedRows out;
-  out.rows.shard = shard;
-  for (const auto& [table, wanted] : keys) {
-    FetchTable(store, shard, table, wanted, out);
+size_t RowsAsked::rows() const {
+  size_t rows = 0;
+  for (const auto& [table, wanted] : keys) rows += wanted.size();
+  return rows;
+}
+
+std::vector<FetchedRows> FetchRows(const RowStore& store,
+                                   absl::Span<const RowsAsked> asked) {
+  std::vector<FetchedRows> fetched(asked.size());
+  std::vector<RowId> rows;
+  std::vector<FetchedRows*> out;  // of each row
+  for (size_t i = 0; i < asked.size(); ++i) {
+    fetched[i].rows.shard = asked[i].shard;
+    for (const auto& [table, wanted] : asked[i].keys) {
+      for (const Key key : wanted) {
+        rows.push_back({table, asked[i].shard, key});
+        out.push_back(&fetched[i]);
+      }
+    }
   }
-  return out;
+  store.MultiGet(
+      rows, [&](size_t i, const absl::StatusOr<absl::string_view>& record) {
+        if (record.ok()) {
+          out[i]->rows.AddRow(rows[i].table, *record);
+        } else {
+          out[i]->failed[{rows[i].table, rows[i].key}] =
+              WhyNot(rows[i], record.status());
+        }
+      });
+  return fetched;
 }
 
 }  // namespace paramo

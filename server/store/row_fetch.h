@@ -1,4 +1,4 @@
-// Rows on their way back from the store to a shard that evicted them.
+// Rows on their way back from the store to shards that evicted them.
 #pragma once
 
 #include <map>
@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/types/span.h"
 #include "common/base/ids.h"
 #include "server/store/row_store.h"
 #include "server/store/shard_flush.h"
@@ -14,6 +15,14 @@ namespace paramo {
 
 using RowKeys = std::map<TableId, std::vector<Key>>;  // ascending
 
+// What one shard wants.
+struct RowsAsked {
+  ShardId shard = 0;
+  RowKeys keys;
+
+  size_t rows() const;
+};
+
 struct FetchedRows {
   ShardFlush rows;  // the records
   // Keys that the store could not give, and why: DATA_LOSS for a row that is
@@ -21,9 +30,9 @@ struct FetchedRows {
   std::map<std::pair<TableId, Key>, absl::Status> failed;
 };
 
-// Reads rows that the store must have: one sorted MultiGet for each table.
-// Blocks on the disk.
-FetchedRows FetchRows(const RowStore& store, ShardId shard,
-                      const RowKeys& keys);
+// Reads rows that the store must have, for several shards at once; answers in
+// the order of `asked`. Blocks on the disk.
+std::vector<FetchedRows> FetchRows(const RowStore& store,
+                                   absl::Span<const RowsAsked> asked);
 
 }  // namespace paramo

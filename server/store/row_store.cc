@@ -28,6 +28,12 @@ constexpr char kStateFamily[] = "state";
 // megabytes.
 constexpr size_t kMultiGetKeys = 256;
 
+// A row is read by itself: the rest of its block is copied and checked for
+// nothing. No smaller, for the index keeps some 35 bytes per block in memory.
+// Nor is a cache of blocks worth its time: a row that is read goes to the
+// memory of its table, and the kernel has the pages.
+constexpr size_t kBlockBytes = 2 << 10;
+
 template <typename Int>
 void StoreBigEndian(Int value, char* to) {
   for (size_t i = 0; i < sizeof(Int); ++i) {
@@ -36,7 +42,7 @@ void StoreBigEndian(Int value, char* to) {
 }
 
 rocksdb::Options MakeOptions(const RowStoreOptions& options) {
-  rocksdb::Options rocks = BaseRocksOptions(options.block_cache_bytes);
+  rocksdb::Options rocks = BaseRocksOptions({.bytes = kBlockBytes});
   rocks.create_if_missing = options.create;
   rocks.create_missing_column_families = options.create;
   rocks.compaction_style = rocksdb::kCompactionStyleUniversal;
@@ -81,6 +87,15 @@ absl::Status CheckOurs(rocksdb::DB& db, const std::string& dir) {
 
 std::string ShardName(TableId table, ShardId shard) {
   return absl::StrCat("reading table ", table, " shard ", shard);
+}
+
+absl::StatusOr<absl::string_view> RecordOf(const RowId& row,
+                                           const rocksdb::Status& status,
+                                           const rocksdb::Slice& value) {
+  if (status.IsNotFound()) return absl::NotFoundError("not stored");
+  if (!status.ok()) return FromRocks(status, ShardName(row.table, row.shard));
+  PARAMO_RETURN_IF_ERROR(CheckRecord(ToView(value), row.key));
+  return ToView(value);
 }
 
 Key KeyOfRowKey(absl::string_view row_key) {
@@ -165,7 +180,6 @@ absl::Status RowStore::ScanShard(TableId table, ShardId shard,
   const absl::string_view prefix(first.data(), 8);
   rocksdb::ReadOptions read;
   read.verify_checksums = true;
-  read.fill_cache = false;  // a scan would wash the cold rows out
   read.readahead_size = 1 << 20;
   std::unique_ptr<rocksdb::Iterator> rows(
       impl_->db->NewIterator(read, impl_->rows_cf));
@@ -181,36 +195,28 @@ absl::Status RowStore::ScanShard(TableId table, ShardId shard,
   return FromRocks(rows->status(), ShardName(table, shard));
 }
 
-absl::Status RowStore::MultiGet(TableId table, ShardId shard,
-                                absl::Span<const Key> keys,
-                                const Found& found) const {
+void RowStore::MultiGet(absl::Span<const RowId> rows, Found found) const {
   rocksdb::ReadOptions read;
   read.verify_checksums = true;
   // As many as are asked for: most fetches are of a few rows.
-  const size_t together = std::min(keys.size(), kMultiGetKeys);
-  std::vector<RowKey> row_keys(together);
+  const size_t together = std::min(rows.size(), kMultiGetKeys);
+  std::vector<RowKey> keys(together);
   std::vector<rocksdb::Slice> slices(together);
   std::vector<rocksdb::Status> statuses(together);
   std::vector<rocksdb::PinnableSlice> values(together);
-  for (size_t begin = 0; begin < keys.size(); begin += kMultiGetKeys) {
-    const auto part = keys.subspan(begin, kMultiGetKeys);
+  for (size_t begin = 0; begin < rows.size(); begin += kMultiGetKeys) {
+    const auto part = rows.subspan(begin, kMultiGetKeys);
     for (size_t i = 0; i < part.size(); ++i) {
-      row_keys[i] = MakeRowKey(table, shard, part[i]);
-      slices[i] = rocksdb::Slice(row_keys[i].data(), row_keys[i].size());
+      keys[i] = MakeRowKey(part[i].table, part[i].shard, part[i].key);
+      slices[i] = rocksdb::Slice(keys[i].data(), keys[i].size());
     }
     impl_->db->MultiGet(read, impl_->rows_cf, part.size(), slices.data(),
-                        values.data(), statuses.data(),
-                        std::is_sorted(part.begin(), part.end()));
+                        values.data(), statuses.data());
     for (size_t i = 0; i < part.size(); ++i) {
-      if (statuses[i].IsNotFound()) continue;
-      absl::Status status = FromRocks(statuses[i], ShardName(table, shard));
-      if (status.ok()) status = CheckRecord(ToView(values[i]), part[i]);
-      PARAMO_RETURN_IF_ERROR(status);
-      found(begin + i, ToView(values[i]));
+      found(begin + i, RecordOf(part[i], statuses[i], values[i]));
       values[i].Reset();
     }
   }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<std::optional<std::string>> RowStore::LoadState(

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -38,9 +39,12 @@ struct RowStoreOptions {
 
   // Level-0 files at which compaction starts. Below l0_files_max.
   int compaction_files = 4;
+};
 
-  // Memory for blocks of cold rows; warm rows live in the tables.
-  size_t block_cache_bytes = size_t{64} << 20;
+struct RowId {
+  TableId table = 0;
+  ShardId shard = 0;
+  Key key = 0;
 };
 
 struct RowStoreStats {
@@ -91,12 +95,12 @@ class RowStore {
   absl::Status ScanShard(TableId table, ShardId shard,
                          const Visit& visit) const;
 
-  // Calls `found` with the index in `keys` and the record of every key that
-  // is stored; absent keys are passed over. Keys in any order, ascending is
-  // fastest.
-  using Found = std::function<void(size_t index, absl::string_view record)>;
-  absl::Status MultiGet(TableId table, ShardId shard,
-                        absl::Span<const Key> keys, const Found& found) const;
+  // Calls `found` once for each of `rows`, which may be in any order, with its
+  // index and its record; NOT_FOUND if it is not stored, DATA_LOSS if just this
+  // one is damaged. The record is valid during the call.
+  using Found = absl::FunctionRef<void(
+      size_t index, const absl::StatusOr<absl::string_view>& record)>;
+  void MultiGet(absl::Span<const RowId> rows, Found found) const;
 
   // The shard's non-row state as last ingested; nullopt if there is none.
   absl::StatusOr<std::optional<std::string>> LoadState(ShardId shard) const;

@@ -73,7 +73,11 @@ std::vector<SortedRow> SortRows(const FlushBatch& batch) {
 template <typename Fill>
 absl::Status WriteSst(const rocksdb::Options& options, const std::string& path,
                       const Fill& fill) {
-  rocksdb::SstFileWriter writer(rocksdb::EnvOptions(), options);
+  // Its pages stay with the kernel: rows that have just been stored are the
+  // next to be evicted, and may be asked for soon.
+  rocksdb::SstFileWriter writer(rocksdb::EnvOptions(), options,
+                                /*column_family=*/nullptr,
+                                /*invalidate_page_cache=*/false);
   rocksdb::Status status = writer.Open(path);
   if (status.ok()) status = fill(writer);
   if (status.ok()) status = writer.Finish();

@@ -33,6 +33,15 @@ class RowPins {
     counts_.reset();
     rows_.clear();
   }
+  // Of the same table, or of none.
+  void Add(RowPins&& more) {
+    if (rows_.empty()) {
+      *this = std::move(more);
+      return;
+    }
+    rows_.insert(rows_.end(), more.rows_.begin(), more.rows_.end());
+    more.counts_.reset();
+  }
   size_t size() const { return rows_.size(); }
 
  private:

@@ -139,7 +139,7 @@ absl::Status TableShard::Restore(absl::Span<const uint8_t> record) {
 uint32_t TableShard::TakeRow() {
   const uint32_t row = arena_.Take();
   if (row / 64 == dirty_.size()) {
-    for (auto* bits : {&dirty_, &flushing_, &used_}) bits->push_back(0);
+    for (auto* bits : {&dirty_, &flushing_}) bits->push_back(0);
   }
   flushing_[row / 64] &= ~(uint64_t{1} << (row % 64));
   return row;
@@ -224,8 +224,8 @@ uint64_t TableShard::HashOf(std::byte* row) const {
 
 size_t TableShard::bytes() const {
   return arena_.bytes() + index_.bytes() + cold_.bytes() +
-         3 * dirty_.capacity() * 8 + pins_->capacity() * sizeof(uint32_t) +
-         distinct_.bytes() +
+         2 * dirty_.capacity() * 8 + uses_.capacity() +
+         pins_->capacity() * sizeof(uint32_t) + distinct_.bytes() +
          (decoded_.capacity() + prepared_.capacity()) * sizeof(float);
 }
 

@@ -158,15 +158,21 @@ class TableShard {
     return config_.memory_budget > 0 || cold_.size() > 0;
   }
 
-  // Appends to `cold` those of `keys` that are cold (in the order of keys, once
-  // for each time they are named). The others count as used now, and stay in
-  // memory as long as the pins, or until they are needed no more if those are
-  // not kept. Cost: as Gather without the copying.
-  RowPins Pin(absl::Span<const Key> keys, std::vector<Key>& cold);
+  // Whether a request looks for its rows for the first time, which counts as a
+  // use of those in memory, or again, when what it missed has come.
+  enum class Look { kFirst, kAgain };
+
+  // Appends to `missing` those of `keys` that are not in memory, cold or never
+  // made (in the order of keys, once for each time they are named). The others
+  // stay there as long as the pins. Cost: as Gather without the copying.
+  RowPins Pin(absl::Span<const Key> keys, std::vector<Key>& missing,
+              Look look = Look::kFirst);
 
   // Evicts rows while those in memory take more than `bytes`, `rows_max` at
-  // most: of those that are neither dirty, in flush nor pinned, and were not
-  // used since it came past them last (second chance). Returns how many.
+  // most: of those that are neither dirty, in flush nor pinned. It goes round,
+  // and past a row once for each use of it, three at most, that it had since it
+  // came in: so one that is used now and then outlives many that are used once.
+  // Returns how many.
   // Cost: 0.2 us per row; it may look at 64 rows for each that it may evict.
   size_t Evict(uint64_t bytes, size_t rows_max);
 
@@ -276,7 +282,7 @@ class TableShard {
 
   ColdKeys cold_;
   uint64_t cold_checksum_ = 0;  // the part of checksum_ that cold rows have
-  std::vector<uint64_t> used_;  // one bit per row number: since Evict came past
+  std::vector<uint8_t> uses_;   // by row number; 0 beyond its end
   std::shared_ptr<PinCounts> pins_ = std::make_shared<PinCounts>();
   size_t hand_ = 0;  // row number where Evict goes on
 

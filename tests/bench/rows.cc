@@ -96,7 +96,7 @@ class Rows final : public Bench {
           Case all, CaseOf(name + ", all in memory", cluster, spec, call));
       const size_t subject = plan.Add(std::move(tenth.subject));
       plan.Compare(subject, plan.Add(std::move(all.subject)), Unit::kRows,
-                   AtLeast(0.5));
+                   AtLeast(0.5), "Rows that are not all in memory");
     }
     return absl::OkStatus();
   }

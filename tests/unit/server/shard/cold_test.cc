@@ -295,6 +295,19 @@ TEST_F(ColdTest, WhoWaitsForRowsWaitsNoLongerThanItsDeadline) {
   EXPECT_THAT(h_.Row(keys_[0]), Each(-1));
 }
 
+// How long it may wait for the number before it is another matter.
+TEST_F(ColdTest, APushThatWasHeldWaitsForItsRowsUntilItsDeadline) {
+  MakeCold(keys_);
+  auto second = h_.Push(Numbered(2), {keys_[0]}, {1, 1, 1});
+  h_.port().HoldFetches();
+  auto first = h_.Push(Numbered(1), {keys_[9]}, {1, 1, 1});
+  EXPECT_EQ(h_.counters().waiting_for_rows.Value(), 1);
+  h_.Expire(absl::Minutes(1));
+  EXPECT_EQ(second->times_done, 0);
+  h_.port().GoFetches();
+  EXPECT_EQ(second->outcome(), Outcome::kApplied);
+}
+
 TEST_F(ColdTest, Rule2_9_AHigherEpochFailsWhatWaitsForRows) {
   MakeCold(keys_);
   h_.port().HoldFetches();

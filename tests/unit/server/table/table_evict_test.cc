@@ -47,12 +47,15 @@ class EvictTest : public ::testing::Test {
   }
   // As the shard does it; returns the keys that had to be fetched.
   std::set<Key> Fetch(const std::vector<Key>& keys) {
-    std::vector<Key> cold;
-    table_->Pin(keys, cold);
-    for (const Key key : cold) {
+    std::vector<Key> missing;
+    std::set<Key> cold;
+    table_->Pin(keys, missing);
+    for (const Key key : missing) {
+      if (!table_->IsCold(key)) continue;
       EXPECT_TRUE(table_->FetchBack(stored_.at(key)).ok());
+      cold.insert(key);
     }
-    return {cold.begin(), cold.end()};
+    return cold;
   }
   std::set<Key> Resident() const {
     std::set<Key> keys;
@@ -103,6 +106,33 @@ TEST_F(EvictTest, RowsThatWereUsedGetASecondChance) {
   EXPECT_EQ(table_->Evict(3 * table_->layout().stride(), 1000), 97u);
   EXPECT_THAT(Resident(), ElementsAre(4, 7, 50));
   EXPECT_EQ(table_->Evict(0, 1000), 3u);  // and no third
+}
+
+// One that is used again and again stays when as many others as there is room
+// for come by, are used once and go.
+TEST_F(EvictTest, RowsThatWereUsedOftenOutliveThoseThatWereUsedOnce) {
+  std::vector<Key> keys;
+  for (Key key = 0; key < 100; ++key) keys.push_back(key);
+  Apply(*table_, Ones(keys), 1);
+  Flush();
+  const uint64_t room = 3 * table_->layout().stride();
+  for (int use = 0; use < 3; ++use) EXPECT_THAT(Fetch({50}), IsEmpty());
+  table_->Evict(room, 1000);
+  for (Key key = 0; key < 6; ++key) {
+    Fetch({key});
+    table_->Evict(room, 1000);
+  }
+  EXPECT_TRUE(Resident().contains(50));
+}
+
+TEST_F(EvictTest, AskingAgainWhenTheRestHasComeIsNoSecondUse) {
+  Apply(*table_, Ones({1, 2}), 1);
+  Flush();
+  std::vector<Key> missing;
+  table_->Pin(std::vector<Key>{1}, missing, TableShard::Look::kAgain);
+  table_->Pin(std::vector<Key>{2}, missing);
+  EXPECT_EQ(table_->Evict(table_->layout().stride(), 1), 1u);
+  EXPECT_THAT(Resident(), ElementsAre(2));
 }
 
 TEST_F(EvictTest, PinnedRowsStayUntilTheyAreReleased) {
