@@ -171,23 +171,27 @@ const char* Name(Verdict verdict) {
 int RunDoctor(const Args& args) {
   ClusterFlags flags;
   std::vector<std::string> etcd;
+  EtcdSecurityOptions etcd_security;
   flags.timeout = absl::Seconds(3);
   Config config("paramo doctor", "what this machine lacks, and how to mend it");
   config.Addresses("address", flags.address, "also ask this cluster");
   config.Addresses("etcd", etcd,
                    "also ask these members of the etcd that coordinators use");
+  DeclareEtcdSecurity(config, etcd_security);
   config.Duration("timeout", flags.timeout, {absl::Milliseconds(1)},
                   "wait for each at most this long");
   AddOutput(config, flags.output);
   config.Example("paramo doctor");
   config.Example("paramo doctor --etcd 127.0.0.1:2379");
   if (auto status = config.ParseMain(args)) return *status;
+  const auto security = ReadEtcdSecurity(etcd_security);
+  if (!security.ok()) return Fail(security.status());
   bool bad = false;
   Records records({"check", "verdict", "found", "advice"});
   std::vector<Finding> findings = {
       Processor(), Memory(),  Disk(),      OpenFiles(),         Ports(),
       Binaries(),  DataSet(), WallClock(), ClusterAnswer(flags)};
-  for (Finding& finding : AskEtcd(etcd, flags.timeout)) {
+  for (Finding& finding : AskEtcd(etcd, *security, flags.timeout)) {
     findings.push_back(std::move(finding));
   }
   for (const Finding& finding : findings) {

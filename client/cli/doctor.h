@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "common/etcd/security.h"
 
 namespace paramo::cli {
 
@@ -17,9 +18,11 @@ struct Finding {
   std::string advice;  // empty when good
 };
 
-// One line per member of an etcd cluster: version, who leads, size, alarms.
-// Empty when `endpoints` is; waits up to `timeout` for each.
+// One line per member of an etcd cluster: version, who leads, size, alarms;
+// where there is a user, its password is tried. Empty when `endpoints` is;
+// waits up to `timeout` for each.
 std::vector<Finding> AskEtcd(const std::vector<std::string>& endpoints,
+                             const EtcdSecurity& security,
                              absl::Duration timeout);
 
 }  // namespace paramo::cli

@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "client/cli/doctor.h"
 #include "client/cli/output.h"
+#include "common/base/limits.h"
 #include "common/base/log.h"
 #include "common/transport/settings.h"
 #include "etcd/etcd.grpc.pb.h"
@@ -47,25 +48,63 @@ Finding Judge(const std::string& what,
   return {what, Verdict::kGood, found, ""};
 }
 
+Finding NoAnswer(const std::string& what, const EtcdSecurity& security,
+                 const grpc::Status& status) {
+  std::string advice = Printable(status.error_message(), 256);
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
+    advice += EtcdConnectAdvice(security, status.error_message());
+  }
+  return {what, Verdict::kBad, "no answer", advice};
+}
+
+Finding AskMember(const std::string& endpoint, const EtcdSecurity& security,
+                  absl::Duration timeout) {
+  const std::string what = "etcd " + endpoint;
+  KeepGrpcInitialised();
+  grpc::ChannelArguments arguments;
+  ApplyClientSettings(arguments, kMessageBytesMax, timeout);
+  const auto channel =
+      grpc::CreateCustomChannel(endpoint, EtcdCredentials(security), arguments);
+  const auto deadline = absl::ToChronoTime(absl::Now() + timeout);
+  grpc::ClientContext context;
+  context.set_deadline(deadline);
+  if (!security.user.empty()) {
+    grpc::ClientContext first;
+    first.set_deadline(deadline);
+    etcdserverpb::AuthenticateRequest request;
+    request.set_name(security.user);
+    request.set_password(security.password);
+    etcdserverpb::AuthenticateResponse response;
+    const grpc::Status known =
+        etcdserverpb::Auth::NewStub(channel)->Authenticate(&first, request,
+                                                           &response);
+    if (known.error_code() == grpc::StatusCode::UNAVAILABLE) {
+      return NoAnswer(what, security, known);
+    }
+    if (!known.ok()) {
+      return {
+          what, Verdict::kBad,
+          absl::StrCat("does not let ", Printable(security.user, 64), " in"),
+          absl::StrCat(Printable(known.error_message(), 256),
+                       "; see --etcd-user and --etcd-password-file")};
+    }
+    context.AddMetadata("token", response.token());
+  }
+  etcdserverpb::StatusResponse status;
+  const grpc::Status asked =
+      etcdserverpb::Maintenance::NewStub(channel)->Status(&context, {},
+                                                          &status);
+  return asked.ok() ? Judge(what, status) : NoAnswer(what, security, asked);
+}
+
 }  // namespace
 
 std::vector<Finding> AskEtcd(const std::vector<std::string>& endpoints,
+                             const EtcdSecurity& security,
                              absl::Duration timeout) {
   std::vector<Finding> findings;
   for (const std::string& endpoint : endpoints) {
-    const std::string what = "etcd " + endpoint;
-    auto stub =
-        etcdserverpb::Maintenance::NewStub(MakeControlChannel(endpoint));
-    grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
-    etcdserverpb::StatusResponse status;
-    const grpc::Status asked = stub->Status(&context, {}, &status);
-    if (asked.ok()) {
-      findings.push_back(Judge(what, status));
-    } else {
-      findings.push_back({what, Verdict::kBad, "no answer",
-                          Printable(asked.error_message(), 256)});
-    }
+    findings.push_back(AskMember(endpoint, security, timeout));
   }
   return findings;
 }

@@ -12,8 +12,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/base/limits.h"
+#include "common/etcd/security.h"
 #include "common/metrics/metrics.h"
-#include "server/coordinator/etcd_security.h"
 #include "server/coordinator/table_spec.h"
 
 namespace paramo {

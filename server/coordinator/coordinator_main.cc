@@ -57,23 +57,7 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags& flags) {
   config.Duration("etcd-history", options.etcd_history, {},
                   "compact what etcd remembers beyond this; 0s = do not, it is "
                   "done by others");
-  EtcdSecurityOptions& etcd = options.etcd_security;
-  config
-      .Text("etcd-ca-file", etcd.ca_file,
-            "speak TLS to etcd, whose certificate one of these authorities "
-            "signed (PEM)")
-      .Unit("FILE");
-  config
-      .Text("etcd-cert-file", etcd.cert_file,
-            "with TLS, show etcd this certificate (PEM)")
-      .Unit("FILE");
-  config.Text("etcd-key-file", etcd.key_file, "that certificate's key (PEM)")
-      .Unit("FILE");
-  config.Text("etcd-user", etcd.user, "tell etcd to be this user").Unit("NAME");
-  config
-      .Text("etcd-password-file", etcd.password_file,
-            "the first line is that user's password")
-      .Unit("FILE");
+  DeclareEtcdSecurity(config, options.etcd_security);
   config.Int("servers", options.servers_expected,
              {1, static_cast<int64_t>(kServersMax)},
              "place the shards once so many servers are up; later ones get "

@@ -19,16 +19,6 @@ constexpr absl::Duration kPause = absl::Milliseconds(50);
 // A member that comes back is found again within this time.
 constexpr int kReconnectMaxMsOfEtcd = 500;
 
-std::shared_ptr<grpc::ChannelCredentials> CredentialsOf(
-    const EtcdSecurity& security) {
-  if (!security.tls()) return grpc::InsecureChannelCredentials();
-  grpc::SslCredentialsOptions options;
-  options.pem_root_certs = security.ca;
-  options.pem_private_key = security.key;
-  options.pem_cert_chain = security.cert;
-  return grpc::SslCredentials(options);
-}
-
 std::shared_ptr<grpc::Channel> MakeChannel(const EtcdKvOptions& options,
                                            const std::string& address) {
   KeepGrpcInitialised();
@@ -36,7 +26,7 @@ std::shared_ptr<grpc::Channel> MakeChannel(const EtcdKvOptions& options,
   ApplyClientSettings(arguments, kMessageBytesMax, options.connect_timeout);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMinMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectMaxMsOfEtcd);
-  return grpc::CreateCustomChannel(address, CredentialsOf(options.security),
+  return grpc::CreateCustomChannel(address, EtcdCredentials(options.security),
                                    arguments);
 }
 
@@ -57,19 +47,6 @@ bool WantsNewToken(const grpc::Status& status) {
 bool NothingHappened(const grpc::Status& status) {
   return WantsNewToken(status) ||
          absl::StrContains(status.error_message(), "etcdserver: no leader");
-}
-
-// gRPC does not tell what a connection failed of, but for its words.
-std::string WhatToDo(const EtcdSecurity& security, absl::string_view message) {
-  if (!security.tls()) {
-    return "; if this etcd wants TLS, give --etcd-ca-file";
-  }
-  if (absl::StrContains(message, "certificate verify failed")) {
-    return "; --etcd-ca-file must have the authority that signed etcd's "
-           "certificate";
-  }
-  return "; is TLS on there, does etcd's certificate name this address, and "
-         "does etcd trust --etcd-cert-file, if it wants one?";
 }
 
 }  // namespace
@@ -202,9 +179,9 @@ absl::Status EtcdClient::CannotConnect(EtcdEndpoint& endpoint) const {
       status.error_code() == grpc::StatusCode::UNAVAILABLE
           ? absl::StrCat(": ", Printable(status.error_message(), 256))
           : "";
-  return absl::UnavailableError(absl::StrCat("etcd ", endpoint.address,
-                                             ": cannot connect", why,
-                                             WhatToDo(options_.security, why)));
+  return absl::UnavailableError(
+      absl::StrCat("etcd ", endpoint.address, ": cannot connect", why,
+                   EtcdConnectAdvice(options_.security, why)));
 }
 
 absl::Status EtcdClient::Authenticate(EtcdEndpoint& endpoint) {
@@ -233,9 +210,9 @@ absl::Status EtcdClient::Check(EtcdEndpoint& endpoint) {
       endpoint.maintenance->Status(&context, {}, &status);
   if (IsPassing(asked)) {
     // In TLS 1.3 a client whose certificate is refused is connected already.
-    return absl::UnavailableError(
-        absl::StrCat(FromEtcd(asked, endpoint).message(),
-                     WhatToDo(options_.security, asked.error_message())));
+    return absl::UnavailableError(absl::StrCat(
+        FromEtcd(asked, endpoint).message(),
+        EtcdConnectAdvice(options_.security, asked.error_message())));
   }
   PARAMO_RETURN_IF_ERROR(FromEtcd(asked, endpoint));
   PARAMO_RETURN_IF_ERROR(CheckHeader(endpoint, status.header()));

@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "server/coordinator/etcd_security.h"
+#include "common/etcd/security.h"
 #include "server/coordinator/kv_store.h"
 
 namespace paramo {

@@ -1,9 +1,11 @@
 // The coordinator over real sockets: what servers, workers and tools see.
 #include <grpcpp/generic/generic_stub.h>
 
+#include <atomic>
 #include <future>
 #include <thread>
 
+#include "client/core/control.h"
 #include "gmock/gmock.h"
 #include "tests/integration/coordinator/coordinator_testing.h"
 
@@ -133,6 +135,55 @@ TEST_F(CoordinatorTest, TablesAreListedAlteredAndDropped) {
   describe.set_name("a");
   EXPECT_EQ(Call(&Stub::DescribeTable, describe, &table).error_code(),
             grpc::StatusCode::NOT_FOUND);
+}
+
+// On the way to a real coordinator: the first drop gets there, and its answer
+// is lost.
+class LossyWay final : public v1::Coordinator::Service {
+ public:
+  explicit LossyWay(const std::shared_ptr<grpc::Channel>& channel)
+      : stub_(v1::Coordinator::NewStub(channel)) {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                             &port_);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+  }
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+  int drops() const { return drops_.load(); }
+
+  grpc::Status DescribeTable(grpc::ServerContext*,
+                             const v1::DescribeTableRequest* request,
+                             v1::Table* reply) override {
+    grpc::ClientContext context;
+    return stub_->DescribeTable(&context, *request, reply);
+  }
+  grpc::Status DropTable(grpc::ServerContext*,
+                         const v1::DropTableRequest* request,
+                         v1::DropTableReply* reply) override {
+    grpc::ClientContext context;
+    const grpc::Status status = stub_->DropTable(&context, *request, reply);
+    if (drops_.fetch_add(1) > 0) return status;
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return {grpc::StatusCode::UNAVAILABLE, "the answer is lost"};
+  }
+
+ private:
+  std::unique_ptr<v1::Coordinator::Stub> stub_;
+  int port_ = 0;
+  std::atomic<int> drops_{0};
+  std::unique_ptr<grpc::Server> server_;
+};
+
+TEST_F(CoordinatorTest, ADropWhoseAnswerIsLostIsSentAgainAndIsADrop) {
+  v1::CreateTableReply created;
+  ASSERT_TRUE(Call(&Stub::CreateTable, Table("a"), &created).ok());
+  const LossyWay way(channel_);
+  client::Control control({way.address()});
+  const absl::Status dropped = control.DropTable("a", absl::Seconds(20));
+  EXPECT_TRUE(dropped.ok()) << dropped;
+  EXPECT_EQ(way.drops(), 2);
+  EXPECT_TRUE(absl::IsNotFound(control.DropTable("a", absl::Seconds(20))));
 }
 
 TEST_F(CoordinatorTest, ABarrierAnswersBeforeTheCallersDeadline) {

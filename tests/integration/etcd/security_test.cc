@@ -207,6 +207,28 @@ TEST_F(SecurityTest, WhatIsWrongIsSaid) {
   ExpectSaid("give --etcd-user and --etcd-password-file");
 }
 
+TEST_F(SecurityTest, TheDoctorComesInAsACoordinatorDoes) {
+  const auto doctor = [&](std::vector<std::vector<std::string>> parts) {
+    std::vector<std::string> args = {"doctor", "--etcd",
+                                     etcd_->secure_endpoint(0)};
+    for (const auto& part : parts) {
+      args.insert(args.end(), part.begin(), part.end());
+    }
+    return RunBinary("paramo", args).output;
+  };
+  const auto certificate = Tls("ours", "client");
+  EXPECT_THAT(doctor({certificate, User("paramo", kPassword)}),
+              HasSubstr(", leads,"));
+  EXPECT_THAT(doctor({certificate}), HasSubstr(", leads,"));
+  EXPECT_THAT(doctor({certificate, User("paramo", "wrong")}),
+              HasSubstr("see --etcd-user and --etcd-password-file"));
+  EXPECT_THAT(doctor({Tls("others", "client")}),
+              HasSubstr("--etcd-ca-file must have the authority"));
+  EXPECT_THAT(doctor({}), HasSubstr("if this etcd wants TLS"));
+  EXPECT_THAT(doctor({{"--etcd-user", "paramo"}}),
+              HasSubstr("needs --etcd-password-file"));
+}
+
 TEST_F(SecurityTest, HalfOfAPairOrAFileThatIsNotThereEndsTheStart) {
   const std::string certificate = certificates_->Certificate("client");
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {

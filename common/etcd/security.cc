@@ -1,4 +1,6 @@
-#include "server/coordinator/etcd_security.h"
+#include "common/etcd/security.h"
+
+#include <grpcpp/grpcpp.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -8,10 +10,12 @@
 #include <iterator>
 #include <system_error>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/base/log.h"
 #include "common/base/status.h"
+#include "common/config/config.h"
 
 namespace paramo {
 namespace {
@@ -48,6 +52,26 @@ void WarnIfOpen(const std::string& file) {
 
 }  // namespace
 
+void DeclareEtcdSecurity(Config& config, EtcdSecurityOptions& options) {
+  config
+      .Text("etcd-ca-file", options.ca_file,
+            "speak TLS to etcd, whose certificate one of these authorities "
+            "signed (PEM)")
+      .Unit("FILE");
+  config
+      .Text("etcd-cert-file", options.cert_file,
+            "with TLS, show etcd this certificate (PEM)")
+      .Unit("FILE");
+  config.Text("etcd-key-file", options.key_file, "that certificate's key (PEM)")
+      .Unit("FILE");
+  config.Text("etcd-user", options.user, "tell etcd to be this user")
+      .Unit("NAME");
+  config
+      .Text("etcd-password-file", options.password_file,
+            "the first line is that user's password")
+      .Unit("FILE");
+}
+
 absl::StatusOr<EtcdSecurity> ReadEtcdSecurity(
     const EtcdSecurityOptions& options) {
   PARAMO_RETURN_IF_ERROR(Pair("etcd-cert-file", options.cert_file,
@@ -73,6 +97,30 @@ absl::StatusOr<EtcdSecurity> ReadEtcdSecurity(
         "etcd's password goes over the network as it is: give --etcd-ca-file");
   }
   return security;
+}
+
+std::shared_ptr<grpc::ChannelCredentials> EtcdCredentials(
+    const EtcdSecurity& security) {
+  if (!security.tls()) return grpc::InsecureChannelCredentials();
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = security.ca;
+  options.pem_private_key = security.key;
+  options.pem_cert_chain = security.cert;
+  return grpc::SslCredentials(options);
+}
+
+// gRPC does not tell what a connection failed of, but for its words.
+std::string EtcdConnectAdvice(const EtcdSecurity& security,
+                              absl::string_view message) {
+  if (!security.tls()) {
+    return "; if this etcd wants TLS, give --etcd-ca-file";
+  }
+  if (absl::StrContains(message, "certificate verify failed")) {
+    return "; --etcd-ca-file must have the authority that signed etcd's "
+           "certificate";
+  }
+  return "; is TLS on there, does etcd's certificate name this address, and "
+         "does etcd trust --etcd-cert-file, if it wants one?";
 }
 
 }  // namespace paramo

@@ -2,11 +2,19 @@
 // password.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace grpc {
+class ChannelCredentials;
+}
 
 namespace paramo {
+
+class Config;
 
 // As the operator names them; empty = not given.
 struct EtcdSecurityOptions {
@@ -16,6 +24,9 @@ struct EtcdSecurityOptions {
   std::string user;
   std::string password_file;  // its first line
 };
+
+// Their flags, --etcd-ca-file and so on; the same wherever etcd is asked.
+void DeclareEtcdSecurity(Config& config, EtcdSecurityOptions& options);
 
 // What is in those files.
 struct EtcdSecurity {
@@ -33,5 +44,12 @@ struct EtcdSecurity {
 //                           a file cannot be read, or is empty
 absl::StatusOr<EtcdSecurity> ReadEtcdSecurity(
     const EtcdSecurityOptions& options);
+
+std::shared_ptr<grpc::ChannelCredentials> EtcdCredentials(
+    const EtcdSecurity& security);
+
+// What to look at when no connection can be made, which failed of `message`.
+std::string EtcdConnectAdvice(const EtcdSecurity& security,
+                              absl::string_view message);
 
 }  // namespace paramo
