@@ -6,6 +6,7 @@
 #include "client/core/control.h"
 #include "common/base/limits.h"
 #include "common/base/status.h"
+#include "paramo/tensor.h"
 #include "paramo/v1/cluster.pb.h"
 #include "paramo/v1/control.pb.h"
 
@@ -47,8 +48,9 @@ int RunTableCreate(const Args& args) {
   config.Text("tensor", table.tensor, "a dense tensor of this shape, 784,256")
       .Unit("SHAPE")
       .FlagOnly();
+  static_assert(kTensorDimDefault == 4096, "the default of --block");
   config.Int("block", table.block, {1, kDimMax}, "elements of a tensor's row")
-      .Default("1024")
+      .Default("4096")
       .FlagOnly();
   config
       .Text("non-finite", table.non_finite,
@@ -64,9 +66,7 @@ int RunTableCreate(const Args& args) {
               "what a push survives: loss of a server, kill -9 of all, power "
               "loss")
       .FlagOnly();
-  config
-      .Choice("codec", table.codec, CodecNames(),
-              "how values travel, unless a request says otherwise")
+  config.Choice("codec", table.codec, CodecNames(), "how values travel")
       .FlagOnly();
   config
       .Size("memory-budget", table.memory_budget, {0, INT64_MAX},

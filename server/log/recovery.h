@@ -81,7 +81,7 @@ class LogRecovery {
  private:
   friend class LogRecoveryBuilder;
   absl::flat_hash_map<ShardId, LogShardRecords> by_shard_;
-  const LogShardRecords none_;
+  const LogShardRecords none_{};
   std::vector<ShardId> shard_ids_;
   std::vector<std::string> corruptions_;
   std::string last_corruption_;  // that may have held records

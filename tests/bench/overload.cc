@@ -68,6 +68,7 @@ class Loads {
       sum.messages += sample->messages;
       sum.bytes += sample->bytes;
       sum.rows += sample->rows;
+      sum.p50_us = std::max(sum.p50_us, sample->p50_us);
       sum.p99_us = std::max(sum.p99_us, sample->p99_us);
     }
     return sum;
@@ -104,6 +105,8 @@ class Overload final : public Bench {
                   .run = [loads](auto time) { return loads->All(time); },
                   .leaves_work = true});
     plan.Compare(all, peak, Unit::kRows, AtLeast(0.8));
+    plan.Compare(all, peak, Unit::kCpuPerRow);
+    plan.Compare(all, peak, Unit::kP50);
     plan.Compare(all, peak, Unit::kP99);
     return absl::OkStatus();
   }
