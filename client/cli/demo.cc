@@ -241,6 +241,8 @@ int RunDemo(const Args& args) {
   config.Number("slow-factor", options.job.slow_factor, {1, 1000},
                 "for experiments: one worker takes this many times as long to "
                 "compute");
+  // The models are small, and a request has a section for each shard.
+  options.cluster.shards = 16;
   config.Int("shards", options.cluster.shards, {1, kShardsMax},
              "shards of the cluster, a power of two");
   config
