@@ -104,7 +104,7 @@ class Overload final : public Bench {
         plan.Add({.name = "push, 4 x peak",
                   .run = [loads](auto time) { return loads->All(time); },
                   .leaves_work = true});
-    plan.Compare(all, peak, Unit::kRows, AtLeast(0.8));
+    plan.Compare(all, peak, Unit::kRows, AtLeast(0.8), "Overload");
     plan.Compare(all, peak, Unit::kCpuPerRow);
     plan.Compare(all, peak, Unit::kP50);
     plan.Compare(all, peak, Unit::kP99);
