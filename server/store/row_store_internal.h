@@ -53,9 +53,11 @@ struct RowStore::Impl {
   size_t L0Files() const;
   // Waits until both column families have room on level 0.
   absl::Status WaitForL0();
+  // Removes rows from `first` up to, but without, `end`.
+  absl::Status DropRows(const RowKey& first, const RowKey& end)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(ingest_mu);
   // Takes the SST files in `rows_file` and `state_file` (either may be empty)
   // into the database, both or neither. They are gone afterwards.
-  absl::Status DropRows(const RowKey& first, const RowKey& end);
   absl::Status IngestFiles(const std::string& rows_file,
                            const std::string& state_file)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(ingest_mu);
