@@ -40,8 +40,7 @@ class ServedRequest {
                 uint64_t state_version)
       : call_(std::move(call)), id_(id), state_version_(state_version) {}
 
-  // ---- Filling
-  // ---------------------------------------------------------------
+  // ---- Filling --------------------------------------------------------------
 
   std::vector<SectionSlot> push;
   std::vector<SectionSlot> pull;

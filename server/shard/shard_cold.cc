@@ -2,9 +2,8 @@
 //
 //   push, pull:  rows in memory? -> held there until the request is done
 //                `-> wanted -> one MultiGet on another thread -> handled again
-//   record:      the same before it is applied: where it was not appended, or
-//   is
-//                replayed, nobody holds its rows yet. Those behind it wait.
+//   record:      the same before it is applied: nobody holds its rows yet on a
+//                backup, and in a replay. Those behind it wait.
 //   eviction:    after whatever the strand has done, a few hundred rows at a
 //                time: rows that the store has as they are, not held, not used
 //                lately
