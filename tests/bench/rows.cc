@@ -44,6 +44,8 @@ class Rows final : public Bench {
     config.Int("servers", options_.cluster.servers, {1, 64}, "processes");
     config.Int("replicas", options_.cluster.replicas, {0, 7},
                "of every shard; 0: two, or one on one server");
+    config.Int("shards", options_.cluster.shards, {1, 4096},
+               "of the cluster, a power of two");
     config.Int("in-flight", options_.in_flight, {1, 256}, "requests at a time");
     config.Switch("memory-budget", options_.memory_budget,
                   "instead: zipf keys, a tenth of the rows in memory, against "
