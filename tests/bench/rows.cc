@@ -21,6 +21,7 @@ struct Options {
   cli::LocalClusterOptions cluster;
   int in_flight = 4;
   bool memory_budget = false;
+  bool backup = false;
 };
 
 class Rows final : public Bench {
@@ -50,6 +51,8 @@ class Rows final : public Bench {
     config.Switch("memory-budget", options_.memory_budget,
                   "instead: zipf keys, a tenth of the rows in memory, against "
                   "all of them there");
+    config.Switch("backup", options_.backup,
+                  "instead: only what a backup costs");
     config.Check([this] { return options_.cluster.Check(); });
   }
 
@@ -64,6 +67,7 @@ class Rows final : public Bench {
         options_.durability == "synced"       ? Durability::kSynced
         : options_.durability == "replicated" ? Durability::kReplicated
                                               : Durability::kLogged;
+    if (options_.backup) return AddBackup(lab, plan);
     PARAMO_ASSIGN_OR_RETURN(BenchCluster * cluster,
                             lab.StartCluster(options_.cluster));
     if (options_.memory_budget) return AddBudget(lab, plan, *cluster, smoke);
