@@ -8,7 +8,6 @@
 //   failover_bench --address 127.0.0.1:7700 --run "paramo server drain 2"
 #include <signal.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -55,24 +54,31 @@ size_t Fill(Table& table, int megabytes) {
   return rows;
 }
 
-// The longest push within that time and until `ended`, in milliseconds.
-double LongestPush(
+// The longest push, and how long after the first it began.
+struct Longest {
+  absl::Duration push;
+  absl::Duration at;
+};
+
+// Of those made within that time and until `ended`.
+Longest LongestPush(
     Table& table, absl::Duration time,
     const std::function<bool()>& ended = [] { return true; }) {
   std::vector<uint64_t> keys(kProbeRows);
   for (size_t i = 0; i < kProbeRows; ++i) keys[i] = i;
   const std::vector<float> ones(kProbeRows * kDim, 1.0f);
-  absl::Duration longest;
-  const absl::Time end = absl::Now() + time;
-  while (absl::Now() < end || !ended()) {
+  Longest longest;
+  const absl::Time first = absl::Now();
+  while (absl::Now() < first + time || !ended()) {
     const absl::Time start = absl::Now();
     Check(table.Push(keys, ones).status());
-    longest = std::max(longest, absl::Now() - start);
+    const absl::Duration took = absl::Now() - start;
+    if (took > longest.push) longest = {took, start - first};
   }
-  return absl::ToDoubleMilliseconds(longest);
+  return longest;
 }
 
-double LongestPushWhile(Table& table, const Options& options) {
+Longest LongestPushWhile(Table& table, const Options& options) {
   if (options.run.empty()) {
     if (::kill(options.pid, SIGKILL) != 0) {
       std::perror("kill");
@@ -82,7 +88,7 @@ double LongestPushWhile(Table& table, const Options& options) {
   }
   std::future<int> status = std::async(
       std::launch::async, [&] { return std::system(options.run.c_str()); });
-  const double longest = LongestPush(table, options.time, [&] {
+  const Longest longest = LongestPush(table, options.time, [&] {
     return status.wait_for(std::chrono::seconds(0)) ==
            std::future_status::ready;
   });
@@ -119,10 +125,13 @@ int Main(int argc, char** argv) {
   auto table = (*cluster)->CreateTable(spec);
   Check(table.status());
   const size_t rows = Fill(*table, options.megabytes);
-  const double before = LongestPush(*table, options.time);
-  const double after = LongestPushWhile(*table, options);
-  std::printf("%d MB in %zu rows: longest push %.0f ms before, %.0f ms after\n",
-              options.megabytes, rows, before, after);
+  const Longest before = LongestPush(*table, options.time);
+  const Longest after = LongestPushWhile(*table, options);
+  std::printf(
+      "%d MB in %zu rows: longest push %.0f ms before, %.0f ms after (%.1f "
+      "s)\n",
+      options.megabytes, rows, absl::ToDoubleMilliseconds(before.push),
+      absl::ToDoubleMilliseconds(after.push), absl::ToDoubleSeconds(after.at));
   return 0;
 }
 
