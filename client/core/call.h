@@ -110,7 +110,8 @@ struct Call {
   size_t open = 0;                 // parcels not settled
   int busy = 0;                    // threads in the caller's memory
   absl::Duration parked;           // the longest that a server made it wait
-  absl::Duration wake;             // next time Delivery looks at it unasked
+  // Delivery looks at it unasked then, or before.
+  absl::Duration wake = absl::InfiniteDuration();
   absl::Duration next_log;
 };
 

@@ -16,8 +16,15 @@
 namespace paramo::client {
 namespace {
 
-// Requests above this, or whose replies are, take the bulk lane.
+// Pulls above this, or whose replies are, take the bulk lane.
 constexpr size_t kBulkBytes = size_t{64} << 10;
+
+// A session's pushes take one lane, whatever their size: on two a small one
+// would overtake a big one that comes before it by number, and the server
+// would hold it, or send it back.
+bool IsBulk(const Outgoing& out) {
+  return out.call->is_push || out.bytes > kBulkBytes;
+}
 
 Status BadPart(const TableHandle& handle, const std::string& message) {
   ErrorDetails details;
@@ -296,7 +303,7 @@ void Core::Perform(Effects effects) {
 }
 
 void Core::Send(Outgoing out) {
-  DataChannel& lane = Lane(out.address, out.bytes > kBulkBytes);
+  DataChannel& lane = Lane(out.address, IsBulk(out));
   const uint64_t id = lane.NextId();
   Message message = WriteRequest(out, id, view_->map()->cluster_id());
   bytes_sent_.fetch_add(MessageBytes(message), std::memory_order_relaxed);

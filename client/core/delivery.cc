@@ -23,6 +23,7 @@ void Delivery::Start(std::shared_ptr<Call> call, absl::Duration now,
   call->progress.resize(call->parcels.size());
   call->next_log = call->filler ? absl::InfiniteDuration() : now + kLogAfter;
   (call->filler ? fillers_ : live_).emplace(call->number, call);
+  WakeBy(*call, std::min(call->deadline, call->next_log));
   if (shut_down_) {
     GiveUp(call, absl::CancelledError("the cluster handle is being destroyed"),
            now, effects);
@@ -43,7 +44,6 @@ void Delivery::Start(std::shared_ptr<Call> call, absl::Duration now,
     }
   }
   Dispatch(call, now, effects);
-  Schedule(*call);
   FinishIfDone(call, effects);
 }
 
@@ -75,7 +75,6 @@ void Delivery::OnMap(std::shared_ptr<const ShardMap> map, absl::Duration now,
   }
   for (const std::shared_ptr<Call>& call : calls) {
     Dispatch(call, now, effects);
-    Schedule(*call);
   }
 }
 
@@ -93,6 +92,8 @@ void Delivery::Tick(absl::Duration now, Effects& effects) {
     auto found = live_.find(number);
     const std::shared_ptr<Call> call =
         found != live_.end() ? found->second : fillers_.at(number);
+    wake_.erase(wake_.begin());
+    call->wake = absl::InfiniteDuration();
     if (now >= call->deadline) {
       GiveUp(call, absl::DeadlineExceededError(DescribeWait(*call, now)), now,
              effects);
@@ -102,13 +103,16 @@ void Delivery::Tick(absl::Duration now, Effects& effects) {
       effects.log.push_back(DescribeWait(*call, now));
       call->next_log = now + kLogEvery;
     }
+    WakeBy(*call, std::min(call->deadline, call->next_log));
     for (Progress& progress : call->progress) {
-      if (progress.state == ParcelState::kWaiting && progress.due <= now) {
+      if (progress.state != ParcelState::kWaiting) continue;
+      if (progress.due <= now) {
         progress.state = ParcelState::kReady;
+      } else {
+        WakeBy(*call, progress.due);
       }
     }
     Dispatch(call, now, effects);
-    Schedule(*call);
   }
 }
 
@@ -116,15 +120,11 @@ absl::Duration Delivery::NextWake() const {
   return wake_.empty() ? absl::InfiniteDuration() : wake_.begin()->first;
 }
 
-void Delivery::Schedule(Call& call) {
+// Has Tick look at the call then, or before.
+void Delivery::WakeBy(Call& call, absl::Duration time) {
+  if (time >= call.wake) return;
   wake_.erase({call.wake, call.number});
-  if (call.open == 0) return;
-  call.wake = std::min(call.deadline, call.next_log);
-  for (const Progress& progress : call.progress) {
-    if (progress.state == ParcelState::kWaiting) {
-      call.wake = std::min(call.wake, progress.due);
-    }
-  }
+  call.wake = time;
   wake_.insert({call.wake, call.number});
 }
 

@@ -14,6 +14,10 @@
 // with pushes that wait for one it cannot read. Replies of one request that
 // have to be retried go again together, in one request.
 //
+// What an answer lets go of a call goes in one request to a server. One for
+// each shard whose window has moved, and a client that is full would send its
+// calls section by section.
+//
 // What is retried: UNAVAILABLE and broken connections (after a jittered,
 // doubling delay), ABORTED (as soon as a newer shard map is here, or after the
 // delay), RESOURCE_EXHAUSTED with a retry-after, damaged frames. A retried
@@ -169,8 +173,6 @@ class Delivery {
 
   // delivery_send.cc
   void AdmitOrQueue(const std::shared_ptr<Call>& call, uint32_t parcel);
-  void AdmitQueued(Session& session, ShardId shard, absl::Duration now,
-                   Effects& effects);
   void Dispatch(const std::shared_ptr<Call>& call, absl::Duration now,
                 Effects& effects);
   void SendReady(const std::shared_ptr<Call>& call, absl::Duration now,
@@ -213,7 +215,7 @@ class Delivery {
   void Fill(const Call& call, const std::vector<uint32_t>& parcels,
             absl::Duration now, Effects& effects);
   void Settle(Call& call, uint32_t parcel);
-  void Schedule(Call& call);
+  void WakeBy(Call& call, absl::Duration time);
   void FinishIfDone(const std::shared_ptr<Call>& call, Effects& effects);
 
   BitGen jitter_;
@@ -227,7 +229,7 @@ class Delivery {
   std::set<std::pair<absl::Duration, uint64_t>> wake_;  // by time, number
   absl::flat_hash_map<uint64_t, Flight> flights_;
   std::map<LoadKey, Load> loads_;
-  // Shards on which a push that others follow has gone out, or is settled.
+  // Shards on which a push that others wait for has gone out, or is settled.
   std::vector<std::pair<std::shared_ptr<Session>, ShardId>> moved_;
   DeliveryCounters counters_;
 };

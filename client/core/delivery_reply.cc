@@ -105,7 +105,6 @@ void Delivery::OnReply(const Claimed& claimed,
                  effects);
   }
   Dispatch(claimed.call, now, effects);
-  Schedule(*claimed.call);
   DispatchWaiting(LoadKeyOf(*claimed.call, claimed.address), now, effects);
   Release(claimed.call, effects);
 }
@@ -133,7 +132,6 @@ void Delivery::OnFailure(uint64_t flight, const absl::Status& why,
       RetryLater(*call, parcel, why, backoff, /*wants_map=*/true, now);
     }
   }
-  Schedule(*call);
   DispatchWaiting(LoadKeyOf(*call, claimed.address), now, effects);
   Release(call, effects);
 }
@@ -172,10 +170,7 @@ void Delivery::HandleAnswer(const std::shared_ptr<Call>& call, uint32_t index,
                        result.header.lsn);
   }
   Settle(*call, index);
-  if (progress.seq != 0) {
-    SettleNumber(call, index);
-    AdmitQueued(*call->session, parcel.shard, now, effects);
-  }
+  if (progress.seq != 0) SettleNumber(call, index);
 }
 
 void Delivery::HandleRefusal(const std::shared_ptr<Call>& call, uint32_t index,
@@ -256,10 +251,7 @@ void Delivery::HandleRefusal(const std::shared_ptr<Call>& call, uint32_t index,
     Fill(*call, {index}, now, effects);
   }
   FailParcel(call, index, why);
-  if (consumed) {
-    SettleNumber(call, index);
-    AdmitQueued(*call->session, parcel.shard, now, effects);
-  }
+  if (consumed) SettleNumber(call, index);
 }
 
 void Delivery::RetryLater(Call& call, uint32_t parcel, absl::Status why,
@@ -271,6 +263,7 @@ void Delivery::RetryLater(Call& call, uint32_t parcel, absl::Status why,
   progress.error = std::move(why);
   progress.due = now + delay;
   progress.wants_map = wants_map;
+  WakeBy(call, progress.due);
   if (progress.seq != 0) {
     call.session->SetUnsent(call.parcels[parcel].shard, progress.seq, true);
   }
@@ -295,7 +288,7 @@ void Delivery::SettleNumber(const std::shared_ptr<Call>& call,
                             uint32_t parcel) {
   const ShardId shard = call->parcels[parcel].shard;
   call->session->Settle(shard, call->progress[parcel].seq);
-  if (!call->session->kept_back(shard).empty()) {
+  if (call->session->HasWaiting(shard)) {
     moved_.emplace_back(call->session, shard);
   }
 }

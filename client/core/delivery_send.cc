@@ -31,21 +31,6 @@ void Delivery::AdmitOrQueue(const std::shared_ptr<Call>& call,
   session.queue(shard).push_back({call, parcel});
 }
 
-void Delivery::AdmitQueued(Session& session, ShardId shard, absl::Duration now,
-                           Effects& effects) {
-  auto& queue = session.queue(shard);
-  while (!queue.empty() && session.MayTake(shard)) {
-    const QueuedPush push = std::move(queue.front());
-    queue.pop_front();
-    Progress& progress = push.call->progress[push.parcel];
-    if (progress.state != ParcelState::kQueued) continue;  // gave up
-    progress.seq = session.Take(shard);
-    progress.state = ParcelState::kReady;
-    Dispatch(push.call, now, effects);
-    Schedule(*push.call);
-  }
-}
-
 // Sends what is ready of the call, then what had to follow it, and so on.
 void Delivery::Dispatch(const std::shared_ptr<Call>& call, absl::Duration now,
                         Effects& effects) {
@@ -56,26 +41,31 @@ void Delivery::Dispatch(const std::shared_ptr<Call>& call, absl::Duration now,
     LetFollow(followers);
     for (const auto& [number, follower] : followers) {
       SendReady(follower, now, effects);
-      if (follower != call) Schedule(*follower);
     }
   }
 }
 
-// Makes ready what is kept back on the shards of moved_ and may go now.
+// Makes ready what waits on the shards of moved_ and may go now. All of it,
+// before any of it is sent: what one answer lets go of a call is one request.
 void Delivery::LetFollow(std::map<uint64_t, std::shared_ptr<Call>>& calls) {
+  const auto let_go = [&calls](Session& session, ShardId shard,
+                               const QueuedPush& push) {
+    Progress& progress = push.call->progress[push.parcel];
+    if (progress.state == ParcelState::kSettled) return;  // gave up
+    if (progress.seq == 0) progress.seq = session.Take(shard);
+    progress.state = ParcelState::kReady;
+    calls.try_emplace(push.call->number, push.call);
+  };
   for (const auto& [session, shard] : std::exchange(moved_, {})) {
     auto& kept_back = session->kept_back(shard);
     while (!kept_back.empty() &&
            !session->MustFollow(shard, kept_back.begin()->first)) {
-      const SeqNo seq = kept_back.begin()->first;
-      const QueuedPush push = std::move(kept_back.begin()->second);
-      kept_back.erase(kept_back.begin());
-      Progress& progress = push.call->progress[push.parcel];
-      if (progress.state != ParcelState::kKeptBack) continue;  // gave up
-      progress.state = ParcelState::kReady;
-      calls.emplace(push.call->number, push.call);
-      // The ones behind follow when this one has gone out.
-      session->SetUnsent(shard, seq, true);
+      let_go(*session, shard, kept_back.extract(kept_back.begin()).mapped());
+    }
+    auto& queue = session->queue(shard);
+    while (!queue.empty() && session->MayTake(shard)) {
+      let_go(*session, shard, std::exchange(queue.front(), {}));
+      queue.pop_front();
     }
   }
 }
@@ -108,7 +98,6 @@ bool Delivery::IsSendable(const std::shared_ptr<Call>& call, uint32_t index,
   if (load.waiting.empty() || load.waiting.back() != call) {
     load.waiting.push_back(call);
   }
-  if (progress.seq != 0) call->session->SetUnsent(shard, progress.seq, true);
   return false;
 }
 
@@ -158,7 +147,12 @@ void Delivery::DispatchWaiting(const LoadKey& key, absl::Duration now,
     load.waiting.pop_front();
     if (call->open == 0) continue;
     Dispatch(call, now, effects);
-    Schedule(*call);
+    if (!load.waiting.empty() && load.waiting.back() == call) {
+      // There is too little room for the rest of it, so the others wait too.
+      load.waiting.pop_back();
+      load.waiting.push_front(call);
+      return;
+    }
   }
   if (load.requests == 0) loads_.erase(key);
 }

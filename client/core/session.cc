@@ -15,6 +15,12 @@ void Session::End(absl::Status why) {
   }
 }
 
+SeqNo Session::Take(ShardId shard) {
+  const SeqNo seq = shards_[shard].next++;
+  SetUnsent(shard, seq, true);
+  return seq;
+}
+
 void Session::Settle(ShardId shard, SeqNo seq) {
   Shard& s = shards_[shard];
   if (seq < s.lowest) return;  // a second answer

@@ -25,7 +25,7 @@ namespace paramo::client {
 
 struct Call;
 
-// One push waiting for a number.
+// One push waiting for a number, or for the pushes before it to go.
 struct QueuedPush {
   std::shared_ptr<Call> call;
   uint32_t parcel = 0;
@@ -49,7 +49,8 @@ class Session {
     const Shard& s = shards_[shard];
     return s.next < s.lowest + kSessionWindow;
   }
-  SeqNo Take(ShardId shard) { return shards_[shard].next++; }
+  // The number's push waits to be sent.
+  SeqNo Take(ShardId shard);
   // The server has answered `seq`; the window may move.
   void Settle(ShardId shard, SeqNo seq);
   SeqNo lowest(ShardId shard) const { return shards_[shard].lowest; }
@@ -66,6 +67,11 @@ class Session {
 
   // Pushes that found the window full, in order.
   std::deque<QueuedPush>& queue(ShardId shard) { return shards_[shard].queue; }
+
+  // Whether some push waits for the window to move, or for one to go out.
+  bool HasWaiting(ShardId shard) const {
+    return !shards_[shard].queue.empty() || !shards_[shard].kept_back.empty();
+  }
 
   // The newest state of the shard that an answer has shown.
   void Saw(ShardId shard, HistoryId history, Epoch epoch, Lsn lsn);

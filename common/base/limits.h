@@ -160,6 +160,9 @@ inline constexpr uint32_t kDeadlineMaxMs = 600'000;
 // milliseconds of its strand, and what bounds the memory of write-behind.
 inline constexpr size_t kFlushShardBytesMax = size_t{8} << 20;
 
+// Log that a restart replays, about: a few seconds' work, and as much disk.
+inline constexpr uint64_t kUnstoredLogBytesDefault = uint64_t{512} << 20;
+
 // ---- Log --------------------------------------------------------------------
 
 // Payload of one record: the largest push with its section's header.

@@ -47,6 +47,11 @@ void Replica::AdvanceCommit() {
 }
 
 void Replica::Pump(Peer& peer, absl::Duration now) {
+  // It may have acknowledged what was asked of the log: the answer, which may
+  // be behind others at the disk, is not worth a wait.
+  if (peer.source == Peer::Source::kLog && tail_.Holds(peer.next)) {
+    peer.source = Peer::Source::kMemory;
+  }
   while (peer.source == Peer::Source::kMemory && peer.next <= last() &&
          peer.in_flight_bytes < kPeerWindowBytes) {
     if (!tail_.Holds(peer.next)) {

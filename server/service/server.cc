@@ -140,7 +140,7 @@ absl::Status Server::Parts::OpenStores() {
                                            to->BeatNow();
                                        });
   WriteBehindOptions flush;
-  flush.dirty_rows_high = options.flush_rows;
+  flush.log_bytes_high = options.flush_log_bytes;
   flush.interval = options.flush_interval;
   flush.before_ingest = [this] { return log->Sync(); };
   write_behind = std::make_unique<WriteBehind>(*rows, clock, flush);

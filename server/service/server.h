@@ -27,8 +27,8 @@ struct ServerOptions {
   size_t receive_bytes_max = kReceiveBytesDefault;
   size_t connections_per_peer_max = kConnectionsPerPeerMax;
   std::string tcp_congestion;  // by the kernel's name; empty: its default
-  size_t flush_rows = 65536;
-  absl::Duration flush_interval = absl::Seconds(2);
+  uint64_t flush_log_bytes = kUnstoredLogBytesDefault;
+  absl::Duration flush_interval = absl::Seconds(10);
   absl::Duration register_timeout = absl::Seconds(30);
   bool reflection = false;
   bool keep_log = false;  // never cut: whole logs, for proofs

@@ -59,8 +59,9 @@ void Declare(Config& config, Options& options) {
       .Text("tcp-congestion", server.tcp_congestion,
             "congestion control, as the kernel calls it; empty = its default")
       .Unit("NAME");
-  config.Int("flush-rows", server.flush_rows, {1, 1 << 30},
-             "dirty rows that start a write to the store");
+  config.Size("flush-log-bytes", server.flush_log_bytes, {1},
+              "log to replay after a crash; beyond it rows are written to the "
+              "store all the time");
   config.Duration("flush-interval", server.flush_interval, {},
                   "longest time that a dirty row waits for the store");
   config.Duration("register-timeout", server.register_timeout, {},

@@ -165,6 +165,9 @@ class Shard final : public ReplicaListener, public FlushSource {
   size_t DirtyRows() const override {
     return dirty_.load(std::memory_order_relaxed);
   }
+  uint64_t UnstoredLogBytes() const override {
+    return unstored_bytes_.load(std::memory_order_relaxed);
+  }
   bool WantsFlush() const override {
     return wants_flush_.load(std::memory_order_relaxed);
   }
@@ -454,9 +457,13 @@ class Shard final : public ReplicaListener, public FlushSource {
   size_t dirty_rows_ = 0;     // over all tables
   size_t rows_in_flush_ = 0;  // collected, outcome not known
   size_t flushes_ = 0;        // likewise
+  // Of the records behind flushed_lsn_, and how many of them a sweep stores.
+  uint64_t log_bytes_ = 0;
+  uint64_t sweep_log_bytes_ = 0;
 
   // Written on the strand, read by write-behind; relaxed, a hint.
   std::atomic<size_t> dirty_{0};
+  std::atomic<uint64_t> unstored_bytes_{0};
   std::atomic<bool> wants_flush_{false};
   // Release when written: who reads it finds the rounds noted before it.
   std::atomic<uint64_t> in_force_{0};

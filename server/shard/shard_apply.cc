@@ -28,6 +28,7 @@ void Shard::Apply(const Record& record) {
   const Lsn lsn = record.header.lsn;
   PARAMO_CHECK(lsn == applied_ + 1);  // the replica keeps the order
   applied_ = lsn;
+  log_bytes_ += record.bytes();
   applied_header_ = record.header;
   SectionTask* task = TakeWaiting(lsn);
   absl::Status applied = ApplyRecord(record, task);

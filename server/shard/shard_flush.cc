@@ -36,6 +36,7 @@ void Shard::Collect(size_t rows_max, std::function<void(ShardFlush)> done) {
 void Shard::BeginSweep() {
   sweeping_ = true;
   sweep_lsn_ = applied_;
+  sweep_log_bytes_ = log_bytes_;
   sweep_state_ = SaveState();
   sweep_tables_.clear();
   for (auto& [id, table] : tables_) {
@@ -81,6 +82,7 @@ void Shard::Flushed(const ShardFlush& flush, const absl::Status& status) {
     if (wiping_) return WipeWhenQuiet();
     if (lsn > flushed_lsn_) {
       flushed_lsn_ = lsn;
+      log_bytes_ -= sweep_log_bytes_;
       ReleaseLog();
     }
     // Rows behind the sweep are dirty again: it must begin anew.
@@ -106,6 +108,7 @@ void Shard::UpdateDirty() {
   if (IsInForce()) in_force_.store(view_->version, std::memory_order_release);
   size_t state = applied_ > flushed_lsn_ ? 1 : 0;
   dirty_.store(dirty_rows_ + rows_in_flush_ + state, std::memory_order_relaxed);
+  unstored_bytes_.store(log_bytes_, std::memory_order_relaxed);
 }
 
 }  // namespace paramo

@@ -84,6 +84,7 @@ void Shard::Wiped() {
   applied_ = flushed_lsn_ = rows_newest_ = 0;
   applied_header_ = {};
   dirty_rows_ = 0;
+  log_bytes_ = 0;
   wiping_ = wipe_asked_ = false;
   installing_ = half_installed_ = rows_lost_ = false;
   RestoredReplica promised;

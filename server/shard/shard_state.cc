@@ -230,6 +230,7 @@ absl::Status Shard::RestoreState(const v1::ShardState& state) {
                      ") and says it is of shard ", state.shard()));
   }
   applied_ = flushed_lsn_ = state.lsn();
+  log_bytes_ = 0;
   applied_header_.lsn = state.lsn();
   applied_header_.crc32c = state.crc();
   applied_header_.epoch = state.record_epoch();

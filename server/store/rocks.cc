@@ -104,6 +104,9 @@ rocksdb::Options BaseRocksOptions(const BlockOptions& blocks) {
   options.compression = rocksdb::kNoCompression;  // floats do not compress
   options.paranoid_checks = true;
   options.max_background_jobs = 2;
+  // Files are on their way to the disk while they are written: a burst at
+  // their end would make the log's syncs wait.
+  options.bytes_per_sync = uint64_t{1} << 20;
   options.info_log = MakeRocksLogger();
   return options;
 }

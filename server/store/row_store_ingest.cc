@@ -75,7 +75,7 @@ absl::Status WriteSst(const rocksdb::Options& options, const std::string& path,
                       const Fill& fill) {
   // Its pages stay with the kernel: rows that have just been stored are the
   // next to be evicted, and may be asked for soon.
-  rocksdb::SstFileWriter writer(rocksdb::EnvOptions(), options,
+  rocksdb::SstFileWriter writer(rocksdb::EnvOptions(options), options,
                                 /*column_family=*/nullptr,
                                 /*invalidate_page_cache=*/false);
   rocksdb::Status status = writer.Open(path);

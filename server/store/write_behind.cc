@@ -147,17 +147,17 @@ void WriteBehind::Run() {
 }
 
 void WriteBehind::WaitForWork() {
-  while (!stopping_ && !RoundIsDue(DirtyRows())) {
+  while (!stopping_ && !RoundIsDue()) {
     wake_.WaitFor(mu_, kLookInterval);
   }
 }
 
-bool WriteBehind::RoundIsDue(size_t dirty_rows) const {
+bool WriteBehind::RoundIsDue() const {
   const absl::Duration now = clock_.Now();
-  if (dirty_rows == 0 || now < not_before_) return false;
+  if (DirtyRows() == 0 || now < not_before_) return false;
   // The first round after a failure does not wait for its trigger again.
   if (flush_all_waiters_ > 0 || backoff_ > absl::ZeroDuration()) return true;
-  return dirty_rows >= options_.dirty_rows_high ||
+  return UnstoredLogBytes() >= options_.log_bytes_high ||
          now - round_started_ >= options_.interval || SomeWantFlush();
 }
 
@@ -171,6 +171,14 @@ size_t WriteBehind::DirtyRows() const {
   size_t rows = 0;
   for (const FlushSource* source : sources_) rows += source->DirtyRows();
   return rows;
+}
+
+uint64_t WriteBehind::UnstoredLogBytes() const {
+  uint64_t bytes = 0;
+  for (const FlushSource* source : sources_) {
+    bytes += source->UnstoredLogBytes();
+  }
+  return bytes;
 }
 
 // The dirty sources, from where the last round ended (invariant 1).

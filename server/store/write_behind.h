@@ -41,19 +41,24 @@ class FlushSource {
   // 1 while only non-row state is unstored. Any thread; an atomic read.
   virtual size_t DirtyRows() const = 0;
 
+  // Bytes of the log's records that a restart would replay for it: their
+  // changes are not all in the store. Any thread; an atomic read.
+  virtual uint64_t UnstoredLogBytes() const = 0;
+
   // Whether its dirty rows are to be stored now: they keep it above a memory
   // budget. Any thread; an atomic read.
   virtual bool WantsFlush() const { return false; }
 };
 
 struct WriteBehindOptions {
-  // A round starts at this many dirty rows on the server. Higher: fewer,
-  // larger files, and a longer log to replay after a crash.
-  size_t dirty_rows_high = 65536;
+  // Rounds follow each other while a restart would replay more than this of the
+  // log. Higher: a row that is pushed often is written less often, and a
+  // restart takes longer.
+  uint64_t log_bytes_high = kUnstoredLogBytesDefault;
 
   // A round starts when something is dirty and this long has passed since the
   // last one began.
-  absl::Duration interval = absl::Seconds(2);
+  absl::Duration interval = absl::Seconds(10);
 
   // Rows asked of one shard at a time, and so how long its strand is held:
   // 4096 rows of 272 bytes are copied in about 0.4 ms.
@@ -116,8 +121,9 @@ class WriteBehind {
  private:
   void Run();
   void WaitForWork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  bool RoundIsDue(size_t dirty_rows) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool RoundIsDue() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   size_t DirtyRows() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  uint64_t UnstoredLogBytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool SomeWantFlush() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::vector<FlushSource*> NextSources() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Round(const std::vector<FlushSource*>& sources);

@@ -13,8 +13,9 @@ namespace {
 constexpr absl::Duration kReadyWithin = absl::Seconds(30);
 constexpr absl::Duration kPollEvery = absl::Milliseconds(10);
 constexpr absl::Duration kStopGrace = absl::Seconds(5);
-// By then a server has begun to write what was pushed: its --flush-interval.
+// By then a server has begun to write what was pushed.
 constexpr absl::Duration kDirtyAtMost = absl::Seconds(2);
+constexpr char kFlushInterval[] = "2s";  // the same, of every server
 constexpr absl::Duration kSettleWithin = absl::Seconds(20);
 constexpr absl::Duration kSettleWindow = absl::Milliseconds(200);
 // Of one core, by all of our processes: heartbeats of idle servers are less.
@@ -27,7 +28,9 @@ std::function<double()> CpuOfAll(std::vector<pid_t> pids) {
 }
 
 absl::StatusOr<std::unique_ptr<BenchCluster>> BenchCluster::Start(
-    const cli::LocalClusterOptions& options, cli::Interrupt& interrupt) {
+    cli::LocalClusterOptions options, cli::Interrupt& interrupt) {
+  options.server_args.insert(options.server_args.end(),
+                             {"--flush-interval", kFlushInterval});
   auto cluster = std::make_unique<BenchCluster>();
   PARAMO_ASSIGN_OR_RETURN(cluster->workplace_, cli::Workplace::Make());
   PARAMO_ASSIGN_OR_RETURN(

@@ -24,7 +24,7 @@ namespace paramo::bench {
 class BenchCluster {
  public:
   static absl::StatusOr<std::unique_ptr<BenchCluster>> Start(
-      const cli::LocalClusterOptions& options, cli::Interrupt& interrupt);
+      cli::LocalClusterOptions options, cli::Interrupt& interrupt);
 
   Cluster& client() { return *client_; }
   // One more client, with connections and a session of its own.

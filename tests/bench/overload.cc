@@ -13,7 +13,6 @@
 namespace paramo::bench {
 namespace {
 
-constexpr int kClients = 8;
 constexpr double kTimesThePeak = 4;
 constexpr int kPeakInFlight = 4;
 // Of each client: at the rate asked it is full in a second, and what is due
@@ -24,12 +23,13 @@ constexpr int kInFlightMax = 512;
 class Loads {
  public:
   static absl::StatusOr<std::shared_ptr<Loads>> Make(BenchCluster& cluster,
-                                                     const RowsSpec& spec) {
+                                                     const RowsSpec& spec,
+                                                     int clients) {
     auto loads = std::make_shared<Loads>();
     loads->cpu_ = CpuOfAll(cluster.pids());
     PARAMO_ASSIGN_OR_RETURN(loads->peak_,
                             MakeRows(cluster, spec, kPeakInFlight));
-    for (int i = 0; i < kClients; ++i) {
+    for (int i = 0; i < clients; ++i) {
       PARAMO_ASSIGN_OR_RETURN(loads->clients_.emplace_back(),
                               cluster.Connect());
       PARAMO_ASSIGN_OR_RETURN(
@@ -48,12 +48,14 @@ class Loads {
   }
 
   absl::StatusOr<Sample> All(absl::Duration time) {
-    const Load load{.in_flight = kInFlightMax,
-                    .rate = kTimesThePeak * per_second_ / kClients,
-                    .time = time};
-    std::vector<absl::StatusOr<Sample>> samples(kClients, Sample());
+    const size_t clients = asked_.size();
+    const Load load{
+        .in_flight = kInFlightMax,
+        .rate = kTimesThePeak * per_second_ / static_cast<double>(clients),
+        .time = time};
+    std::vector<absl::StatusOr<Sample>> samples(clients, Sample());
     std::vector<std::thread> threads;
-    for (size_t i = 0; i < kClients; ++i) {
+    for (size_t i = 0; i < clients; ++i) {
       threads.emplace_back([&, i] {
         samples[i] = DriveCalls(*asked_[i], Call::kPush, load, cpu_);
       });
@@ -88,13 +90,14 @@ class Overload final : public Bench {
     config.Int("rows", spec_.rows, {1, 65536}, "keys of a request");
     config.Int("dim", spec_.dim, {1, 65536}, "floats of a row");
     config.Text("rule", spec_.rule, "update rule of the pushes");
+    config.Int("clients", clients_, {1, 1024}, "who ask for more together");
   }
 
   absl::Status Prepare(Lab& lab, Plan& plan, bool smoke) override {
     if (smoke) spec_.table_rows = 10'000;
     PARAMO_ASSIGN_OR_RETURN(BenchCluster * cluster,
                             lab.StartCluster(/*servers=*/1));
-    PARAMO_ASSIGN_OR_RETURN(auto loads, Loads::Make(*cluster, spec_));
+    PARAMO_ASSIGN_OR_RETURN(auto loads, Loads::Make(*cluster, spec_, clients_));
     // The floor first: the rate follows from it.
     const size_t peak =
         plan.Add({.name = "peak",
@@ -118,6 +121,7 @@ class Overload final : public Bench {
     return spec;
   }
   RowsSpec spec_ = Rows();
+  int clients_ = 8;
 };
 
 }  // namespace

@@ -21,6 +21,7 @@ struct Options {
   cli::LocalClusterOptions cluster;
   int in_flight = 4;
   bool memory_budget = false;
+  bool backup = false;
 };
 
 class Rows final : public Bench {
@@ -44,10 +45,14 @@ class Rows final : public Bench {
     config.Int("servers", options_.cluster.servers, {1, 64}, "processes");
     config.Int("replicas", options_.cluster.replicas, {0, 7},
                "of every shard; 0: two, or one on one server");
+    config.Int("shards", options_.cluster.shards, {1, 4096},
+               "of the cluster, a power of two");
     config.Int("in-flight", options_.in_flight, {1, 256}, "requests at a time");
     config.Switch("memory-budget", options_.memory_budget,
                   "instead: zipf keys, a tenth of the rows in memory, against "
                   "all of them there");
+    config.Switch("backup", options_.backup,
+                  "instead: only what a backup costs");
     config.Check([this] { return options_.cluster.Check(); });
   }
 
@@ -62,6 +67,7 @@ class Rows final : public Bench {
         options_.durability == "synced"       ? Durability::kSynced
         : options_.durability == "replicated" ? Durability::kReplicated
                                               : Durability::kLogged;
+    if (options_.backup) return AddBackup(lab, plan);
     PARAMO_ASSIGN_OR_RETURN(BenchCluster * cluster,
                             lab.StartCluster(options_.cluster));
     if (options_.memory_budget) return AddBudget(lab, plan, *cluster, smoke);

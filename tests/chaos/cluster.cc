@@ -166,10 +166,11 @@ absl::Status ChaosCluster::PrepareServer(int server, Isolation& isolation) {
   }
   servers_.push_back(std::move(node));
   Node& made = servers_.back();
-  made.args = {"--coordinator",    absl::StrJoin(coordinators, ","),
-               "--advertise",      made.front->address(),
-               "--metrics-listen", made.ip + ":0",
-               "--data-dir",       data_dir(server)};
+  made.args = {"--coordinator", absl::StrJoin(coordinators, ","), "--advertise",
+               made.front->address(), "--metrics-listen", made.ip + ":0",
+               "--data-dir", data_dir(server),
+               // Often, so that faults meet what is written to the store.
+               "--flush-interval", "2s", "--flush-log-bytes", "8MiB"};
   if (options_.keep_log) made.args.push_back("--keep-log");
   if (options_.disk_bytes == 0) return absl::OkStatus();
   std::filesystem::create_directories(data_dir(server));

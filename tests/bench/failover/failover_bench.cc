@@ -1,14 +1,18 @@
-// How long a client feels the death of a server that holds so many rows: fills
-// a table, keeps pushing small batches that touch every shard, kills the server
-// with SIGKILL, and tells how long the longest push took before and after.
+// How long a client feels the death of a server that holds so many rows, or
+// something planned: fills a table, keeps pushing small batches that touch
+// every shard, kills the server with SIGKILL or runs a command, and tells how
+// long the longest push took before and from then on.
 //
 // The cluster's processes are started by hand (README.md, "Binaries"); then
 //   failover_bench --address 127.0.0.1:7700 --pid PID --megabytes 1000
+//   failover_bench --address 127.0.0.1:7700 --run "paramo server drain 2"
 #include <signal.h>
 
-#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -22,6 +26,7 @@ namespace {
 struct Options {
   std::vector<std::string> address;
   int pid = 0;
+  std::string run;
   int megabytes = 10;
   absl::Duration time = absl::Seconds(5);
 };
@@ -49,28 +54,64 @@ size_t Fill(Table& table, int megabytes) {
   return rows;
 }
 
-// The longest push within that time, in milliseconds.
-double LongestPush(Table& table, absl::Duration time) {
+// The longest push, and how long after the first it began.
+struct Longest {
+  absl::Duration push;
+  absl::Duration at;
+};
+
+// Of those made within that time and until `ended`.
+Longest LongestPush(
+    Table& table, absl::Duration time,
+    const std::function<bool()>& ended = [] { return true; }) {
   std::vector<uint64_t> keys(kProbeRows);
   for (size_t i = 0; i < kProbeRows; ++i) keys[i] = i;
   const std::vector<float> ones(kProbeRows * kDim, 1.0f);
-  absl::Duration longest;
-  const absl::Time end = absl::Now() + time;
-  while (absl::Now() < end) {
+  Longest longest;
+  const absl::Time first = absl::Now();
+  while (absl::Now() < first + time || !ended()) {
     const absl::Time start = absl::Now();
     Check(table.Push(keys, ones).status());
-    longest = std::max(longest, absl::Now() - start);
+    const absl::Duration took = absl::Now() - start;
+    if (took > longest.push) longest = {took, start - first};
   }
-  return absl::ToDoubleMilliseconds(longest);
+  return longest;
+}
+
+Longest LongestPushWhile(Table& table, const Options& options) {
+  if (options.run.empty()) {
+    if (::kill(options.pid, SIGKILL) != 0) {
+      std::perror("kill");
+      std::exit(1);
+    }
+    return LongestPush(table, options.time);
+  }
+  std::future<int> status = std::async(
+      std::launch::async, [&] { return std::system(options.run.c_str()); });
+  const Longest longest = LongestPush(table, options.time, [&] {
+    return status.wait_for(std::chrono::seconds(0)) ==
+           std::future_status::ready;
+  });
+  if (status.get() != 0) {
+    std::fprintf(stderr, "failed: %s\n", options.run.c_str());
+    std::exit(1);
+  }
+  return longest;
 }
 
 int Main(int argc, char** argv) {
   Options options;
   Config config("failover_bench", "how long a dead server is felt");
   config.Addresses("address", options.address, "the coordinator");
-  config.Int("pid", options.pid, {1, 1 << 30}, "the server to kill");
+  config.Int("pid", options.pid, {0, 1 << 30}, "the server to kill");
+  config.Text("run", options.run, "a command instead of that");
   config.Int("megabytes", options.megabytes, {1, 1 << 20}, "of rows, in all");
   config.Duration("time", options.time, {}, "to push, before and after");
+  config.Check([&] {
+    return (options.pid == 0) == !options.run.empty()
+               ? absl::OkStatus()
+               : absl::InvalidArgumentError("give --pid or --run");
+  });
   if (auto status = config.ParseMain(argc, argv)) return *status;
   ConnectOptions connect;
   for (const std::string& address : options.address) {
@@ -84,14 +125,13 @@ int Main(int argc, char** argv) {
   auto table = (*cluster)->CreateTable(spec);
   Check(table.status());
   const size_t rows = Fill(*table, options.megabytes);
-  const double before = LongestPush(*table, options.time);
-  if (::kill(options.pid, SIGKILL) != 0) {
-    std::perror("kill");
-    return 1;
-  }
-  const double after = LongestPush(*table, options.time);
-  std::printf("%d MB in %zu rows: longest push %.0f ms before, %.0f ms after\n",
-              options.megabytes, rows, before, after);
+  const Longest before = LongestPush(*table, options.time);
+  const Longest after = LongestPushWhile(*table, options);
+  std::printf(
+      "%d MB in %zu rows: longest push %.0f ms before, %.0f ms after (%.1f "
+      "s)\n",
+      options.megabytes, rows, absl::ToDoubleMilliseconds(before.push),
+      absl::ToDoubleMilliseconds(after.push), absl::ToDoubleSeconds(after.at));
   return 0;
 }
 

@@ -41,6 +41,18 @@ std::string DirectoryIn(const std::string& output) {
   return output.substr(begin + 5, end - begin - 5);
 }
 
+// A process of the run has logged it.
+bool SomeLogSays(const std::string& work, const std::string& what) {
+  std::error_code error;
+  for (const auto& entry : fs::recursive_directory_iterator(work, error)) {
+    if (entry.path().extension() == ".log" &&
+        absl::StrContains(ReadWholeFile(entry.path()), what)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 TEST(ChaosInterruptTest, ARunWhoseClusterIsNotWholeEndsSoonAndLeavesNothing) {
   const TempDir dir;
   const std::string log = dir.path() + "/chaos.log";
@@ -53,8 +65,9 @@ TEST(ChaosInterruptTest, ARunWhoseClusterIsNotWholeEndsSoonAndLeavesNothing) {
   })) << ReadWholeFile(log);
   const std::vector<pid_t> servers = Find(work, "paramo-server");
   ASSERT_GT(servers.size(), 1u);
-  // Nobody wakes it again.
+  // Nobody wakes it again, so from then on nobody sees the cluster whole.
   ASSERT_EQ(kill(servers[0], SIGSTOP), 0);
+  ASSERT_TRUE(WaitUntil([&] { return SomeLogSays(work, " is down"); }));
   const absl::Time asked = absl::Now();
   chaos->Signal(SIGTERM);
   EXPECT_TRUE(chaos->WaitFor(absl::Seconds(45))) << ReadWholeFile(log);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "client/core/errors.h"
+#include "common/routing/routing.h"
 #include "tests/unit/client/core/calls.h"
 
 namespace paramo::client {
@@ -14,6 +15,14 @@ using wire::Reason;
 
 constexpr uint32_t kShards = 4;
 const absl::Duration kStart = absl::Seconds(100);
+
+std::vector<uint64_t> KeysOnAllShards() {
+  std::vector<uint64_t> keys(kShards);
+  for (ShardId shard = 0; shard < kShards; ++shard) {
+    while (ShardOf(/*table=*/1, keys[shard], kShards) != shard) ++keys[shard];
+  }
+  return keys;
+}
 
 // One Delivery with a map, a session and a clock that stands still.
 class DeliveryTest : public testing::Test {
@@ -32,6 +41,13 @@ class DeliveryTest : public testing::Test {
     auto call = MakeCall({PushOf(handle_, keys_, grads_, kShards)}, session_,
                          now_, now_ + deadline, kShards);
     EXPECT_EQ(call->parcels.size(), 1u);
+    delivery_.Start(call, now_, effects_);
+    return call;
+  }
+  std::shared_ptr<Call> PushToAllShards() {
+    auto call = MakeCall({PushOf(handle_, all_keys_, all_grads_, kShards)},
+                         session_, now_, now_ + absl::Seconds(30), kShards);
+    EXPECT_EQ(call->parcels.size(), kShards);
     delivery_.Start(call, now_, effects_);
     return call;
   }
@@ -100,6 +116,8 @@ class DeliveryTest : public testing::Test {
   std::vector<uint64_t> keys_ = {5};
   std::vector<float> grads_ = {1};
   std::vector<float> rows_ = {0};
+  std::vector<uint64_t> all_keys_ = KeysOnAllShards();
+  std::vector<float> all_grads_ = std::vector<float>(kShards);
   std::shared_ptr<Session> session_ = std::make_shared<Session>(7, 1, kShards);
   absl::Duration now_ = kStart;
   Delivery delivery_{1};
@@ -385,6 +403,35 @@ TEST_F(DeliveryTest, QueuedPushesGoOutInOrderAsTheWindowMoves) {
   EXPECT_EQ(more[1].sections[0].header.seq, kSessionWindow + 2);
 }
 
+// And not one for each shard whose window has moved.
+TEST_F(DeliveryTest, WhatAnAnswerLetsGoOfACallIsOneRequest) {
+  for (uint64_t i = 0; i < kSessionWindow; ++i) PushToAllShards();
+  const std::vector<Outgoing> sends = TakeSends();
+  ASSERT_EQ(sends.size(), 2 * kSessionWindow);  // of two servers
+  auto next = PushToAllShards();
+  EXPECT_TRUE(TakeSends().empty());
+  Reply(sends[0], Answer(sends[0]));
+  const Outgoing more = TakeOne();
+  EXPECT_EQ(more.call, next);
+  EXPECT_EQ(more.address, sends[0].address);
+  EXPECT_EQ(more.sections.size(), kShards / 2);
+}
+
+TEST_F(DeliveryTest, APushOfMoreSectionsThanTheWindowGoesInTurns) {
+  const std::vector<Part> parts(kSessionWindow + 3,
+                                PushOf(handle_, keys_, grads_, kShards));
+  auto call =
+      MakeCall(parts, session_, now_, now_ + absl::Seconds(30), kShards);
+  delivery_.Start(call, now_, effects_);
+  const Outgoing first = TakeOne();
+  EXPECT_EQ(first.sections.size(), kSessionWindow);
+  Reply(first, Answer(first));
+  const Outgoing rest = TakeOne();
+  EXPECT_EQ(rest.sections.size(), 3u);
+  Reply(rest, Answer(rest));
+  EXPECT_TRUE(Done(call));
+}
+
 TEST_F(DeliveryTest, LaterPushesFollowAnEarlierOneThatIsSentAgain) {
   Push();
   const Outgoing first = TakeOne();
@@ -443,6 +490,26 @@ TEST_F(DeliveryTest, AServerIsNotAskedMoreThanItAnswers) {
   delivery_.OnFailure(sends[3].flight, absl::UnavailableError("x"), true, now_,
                       effects_);
   EXPECT_EQ(TakeSends().size(), 1u);
+}
+
+TEST_F(DeliveryTest, CallsThatWaitForRoomKeepTheirOrder) {
+  const auto big_pull = [this] {
+    auto call = MakeCall({PullOf(handle_, keys_, rows_, kShards)}, nullptr,
+                         now_, now_ + absl::Seconds(30), kShards);
+    call->parcels[0].bytes = kBytesPerServerMax / 5 * 2;
+    delivery_.Start(call, now_, effects_);
+    return call;
+  };
+  big_pull();
+  big_pull();
+  const std::vector<Outgoing> sends = TakeSends();
+  ASSERT_EQ(sends.size(), 2u);
+  std::vector<std::shared_ptr<Call>> waiting;
+  for (int i = 0; i < 3; ++i) waiting.push_back(big_pull());
+  Reply(sends[0], Answer(sends[0]));
+  EXPECT_EQ(TakeOne().call, waiting[0]);
+  Reply(sends[1], Answer(sends[1]));
+  EXPECT_EQ(TakeOne().call, waiting[1]);
 }
 
 // They may be held there until it comes.

@@ -39,7 +39,8 @@ TEST(Session, ASecondAnswerToANumberChangesNothing) {
 TEST(Session, APushFollowsEarlierUnsentOnesOnly) {
   Session session(1, 1, 1);
   for (int i = 0; i < 4; ++i) session.Take(0);
-  session.SetUnsent(0, 2, true);
+  EXPECT_TRUE(session.MustFollow(0, 2));
+  for (SeqNo seq : {1, 3, 4}) session.SetUnsent(0, seq, false);
   EXPECT_FALSE(session.MustFollow(0, 1));
   EXPECT_FALSE(session.MustFollow(0, 2));
   EXPECT_TRUE(session.MustFollow(0, 3));

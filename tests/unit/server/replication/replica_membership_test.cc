@@ -89,6 +89,24 @@ TEST_F(ReplicaMembershipTest, Rule3_1_JoinerIsNeededBeforeItIsInSync) {
   EXPECT_EQ(b().replica.role(), Role::kBackup);
 }
 
+// The disk may take long over an answer that nobody needs any more.
+TEST_F(ReplicaMembershipTest, NobodyWaitsForAReadOfWhatIsAcknowledged) {
+  MakeLearner();
+  AnswerRead();
+  wiring_.Deliver(kA);  // B has the records, and has yet to store them
+  const size_t reads = a().reads.size();
+  a().replica.Tick(wiring_.now() + absl::Milliseconds(kPeerResendMs + 1));
+  ASSERT_EQ(a().reads.size(), reads + 1);  // to send them again
+  wiring_.Settle();
+  ASSERT_GE(a().Reports(Kind::kJoin), 1u);
+  const Lsn lsn = Push(a(), "3rd");
+  wiring_.Settle();
+  EXPECT_EQ(a().replica.committed(), lsn);
+  AnswerRead();  // of no use to anybody
+  wiring_.Pass(absl::Milliseconds(60));
+  EXPECT_THAT(b().AppliedPayloads(), ElementsAre("", "1st", "2nd", "3rd"));
+}
+
 TEST_F(ReplicaMembershipTest, Rule3_1_LearnerBehindCommitIsNotNeeded) {
   MakeLearner();
   const Lsn lsn = Push(a(), "3rd");

@@ -133,6 +133,26 @@ TEST_F(RestartTest, RowsOfAFailedFlushAreDirtyAgain) {
   EXPECT_EQ(h_.shard().DirtyRows(), 0u);
 }
 
+TEST_F(RestartTest, LogToReplayIsWhatCameBehindTheStoredState) {
+  h_.Apply();
+  Flush();
+  EXPECT_EQ(h_.shard().UnstoredLogBytes(), 0u);
+  h_.Push(h_.Header(), {keys_[0]}, {1, 1, 1});
+  const uint64_t push = h_.shard().UnstoredLogBytes();
+  EXPECT_GT(push, sizeof(RecordHeader));
+  ShardFlush flush;
+  h_.shard().Collect(100, [&flush](ShardFlush f) { flush = std::move(f); });
+  h_.Push(h_.Header(), {keys_[0]}, {1, 1, 1});
+  h_.Push(h_.Header(), {keys_[0]}, {1, 1, 1});
+  EXPECT_EQ(h_.shard().UnstoredLogBytes(), 3 * push);
+  h_.shard().Flushed(flush, absl::UnavailableError("disk"));
+  EXPECT_EQ(h_.shard().UnstoredLogBytes(), 3 * push);
+  h_.shard().Collect(100, [&flush](ShardFlush f) { flush = std::move(f); });
+  h_.Push(h_.Header(), {keys_[0]}, {1, 1, 1});
+  h_.shard().Flushed(flush, absl::OkStatus());
+  EXPECT_EQ(h_.shard().UnstoredLogBytes(), push);
+}
+
 TEST_F(RestartTest, OneFlushCopiesNoMoreThanItsShare) {
   h_.Apply();
   const size_t record = 32 + 3 * 4;

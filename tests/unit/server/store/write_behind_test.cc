@@ -17,12 +17,15 @@ using ::testing::HasSubstr;
 // A shard in memory: rows by key, and which of them the store does not have.
 class MemoryShard final : public FlushSource {
  public:
+  static constexpr uint64_t kLogBytes = 100;  // of a write
+
   MemoryShard(TableId table, ShardId shard) : table_(table), shard_(shard) {}
 
   void Write(Key key, Lsn lsn) {
     MutexLock lock(mu_);
     rows_[key] = MakeRecord(key, lsn);
     dirty_[key] = lsn;
+    log_bytes_ += kLogBytes;
   }
 
   void Collect(size_t rows_max, std::function<void(ShardFlush)> done) override {
@@ -61,11 +64,17 @@ class MemoryShard final : public FlushSource {
         dirty_.erase(it);
       }
     }
+    if (dirty_.empty()) log_bytes_ = 0;
   }
 
   size_t DirtyRows() const override {
     MutexLock lock(mu_);
     return dirty_.size();
+  }
+
+  uint64_t UnstoredLogBytes() const override {
+    MutexLock lock(mu_);
+    return log_bytes_;
   }
 
   std::map<Key, std::string> rows() const {
@@ -91,6 +100,7 @@ class MemoryShard final : public FlushSource {
   mutable Mutex mu_;
   std::map<Key, std::string> rows_ ABSL_GUARDED_BY(mu_);
   std::map<Key, Lsn> dirty_ ABSL_GUARDED_BY(mu_);
+  uint64_t log_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   bool collected_ ABSL_GUARDED_BY(mu_) = false;
   int collects_ ABSL_GUARDED_BY(mu_) = 0;
   int failures_ ABSL_GUARDED_BY(mu_) = 0;
@@ -144,16 +154,17 @@ TEST_F(WriteBehindTest, FlushAllStoresEveryRowAndState) {
   EXPECT_EQ(*store->LoadState(7), std::optional<std::string>("rows 300"));
 }
 
-TEST_F(WriteBehindTest, ManyDirtyRowsStartARound) {
+TEST_F(WriteBehindTest, MuchLogToReplayStartsARound) {
   MakeShards(2);
   auto store = MustOpen(dir_.path());
   WriteBehindOptions options;
-  options.dirty_rows_high = 10;
+  options.log_bytes_high = 10 * MemoryShard::kLogBytes;
   auto behind = Start(*store, clock_, options);  // its clock stands still
-  for (Key key = 0; key < 9; ++key) shards_[key % 2]->Write(key, 1);
+  // The same row again and again.
+  for (Lsn lsn = 1; lsn <= 9; ++lsn) shards_[lsn % 2]->Write(0, lsn);
   behind->Wake();
   EXPECT_EQ(behind->Stats().rounds, 0u);
-  shards_[0]->Write(9, 1);
+  shards_[0]->Write(0, 10);
   behind->Wake();
   EXPECT_TRUE(WaitUntil([&] { return behind->Stats().dirty_rows == 0; }));
   behind->Stop();
@@ -163,7 +174,9 @@ TEST_F(WriteBehindTest, ManyDirtyRowsStartARound) {
 TEST_F(WriteBehindTest, OldDirtyRowsStartARound) {
   MakeShards(2);
   auto store = MustOpen(dir_.path());
-  auto behind = Start(*store, clock_);
+  WriteBehindOptions options;
+  options.interval = absl::Seconds(2);
+  auto behind = Start(*store, clock_, options);
   shards_[1]->Write(5, 1);
   clock_.Advance(absl::Milliseconds(1999));
   behind->Wake();
@@ -178,7 +191,7 @@ TEST_F(WriteBehindTest, RowsChangedMeanwhileStayDirtyUntilStored) {
   MakeShards(4);
   auto store = MustOpen(dir_.path());
   WriteBehindOptions options;
-  options.dirty_rows_high = 1;  // rounds run all the time
+  options.log_bytes_high = 1;  // rounds run all the time
   auto behind = Start(*store, clock_, options);
   for (Lsn lsn = 1; lsn <= 2000; ++lsn) {
     for (auto& shard : shards_) shard->Write(lsn % 50, lsn);
