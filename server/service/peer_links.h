@@ -16,7 +16,7 @@
 
 namespace paramo {
 
-class ClusterView;
+struct ClusterView;
 
 // Owned by the server; stopped before the shards go. Threads: any. Nothing is
 // kept for a server that cannot be reached: replicas repeat what matters.

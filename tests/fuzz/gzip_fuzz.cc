@@ -17,14 +17,16 @@ absl::StatusOr<std::string> ReadInSteps(const std::string& path, size_t step) {
   std::string all;
   std::vector<char> buffer(step);
   while (all.size() < kReadMax) {
-    auto got = file->ReadSome(step, buffer.data());
+    // Not a byte further, whatever the step: damage may begin there.
+    const size_t bytes = std::min(step, kReadMax - all.size());
+    auto got = file->ReadSome(bytes, buffer.data());
     if (!got.ok()) return got.status();
-    PARAMO_CHECK(*got <= step);
+    PARAMO_CHECK(*got <= bytes);
     all.append(buffer.data(), *got);
     PARAMO_CHECK(file->offset() == all.size());
     if (*got == 0) break;
   }
-  return all.substr(0, kReadMax);
+  return all;
 }
 
 // As the IDX reader does: so many bytes, then the end.
