@@ -16,14 +16,14 @@
 namespace paramo::client {
 namespace {
 
-// Pulls above this, or whose replies are, take the bulk lane.
+// Requests above this, or whose replies are, take the bulk lane.
 constexpr size_t kBulkBytes = size_t{64} << 10;
 
-// A session's pushes take one lane, whatever their size: on two a small one
-// would overtake a big one that comes before it by number, and the server
-// would hold it, or send it back.
 bool IsBulk(const Outgoing& out) {
-  return out.call->is_push || out.bytes > kBulkBytes;
+  const Call& call = *out.call;
+  return call.is_push && call.session != nullptr
+             ? call.session->TakesBulkLane(out.bytes, kBulkBytes)
+             : out.bytes > kBulkBytes;
 }
 
 Status BadPart(const TableHandle& handle, const std::string& message) {

@@ -88,8 +88,8 @@ class Core {
   }
 
  private:
-  // The connections to one server: pushes and big pulls do not stand in front
-  // of small pulls.
+  // The connections to one server: big messages do not stand in front of
+  // small ones.
   struct Lanes {
     std::unique_ptr<DataChannel> small;
     std::unique_ptr<DataChannel> bulk;

@@ -11,6 +11,7 @@
 // leaves that to a filler (delivery.h).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -79,6 +80,15 @@ class Session {
   Epoch floor_epoch(ShardId shard) const { return shards_[shard].floor_epoch; }
   Lsn floor_lsn(ShardId shard) const { return shards_[shard].floor_lsn; }
 
+  // Whether a push of so many bytes takes the lane of big messages. Once one
+  // has, all take it: on two lanes a small push would overtake the big one that
+  // comes before it by number, and the server would hold it, or send it back.
+  // Any thread.
+  bool TakesBulkLane(size_t bytes, size_t big) {
+    if (bytes > big) bulk_.store(true, std::memory_order_relaxed);
+    return bulk_.load(std::memory_order_relaxed);
+  }
+
  private:
   struct Shard {
     SeqNo next = 1;
@@ -96,6 +106,7 @@ class Session {
   const uint32_t epoch_;
   absl::Status over_;
   std::vector<Shard> shards_;
+  std::atomic<bool> bulk_{false};  // has made a big push
 };
 
 }  // namespace paramo::client
