@@ -32,7 +32,8 @@ struct QueuedPush {
   uint32_t parcel = 0;
 };
 
-// A pure state machine. Threads: the owner of Delivery serialises them.
+// A pure state machine. Threads: the owner of Delivery serialises them, but for
+// TakesBulkLane.
 class Session {
  public:
   Session(SessionId id, uint32_t epoch, uint32_t shard_count)
