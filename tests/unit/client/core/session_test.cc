@@ -74,7 +74,7 @@ TEST(Session, FloorStartsAnewInAnotherHistory) {
   EXPECT_EQ(session.floor_lsn(0), 2u);
 }
 
-TEST(SessionTest, AfterABigPushAllTakeItsLane) {
+TEST(Session, AfterABigPushAllTakeItsLane) {
   Session session(7, 1, 2);
   EXPECT_FALSE(session.TakesBulkLane(/*bytes=*/100, /*big=*/100));
   EXPECT_TRUE(session.TakesBulkLane(101, 100));
