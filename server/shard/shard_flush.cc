@@ -2,8 +2,7 @@
 //
 //   begin   the non-row state is saved, as of lsn L
 //   collect every row that is dirty now, a few thousand at a time, each as it
-//   is
-//           by then: at L or later
+//           is by then: at L or later
 //   end     the state goes with the last rows
 //
 // So the store, once it has the state of L, has every change of rows up to L,
