@@ -16,14 +16,15 @@
 
 namespace paramo {
 
-// An append-only file. One thread appends and syncs; any read, meanwhile too.
+// An append-only file. One thread appends, one syncs, any read, all meanwhile.
 // Closed by its destructor; what is open stays readable after a Remove.
 class LogFile {
  public:
   virtual ~LogFile() = default;
   // The pieces, in order, at the end. After an error a prefix may be there.
   virtual absl::Status Append(absl::Span<const iovec> pieces) = 0;
-  // Returns when every byte appended, and the size, survive a power loss.
+  // Returns when every byte appended before, and the size, survive a power
+  // loss.
   virtual absl::Status Sync() = 0;
   // DATA_LOSS when the file ends before `offset + size`.
   virtual absl::Status Read(uint64_t offset, size_t size, void* out) const = 0;

@@ -5,11 +5,13 @@
 //   Append --copy--> batch
 //   Append --copy--> batch --take--> header, one writev ------> segment
 //                                    OnLogged(kWritten)
-//                                    fdatasync, if asked for -->
+//                            syncer thread, if a record asks
+//                                    fdatasync ---------------> segment
 //                                    OnLogged(kSynced)
 //
-// A batch is what came while the one before it was written, so the disk's pace
-// sets its size (group commit).
+// A batch is what came while the one before it was written, so the kernel's
+// pace sets its size; a sync is of all that was written while the one before it
+// lasted (group commit). Nobody who waits for a write waits for a sync.
 #pragma once
 
 #include <cstddef>
@@ -44,7 +46,7 @@ struct LogProgress {
       0;  // of the shard's last record; lower than before after a truncate
 };
 
-// Called on the log's writer thread; must not block.
+// Called on the log's threads, one call at a time; must not block.
 class LogListener {
  public:
   virtual ~LogListener() = default;
@@ -126,9 +128,9 @@ class Log {
   absl::Status Append(const RecordHeader& header,
                       absl::Span<const Piece> payload, Durability level);
 
-  // Whether `bytes` more may be appended now. Asked before a push is taken, since
-  // a record that exists is never refused: several shards that ask at once may
-  // go beyond the limit together, by one push each.
+  // Whether `bytes` more may be appended now. Asked before a push is taken,
+  // since a record that exists is never refused: several shards that ask at
+  // once may go beyond the limit together, by one push each.
   bool HasRoom(size_t bytes) const;
 
   // Records of `shard` from lsn `from` on, as far as they are written: at least
@@ -139,13 +141,13 @@ class Log {
   // Errors: OUT_OF_RANGE  cut away, or never here: send a checkpoint instead
   //         DATA_LOSS     a record on disk is damaged
   absl::StatusOr<std::vector<Record>> Read(ShardId shard, Lsn from,
-                                                 size_t bytes_max) const;
+                                           size_t bytes_max) const;
 
   // Returns when everything appended before is on disk. After Start.
   absl::Status SyncAppended();
 
-  // Records of `shard` up to `lsn` are needed no more. The writer deletes the
-  // oldest segments while nothing in them is needed. Only grows.
+  // Records of `shard` up to `lsn` are needed no more. The oldest segments are
+  // deleted while nothing in them is needed. Only grows.
   void Release(ShardId shard, Lsn lsn);
 
   LogStats Stats() const;
@@ -162,6 +164,7 @@ class Log {
     uint32_t crc = 0;
     bool damaged = false;  // goes on with a restart only
   };
+  using LastLsns = absl::flat_hash_map<ShardId, Lsn>;
 
   explicit Log(LogOptions options);
   absl::Status CheckOptions() const;
@@ -176,35 +179,52 @@ class Log {
   bool FitsBuffer(size_t bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // The writer thread.
-  void Run();
-  std::unique_ptr<LogBatch> NextBatch(uint64_t& syncs_wanted)
-      ABSL_LOCKS_EXCLUDED(mu_);
-  absl::Status SyncWanted(uint64_t syncs_wanted);
+  void RunWriter();
+  std::unique_ptr<LogBatch> NextBatch() ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status WriteBatch(LogBatch& batch);
   absl::Status WriteLast();
-  absl::Status Sync();
   absl::Status Roll();
-  void CutFront();
-  void Report(const LogBatch& batch);
-  void Tell(const absl::flat_hash_map<ShardId, Lsn>& last, Durability level);
+  absl::Status SyncWritten() ABSL_LOCKS_EXCLUDED(mu_);
+  void Report(const LogBatch& batch) ABSL_LOCKS_EXCLUDED(mu_, tell_mu_);
   void Fail(const absl::Status& status);
+
+  // The syncer thread.
+  void RunSyncer();
+  bool WaitForSyncerWork() ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status Sync() ABSL_LOCKS_EXCLUDED(mu_, tell_mu_);
+  void CutFront();
+  void EndSyncer();
+
+  // Both.
+  uint64_t BatchesAppended() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void WantSynced(uint64_t batches) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool SyncIsDue() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Tell(const LastLsns& last, Durability level)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(tell_mu_);
 
   const LogOptions options_;
   LogDisk& disk_;
   LogBlockPool pool_;  // has its own lock
   std::thread writer_;
+  std::thread syncer_;
+  LogListener* listener_ = nullptr;  // fixed by Start
   std::unique_ptr<LogRecovery> recovery_;
 
-  // The writer's, and Open's before there is one.
-  LogListener* listener_ = nullptr;
+  // The writer's, and Open's before there is one. The syncer reads
+  // segment_.file, which is changed under mu_.
   Segment segment_;
   uint64_t position_ = 0;  // where the next batch goes
-  uint64_t durable_ = 0;
-  absl::flat_hash_map<ShardId, Lsn> unsynced_;  // written since the last sync
+
+  // Held while the listener is told, so that it hears of a sync behind the
+  // writes that are in it. Before mu_.
+  Mutex tell_mu_ ABSL_ACQUIRED_BEFORE(mu_);
+  LastLsns unsynced_ ABSL_GUARDED_BY(tell_mu_);  // written since the last sync
+  LastLsns syncing_ ABSL_GUARDED_BY(tell_mu_);   // what a sync now is of
 
   mutable Mutex mu_;
-  CondVar work_;    // for the writer: a batch, a release, a stop
-  CondVar synced_;  // for SyncAppended
+  CondVar work_;         // for the writer: a batch, a stop, a failed sync
+  CondVar syncer_work_;  // for the syncer: a sync, a release, the end
+  CondVar synced_;       // for who waits for a sync
   CondVar copied_;  // for the writer: the last copy into its batch has ended
   std::unique_ptr<LogBatch> batch_ ABSL_GUARDED_BY(mu_);
   size_t writing_bytes_ ABSL_GUARDED_BY(mu_) = 0;
@@ -212,12 +232,15 @@ class Log {
   LogIndex index_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<ShardId, Lsn> released_ ABSL_GUARDED_BY(mu_);
   bool cut_wanted_ ABSL_GUARDED_BY(mu_) = false;
-  // Calls of SyncAppended so far, and how many of them are served.
-  uint64_t syncs_wanted_ ABSL_GUARDED_BY(mu_) = 0;
-  uint64_t syncs_done_ ABSL_GUARDED_BY(mu_) = 0;
+  // Counted in batches, from the first after Open: how many are to be synced,
+  // and how many are.
+  uint64_t sync_wanted_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t batches_synced_ ABSL_GUARDED_BY(mu_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  absl::Status failure_ ABSL_GUARDED_BY(mu_);
-  LogStats stats_ ABSL_GUARDED_BY(mu_);  // the counters of it
+  bool syncer_ends_ ABSL_GUARDED_BY(mu_) = false;
+  absl::Status sync_failure_ ABSL_GUARDED_BY(mu_);  // the writer makes it
+  absl::Status failure_ ABSL_GUARDED_BY(mu_);       // this
+  LogStats stats_ ABSL_GUARDED_BY(mu_);             // the counters of it
 };
 
 }  // namespace paramo

@@ -80,9 +80,9 @@ absl::Status Log::Append(const RecordHeader& header,
 
 absl::Status Log::SyncAppended() {
   MutexLock lock(mu_);
-  const uint64_t mine = ++syncs_wanted_;
-  work_.NotifyOne();
-  while (syncs_done_ < mine && failure_.ok()) synced_.Wait(mu_);
+  const uint64_t batches = BatchesAppended();
+  WantSynced(batches);
+  while (batches_synced_ < batches && failure_.ok()) synced_.Wait(mu_);
   return failure_;
 }
 
@@ -115,7 +115,7 @@ void Log::Release(ShardId shard, Lsn lsn) {
   released = lsn;
   if (options_.keep_all || !Unneeded()) return;
   cut_wanted_ = true;
-  work_.NotifyOne();
+  syncer_work_.NotifyOne();
 }
 
 LogStats Log::Stats() const {

@@ -173,14 +173,13 @@ absl::Status Log::OpenSegment() {
       disk_.Rename(options_.path, unfinished, name.Format()));
   PARAMO_RETURN_IF_ERROR(disk_.SyncDirectory(options_.path));
 
+  MutexLock lock(mu_);
   segment_ = {name.number, name.first_position, header.crc32c,
               std::move(created)};
   position_ += sizeof(header);
-  durable_ = position_;
-  MutexLock lock(mu_);
   index_.AddSegment(name, segment_.file);
   stats_.position = position_;
-  stats_.durable = durable_;
+  stats_.durable = position_;
   return absl::OkStatus();
 }
 

@@ -10,7 +10,7 @@
 namespace paramo {
 
 absl::StatusOr<std::vector<Record>> Log::Read(ShardId shard, Lsn from,
-                                                    size_t bytes_max) const {
+                                              size_t bytes_max) const {
   std::optional<LogReadPlan> plan;
   {
     MutexLock lock(mu_);

@@ -1,4 +1,7 @@
-// The writer thread: takes what came, writes it, syncs when asked to, tells.
+// The writer thread: takes what came, writes it, tells; asks for a sync when a
+// record does.
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/log.h"
@@ -14,8 +17,10 @@ void Log::Start(LogListener& listener) {
     MutexLock lock(mu_);
     cut_wanted_ = !options_.keep_all;  // by what was released at Open
   }
-  writer_ = std::thread([this] { Run(); });
+  writer_ = std::thread([this] { RunWriter(); });
   pthread_setname_np(writer_.native_handle(), "log-writer");
+  syncer_ = std::thread([this] { RunSyncer(); });
+  pthread_setname_np(syncer_.native_handle(), "log-syncer");
 }
 
 absl::Status Log::Stop() {
@@ -25,6 +30,7 @@ absl::Status Log::Stop() {
     work_.NotifyOne();
   }
   if (writer_.joinable()) writer_.join();
+  EndSyncer();
   MutexLock lock(mu_);
   return failure_;
 }
@@ -34,34 +40,26 @@ Log::~Log() {
   if (!stopped.ok()) LogWarning("the log had failed: %s", ToString(stopped));
 }
 
-void Log::Run() {
+void Log::RunWriter() {
   absl::Status status;
   while (status.ok()) {
-    uint64_t syncs_wanted = 0;
-    const std::unique_ptr<LogBatch> batch = NextBatch(syncs_wanted);
+    const std::unique_ptr<LogBatch> batch = NextBatch();
     if (batch == nullptr) break;
-    if (!batch->empty()) status = WriteBatch(*batch);
-    if (status.ok()) status = SyncWanted(syncs_wanted);
-    if (status.ok()) CutFront();
+    status = WriteBatch(*batch);
   }
   if (status.ok()) status = WriteLast();
   if (!status.ok()) Fail(status);
 }
 
-// The next batch, with all its copies made; an empty one when only segments
-// are to be cut or a sync is wanted; null when the log is stopping and
-// everything is written.
-std::unique_ptr<LogBatch> Log::NextBatch(uint64_t& syncs_wanted) {
+// The next batch, with all its copies made; null when everything is written
+// and the log is stopping, or when a sync has failed.
+std::unique_ptr<LogBatch> Log::NextBatch() {
   MutexLock lock(mu_);
-  auto has_work = [this] {
-    mu_.AssertHeld();
-    return batch_ != nullptr || cut_wanted_ || syncs_wanted_ > syncs_done_;
-  };
-  while (!has_work() && !stopping_) work_.Wait(mu_);
-  if (!has_work()) return nullptr;
-  syncs_wanted = syncs_wanted_;
+  while (batch_ == nullptr && !stopping_ && sync_failure_.ok()) {
+    work_.Wait(mu_);
+  }
+  if (batch_ == nullptr || !sync_failure_.ok()) return nullptr;
   std::unique_ptr<LogBatch> batch = std::move(batch_);
-  if (batch == nullptr) return std::make_unique<LogBatch>(pool_);
   writing_bytes_ = batch->bytes();
   while (batch->copying > 0) copied_.Wait(mu_);
   return batch;
@@ -74,7 +72,10 @@ absl::Status Log::WriteBatch(LogBatch& batch) {
   PARAMO_CHECK(batch.bytes() <= UINT32_MAX);
   BatchHeader header;
   header.position = position_;
-  header.durable = durable_;
+  {
+    MutexLock lock(mu_);
+    header.durable = stats_.durable;
+  }
   header.bytes =
       static_cast<uint32_t>(batch.empty() ? 0 : batch.bytes() - sizeof(header));
   header.segment_crc = segment_.header_crc;
@@ -83,12 +84,13 @@ absl::Status Log::WriteBatch(LogBatch& batch) {
   batch.FreeBlocks();
   position_ += batch.bytes();
   Report(batch);
-  return batch.sync ? Sync() : absl::OkStatus();
+  return absl::OkStatus();
 }
 
-// Says that the batch is written, and lets readers have it.
+// Says that the batch is written, and lets readers and the syncer have it.
 void Log::Report(const LogBatch& batch) {
-  absl::flat_hash_map<ShardId, Lsn> last;
+  LastLsns last;
+  MutexLock telling(tell_mu_);
   {
     MutexLock lock(mu_);
     writing_bytes_ = 0;
@@ -105,88 +107,53 @@ void Log::Report(const LogBatch& batch) {
           break;
         default:
           index_.AddRecord(record.shard, record.lsn, begin);
+          continue;
+      }
+      // A sync that has begun is not of what takes the place of what is cut.
+      const auto syncing = syncing_.find(record.shard);
+      if (syncing != syncing_.end()) {
+        syncing->second = std::min(syncing->second, record.lsn);
       }
     }
     stats_.position = position_;
     stats_.batches += 1;
     stats_.records += batch.records().size();
+    if (batch.sync) WantSynced(stats_.batches);
   }
   for (const auto& [shard, lsn] : last) unsynced_[shard] = lsn;
   Tell(last, Durability::kWritten);
 }
 
-void Log::Tell(const absl::flat_hash_map<ShardId, Lsn>& last,
-               Durability level) {
+void Log::Tell(const LastLsns& last, Durability level) {
   std::vector<LogProgress> progress;
   progress.reserve(last.size());
   for (const auto& [shard, lsn] : last) progress.push_back({shard, lsn});
   if (!progress.empty()) listener_->OnLogged(progress, level);
 }
 
-absl::Status Log::Sync() {
-  PARAMO_RETURN_IF_ERROR(segment_.file->Sync());
-  durable_ = position_;
-  {
-    MutexLock lock(mu_);
-    stats_.durable = durable_;
-    stats_.syncs += 1;
-  }
-  const auto synced = std::move(unsynced_);
-  unsynced_.clear();
-  Tell(synced, Durability::kSynced);
-  return absl::OkStatus();
-}
-
-// Serves the calls of SyncAppended that came before the batch was taken.
-absl::Status Log::SyncWanted(uint64_t syncs_wanted) {
-  {
-    MutexLock lock(mu_);
-    if (syncs_wanted == syncs_done_) return absl::OkStatus();
-  }
-  if (durable_ != position_) PARAMO_RETURN_IF_ERROR(Sync());
+// Returns when everything written is synced.
+absl::Status Log::SyncWritten() {
   MutexLock lock(mu_);
-  syncs_done_ = syncs_wanted;
-  synced_.NotifyAll();
-  return absl::OkStatus();
+  WantSynced(stats_.batches);
+  while (batches_synced_ < stats_.batches && sync_failure_.ok()) {
+    synced_.Wait(mu_);
+  }
+  return sync_failure_;
 }
 
 // The old segment is durable before the new one exists, which is why recovery
 // takes everything before the last segment as promised.
 absl::Status Log::Roll() {
-  PARAMO_RETURN_IF_ERROR(Sync());
+  PARAMO_RETURN_IF_ERROR(SyncWritten());
   return OpenSegment();
 }
 
 // An orderly stop leaves a batch that says that all before it was synced.
 absl::Status Log::WriteLast() {
-  PARAMO_RETURN_IF_ERROR(Sync());
+  PARAMO_RETURN_IF_ERROR(SyncWritten());
   LogBatch empty(pool_);
-  empty.sync = true;
-  return WriteBatch(empty);
-}
-
-// Oldest first, each removal durable before the next, so that a crash leaves
-// no gap. A removal that fails is tried again after the next release.
-void Log::CutFront() {
-  while (true) {
-    std::optional<SegmentName> name;
-    {
-      MutexLock lock(mu_);
-      if (!cut_wanted_) return;
-      name = Unneeded();
-      cut_wanted_ = name.has_value();
-    }
-    if (!name.has_value()) return;
-    absl::Status removed = disk_.Remove(options_.path, name->Format());
-    if (removed.ok()) removed = disk_.SyncDirectory(options_.path);
-    MutexLock lock(mu_);
-    if (!removed.ok()) {
-      cut_wanted_ = false;
-      LogWarning("an old segment of the log stays: %s", ToString(removed));
-      return;
-    }
-    index_.DropOldest();
-  }
+  PARAMO_RETURN_IF_ERROR(WriteBatch(empty));
+  return SyncWritten();
 }
 
 void Log::Fail(const absl::Status& status) {
@@ -199,6 +166,7 @@ void Log::Fail(const absl::Status& status) {
     writing_bytes_ = 0;
     synced_.NotifyAll();
   }
+  MutexLock telling(tell_mu_);
   listener_->OnLogFailed(status);
 }
 

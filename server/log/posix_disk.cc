@@ -62,7 +62,6 @@ class PosixLogFile final : public LogFile {
   }
 
   absl::Status Sync() override {
-    not_begun_ = 0;
     if (fdatasync(fd_) == 0) return absl::OkStatus();
     return Failed("syncing", path_);
   }
@@ -94,7 +93,7 @@ class PosixLogFile final : public LogFile {
 
   const std::string path_;
   const int fd_;
-  uint64_t not_begun_ = 0;  // bytes appended since
+  uint64_t not_begun_ = 0;  // bytes appended since; the appending thread's
 };
 
 absl::StatusOr<std::unique_ptr<LogFile>> OpenFile(std::string path, int flags) {

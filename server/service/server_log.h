@@ -1,8 +1,8 @@
 // The server's log between its two sides: shards append to it on their strands
 // (replica_port.h), and hear on their strands how far it has got.
 //
-//   strand: Append --> Log (batches, one writer thread)
-//   strand: OnLogged <-- a few threads of ours <-- writer: OnLogged
+//   strand: Append --> Log (batches, a writer and a syncer thread)
+//   strand: OnLogged <-- a few threads of ours <-- the log: OnLogged
 //
 // The hand-over keeps the writer writing: what a commit sets off (rules,
 // replies) is most of a push's work.

@@ -74,6 +74,59 @@ TEST_F(LogAppendTest, SyncsOnlyWhenARecordAsks) {
   EXPECT_EQ(log->Stats().durable, log->Stats().position);
 }
 
+TEST_F(LogAppendTest, WritesGoOnWhileTheDiskSyncs) {
+  auto log = Start();
+  ShardEnd a(0);
+  ShardEnd b(1);
+  const size_t syncs = disk_.syncs();
+  disk_.HoldSyncs();
+  ASSERT_TRUE(a.Append(*log, 40, Durability::kSynced).ok());
+  disk_.WaitForSync(syncs + 1);
+  for (int i = 0; i < 3; ++i) AppendAlone(*log, b);
+  ASSERT_TRUE(b.Append(*log, 40, Durability::kSynced).ok());
+  ASSERT_TRUE(listener_->WaitWritten(1, 4));
+  EXPECT_EQ(listener_->synced(0), 0u);
+  disk_.Go();
+  EXPECT_TRUE(listener_->WaitSynced(0, 1));
+  EXPECT_TRUE(listener_->WaitSynced(1, 4));
+  EXPECT_EQ(log->Stats().syncs, 2u);  // the second of all that came meanwhile
+}
+
+TEST_F(LogAppendTest, ASyncIsNotOfWhatTakesThePlaceOfWhatIsCut) {
+  auto log = Start();
+  ShardEnd shard(0);
+  for (int i = 0; i < 4; ++i) AppendAlone(*log, shard);
+  const size_t syncs = disk_.syncs();
+  disk_.HoldSyncs();
+  ASSERT_TRUE(shard.Append(*log, 40, Durability::kSynced).ok());
+  disk_.WaitForSync(syncs + 1);
+  ASSERT_TRUE(shard.Truncate(*log, 3, Durability::kWritten).ok());
+  // Other records 4 and 5, and one more to see them written by.
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(shard.Append(*log, 50).ok());
+  ASSERT_TRUE(listener_->WaitWritten(0, 6));
+  disk_.Go();
+  ASSERT_TRUE(listener_->WaitSynced(0, 1));
+  EXPECT_EQ(listener_->synced(0), 3u);
+}
+
+TEST_F(LogAppendTest, ARollWaitsForASyncOfTheOldSegment) {
+  LogOptions options = Options(disk_);
+  options.segment_bytes = kLogSegmentBytesMin;
+  auto log = Start(options);
+  ShardEnd shard(0);
+  const size_t syncs = disk_.syncs();
+  disk_.HoldSyncs();
+  ASSERT_TRUE(shard.Append(*log, 5000, Durability::kSynced).ok());
+  disk_.WaitForSync(syncs + 1);
+  ASSERT_TRUE(shard.Append(*log).ok());
+  EXPECT_EQ(disk_.Names().size(), 1u);
+  EXPECT_EQ(listener_->written(0), 1u);
+  disk_.Go();
+  ASSERT_TRUE(listener_->WaitWritten(0, 2));
+  EXPECT_EQ(listener_->synced(0), 1u);
+  EXPECT_EQ(disk_.Names().size(), 2u);
+}
+
 TEST_F(LogAppendTest, SaysWhenTheBufferIsFullAndTakesWhatComesAllTheSame) {
   LogOptions options = Options(disk_);
   options.buffer_bytes = 100'000;
@@ -133,6 +186,28 @@ TEST_F(LogAppendTest, AFailedSyncEndsTheStreamAndIsNotTriedAgain) {
   EXPECT_EQ(log->Stop().code(), absl::StatusCode::kDataLoss);
   EXPECT_EQ(disk_.syncs(), syncs + 1);
   EXPECT_EQ(listener_->synced(0), 1u);
+  EXPECT_EQ(listener_->failures().size(), 1u);
+}
+
+TEST_F(LogAppendTest, ASyncThatFailsAmongWritesEndsTheStream) {
+  auto log = Start();
+  ShardEnd shard(0);
+  const size_t syncs = disk_.syncs();
+  disk_.HoldSyncs();
+  ASSERT_TRUE(shard.Append(*log, 40, Durability::kSynced).ok());
+  disk_.WaitForSync(syncs + 1);
+  AppendAlone(*log, shard);
+  disk_.FailSyncs();
+  absl::Status waited;
+  std::thread waiter([&] { waited = log->SyncAppended(); });
+  disk_.Go();
+  ASSERT_TRUE(listener_->WaitFailed());
+  waiter.join();
+  EXPECT_EQ(waited.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(shard.Append(*log).code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(log->Stop().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(disk_.syncs(), syncs + 1);
+  EXPECT_EQ(listener_->synced(0), 0u);
   EXPECT_EQ(listener_->failures().size(), 1u);
 }
 

@@ -113,17 +113,18 @@ class ShardEnd {
     return status;
   }
 
-  absl::Status Mark(Log& log, RecordKind kind, Lsn to, uint32_t to_crc) {
+  absl::Status Mark(Log& log, RecordKind kind, Lsn to, uint32_t to_crc,
+                    Durability level = Durability::kSynced) {
     const MarkRecord mark = MakeMark(kind, shard_, 1, 7, to, to_crc);
     const Piece piece = mark.piece();
-    absl::Status status =
-        log.Append(mark.header, {&piece, 1}, Durability::kSynced);
+    absl::Status status = log.Append(mark.header, {&piece, 1}, level);
     lsn = to;
     crc = to_crc;
     return status;
   }
-  absl::Status Truncate(Log& log, Lsn to) {
-    return Mark(log, RecordKind::kTruncate, to, crcs[to]);
+  absl::Status Truncate(Log& log, Lsn to,
+                        Durability level = Durability::kSynced) {
+    return Mark(log, RecordKind::kTruncate, to, crcs[to], level);
   }
 
   // Goes on where a recovered log ends.

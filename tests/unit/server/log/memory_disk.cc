@@ -31,8 +31,11 @@ class MemoryFile final : public LogFile {
   absl::Status Sync() override {
     MutexLock lock(disk_.mu_);
     ++disk_.syncs_;
+    disk_.go_.NotifyAll();
+    std::string bytes = inode_->bytes;
+    while (disk_.syncs_held_) disk_.go_.Wait(disk_.mu_);
     if (disk_.fail_syncs_) return absl::DataLossError("fsync: input/output");
-    inode_->synced = inode_->bytes;
+    inode_->synced = std::move(bytes);
     return absl::OkStatus();
   }
 
@@ -196,10 +199,20 @@ void MemoryDisk::Hold() {
   held_ = true;
 }
 
+void MemoryDisk::HoldSyncs() {
+  MutexLock lock(mu_);
+  syncs_held_ = true;
+}
+
 void MemoryDisk::Go() {
   MutexLock lock(mu_);
-  held_ = false;
+  held_ = syncs_held_ = false;
   go_.NotifyAll();
+}
+
+void MemoryDisk::WaitForSync(size_t tried) {
+  MutexLock lock(mu_);
+  while (syncs_ < tried) go_.Wait(mu_);
 }
 
 size_t MemoryDisk::syncs() const {

@@ -46,9 +46,11 @@ class MemoryDisk final : public LogDisk {
   void set_capacity(size_t bytes);  // of all files; appends beyond fail
   void FailSyncs();                 // from now on
   void FailRemoves(bool fail);
-  void Hold();           // appends wait
-  void Go();             // no longer
-  size_t syncs() const;  // tried, of files
+  void Hold();                     // appends wait
+  void HoldSyncs();                // what is appended meanwhile is not in them
+  void Go();                       // no longer
+  size_t syncs() const;            // tried, of files
+  void WaitForSync(size_t tried);  // until so many have begun
 
  private:
   friend class MemoryFile;
@@ -70,6 +72,7 @@ class MemoryDisk final : public LogDisk {
   bool fail_syncs_ ABSL_GUARDED_BY(mu_) = false;
   bool fail_removes_ ABSL_GUARDED_BY(mu_) = false;
   bool held_ ABSL_GUARDED_BY(mu_) = false;
+  bool syncs_held_ ABSL_GUARDED_BY(mu_) = false;
   size_t syncs_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
