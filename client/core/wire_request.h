@@ -8,17 +8,20 @@
 #include "absl/status/status.h"
 #include "client/core/call.h"
 #include "client/core/delivery.h"
+#include "client/core/sent_lists.h"
 #include "common/mem/buffer.h"
 #include "common/mem/rope.h"
 #include "common/wire/reply.h"
 
 namespace paramo::client {
 
-// The bytes of `out`. Gradients of equal keys are summed, in the order given.
-// The same parcels give the same key and value blocks, whenever it is called
-// (what is rounded at random is so by session, number and key): a retry needs
-// no copy of what it sent.
-Message WriteRequest(const Outgoing& out, uint64_t id, uint64_t cluster_id);
+// The bytes of `out`. Lists of keys that are in `sent` go as their hash, but
+// never in a section that is sent again. Gradients of equal keys are summed, in
+// the order given. The same parcels give the same keys and the same value
+// blocks, whenever it is called (what is rounded at random is so by session,
+// number and key): a retry needs no copy of what it sent.
+Message WriteRequest(const Outgoing& out, uint64_t id, uint64_t cluster_id,
+                     SentLists& sent);
 
 // Reads the answers to the claimed parcels out of `reply`: rows go to the
 // caller's memory, results[i] says what became of claimed.parcels[i]. An
