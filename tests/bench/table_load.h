@@ -28,6 +28,9 @@ struct RowsSpec {
   // asked again and again must not be what fits.
   size_t batches = 64;
   double budget_part = 0;  // of the table's rows in memory; 0: all
+  // Whether requests come again with the same keys. Those that do not differ
+  // each from all before it, as do the batches of a data set.
+  bool repeat_keys = false;
 };
 
 // What is asked, with the buffers for it. Shared by the subjects that ask it.
