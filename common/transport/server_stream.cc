@@ -101,6 +101,7 @@ class ServerStream final : public ReplySink,
 
   // Used by the loop's thread only.
   bool first_ = true;
+  bool sealed_ = false;  // a seal has come
 
   Operation<ServerStream> accept_op_{&ServerStream::OnAccepted};
   Operation<ServerStream> read_op_{&ServerStream::OnRead};
@@ -162,9 +163,13 @@ void ServerStream::OnRead(bool ok) {
   Advance(Caller::kCompletion);
 }
 
-// A damaged request cannot be answered: its id may be what was damaged.
+// A damaged request cannot be answered: its id may be what was damaged. Who
+// has sealed once seals always.
 void ServerStream::Handle(Rope request) {
-  const bool damaged = wire::TakeSeal(request) == wire::SealState::kBroken;
+  const wire::SealState seal = wire::TakeSeal(request);
+  if (seal == wire::SealState::kIntact) sealed_ = true;
+  const bool damaged = seal == wire::SealState::kBroken ||
+                       (sealed_ && seal == wire::SealState::kNone);
   {
     MutexLock lock(mu_);
     if (damaged) {
