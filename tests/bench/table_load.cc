@@ -280,6 +280,12 @@ std::string NameOf(const RowsSpec& spec) {
 
 }  // namespace
 
+void DeclareRows(Config& config, int rows_max, RowsSpec& spec) {
+  config.Int("rows", spec.rows, {1, rows_max}, "keys of a request");
+  config.Int("dim", spec.dim, {1, 65536}, "floats of a row");
+  config.Text("rule", spec.rule, "update rule of the pushes");
+}
+
 absl::StatusOr<std::shared_ptr<Asked>> MakeRows(BenchCluster& cluster,
                                                 const RowsSpec& spec,
                                                 int in_flight) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/config/config.h"
 #include "paramo/cluster.h"
 #include "tests/bench/drive.h"
 #include "tests/bench/lab.h"
@@ -32,6 +33,9 @@ struct RowsSpec {
   // each from all before it, as do the batches of a data set.
   bool repeat_keys = false;
 };
+
+// Flags of a bench that asks for rows of one kind: --rows, --dim and --rule.
+void DeclareRows(Config& config, int rows_max, RowsSpec& spec);
 
 // What is asked, with the buffers for it. Shared by the subjects that ask it.
 class Asked;
