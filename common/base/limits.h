@@ -86,9 +86,9 @@ inline constexpr size_t kReceiveBytesDefault = 2 * kHeldBytesDefault;
 // ---- Key lists --------------------------------------------------------------
 
 // Lists of so many keys are remembered by servers, and named by their hash when
-// a client sends them again. Shorter ones cost more to look up than to send; a
-// client's largest section has a list of 4 MiB.
-inline constexpr size_t kKeyListKeysMin = 32;
+// a client sends them again. Shorter ones cost more to look up than to send at
+// 10 Gb/s (docs/benchmarks.md); a client's largest section has a list of 4 MiB.
+inline constexpr size_t kKeyListKeysMin = 256;
 inline constexpr size_t kKeyListKeysMax = size_t{512} << 10;
 
 // Of a server. 8 Mi keys: what 500 workers that pull 16,384 keys a step have

@@ -37,7 +37,7 @@ class KeyListTest : public BadInputTest {
   }
 
   const std::vector<uint64_t> keys_ = [] {
-    std::vector<uint64_t> keys(100);
+    std::vector<uint64_t> keys(2 * kKeyListKeysMin);
     std::iota(keys.begin(), keys.end(), 0);
     return keys;
   }();
@@ -153,12 +153,13 @@ TEST_F(KeyListTest, K1_UnknownHashesByTheMillionAreNotKept) {
 // The shortest lists, whose bookkeeping is as large as they are.
 TEST_F(KeyListTest, K1_FloodOfListsIsHeldToTheLimit) {
   std::vector<uint64_t> keys(kKeyListKeysMin);
-  for (uint64_t list = 0; list < kKeyListsBytesMax / 256;) {
+  const size_t list_bytes = keys.size() * sizeof(uint64_t);
+  for (uint64_t list = 0; list < 2 * kKeyListsBytesMax / list_bytes;) {
     v1::Request request;
-    for (size_t s = 0; s < kSectionsMax; ++s, ++list) {
+    for (int s = 0; s < 400; ++s, ++list) {
       std::iota(keys.begin(), keys.end(), list << 32);
       *request.add_pull() = SimpleSection(victim_.id(), keys);
-      request.mutable_pull(static_cast<int>(s))->set_shard(0);  // not theirs
+      request.mutable_pull(s)->set_shard(0);  // not theirs
     }
     auto reply = server().Pull(request);
     ASSERT_TRUE(reply.ok()) << reply.status();

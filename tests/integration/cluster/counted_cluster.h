@@ -108,7 +108,7 @@ class CountedClusterTest : public LoadedClusterTest {
     for (size_t i = 0; i < keys.size(); ++i) keys[i] = i;
     return keys;
   }();
-  const std::vector<float> ones_ = std::vector<float>(200, 1);
+  std::vector<float> ones_ = std::vector<float>(keys_.size(), 1);
 };
 
 }  // namespace paramo::test

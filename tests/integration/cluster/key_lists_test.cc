@@ -15,15 +15,20 @@ namespace {
 
 using ::testing::Each;
 
-// Few shards, so that each has enough of the 200 keys for its list to count.
+// So that each shard has enough of the keys for its list to count.
 constexpr int kShards = 4;
+constexpr size_t kKeys = 2 * kShards * kKeyListKeysMin;
 
 class KeyListsTest : public CountedClusterTest {
  protected:
   KeyListsTest()
-      : CountedClusterTest({.servers = 2, .replicas = 2, .shards = kShards}) {}
+      : KeyListsTest({.servers = 2, .replicas = 2, .shards = kShards}) {}
   explicit KeyListsTest(ClusterOptions options)
-      : CountedClusterTest(std::move(options)) {}
+      : CountedClusterTest(std::move(options)) {
+    keys_.resize(kKeys);
+    std::iota(keys_.begin(), keys_.end(), 0);
+    ones_.assign(kKeys, 1);
+  }
 
   void Push() {
     auto ack = table_->Push(keys_, ones_);

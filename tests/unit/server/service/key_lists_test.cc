@@ -82,8 +82,8 @@ class KeyListsTest : public ::testing::Test {
 };
 
 TEST_F(KeyListsTest, GivesASectionTheKeysThatItsHashStandsFor) {
-  const std::vector<Key> a = List(7, 40);
-  const std::vector<Key> b = List(90, 100);
+  const std::vector<Key> a = List(7, 400);
+  const std::vector<Key> b = List(90, 1000);
   for (const size_t piece : {size_t{1}, size_t{13}, size_t{1} << 20}) {
     KeyLists lists(metrics_);
     wire::RequestView whole = Request({{a}, {b}}, piece);
@@ -92,7 +92,7 @@ TEST_F(KeyListsTest, GivesASectionTheKeysThatItsHashStandsFor) {
         Request({{b, true}, {List(1, 3)}, {a, true, true}}, piece);
     const size_t pinned = named.rope.pinned_bytes();
     lists.Expand(named);
-    EXPECT_EQ(named.rope.pinned_bytes(), pinned + 140 * sizeof(Key));
+    EXPECT_EQ(named.rope.pinned_bytes(), pinned + 1400 * sizeof(Key));
     EXPECT_THAT(KeysOf(named, named.push[0]), ElementsAreArray(b));
     EXPECT_THAT(KeysOf(named, named.push[1]), ElementsAreArray(List(1, 3)));
     EXPECT_THAT(KeysOf(named, named.pull[0]), ElementsAreArray(a));
@@ -106,14 +106,14 @@ TEST_F(KeyListsTest, GivesASectionTheKeysThatItsHashStandsFor) {
 }
 
 TEST_F(KeyListsTest, APullMayNameTheListOfAPushOfItsRequest) {
-  const std::vector<Key> keys = List(7, 40);
+  const std::vector<Key> keys = List(7, 400);
   wire::RequestView request = Request({{keys}, {keys, true, true}});
   lists_.Expand(request);
   EXPECT_THAT(KeysOf(request, request.pull[0]), ElementsAreArray(keys));
 }
 
 TEST_F(KeyListsTest, AnUnknownHashAndAWrongCountStayAsTheyAre) {
-  const std::vector<Key> keys = List(7, 40);
+  const std::vector<Key> keys = List(7, 400);
   EXPECT_FALSE(Knows(keys));
   EXPECT_FALSE(Knows(keys)) << "remembered by its hash alone";
   EXPECT_EQ(lists_.bytes(), 0u);
@@ -138,7 +138,7 @@ TEST_F(KeyListsTest, RemembersListsOfACertainLength) {
   Remember(List(0, kKeyListKeysMax + 1));
   EXPECT_FALSE(Knows(List(0, kKeyListKeysMax + 1)));
   // Half a key at the end.
-  std::vector<Key> keys = List(1, 40);
+  std::vector<Key> keys = List(1, 400);
   wire::RequestView request = Request({{keys}});
   request.push[0].keys.size -= 4;
   const size_t before = lists_.bytes();
