@@ -73,7 +73,8 @@ class RequestWriter {
   size_t AddPull(const SectionHeader& header, size_t keys);
 
   size_t ByteSize() const;
-  void Allocate();
+  void Allocate() { Allocate(Buffer(ByteSize())); }
+  void Allocate(Buffer block);  // of that size
 
   // [n] u64 and the value bytes of section `s`; unaligned: write with memcpy.
   uint8_t* keys(size_t s) { return block_.data() + sections_[s].keys.offset; }
