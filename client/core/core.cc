@@ -253,6 +253,14 @@ ClusterStats Core::stats() {
   stats.bytes_received = bytes_received_.load(std::memory_order_relaxed);
   stats.parked =
       std::chrono::microseconds(parked_us_.load(std::memory_order_relaxed));
+  {
+    MutexLock lock(channels_mu_);
+    for (const auto& [address, lanes] : channels_) {
+      const DataChannel::ShmStats shm = lanes.bulk->shm_stats();
+      stats.shm_bytes += shm.bytes;
+      stats.shm_full += shm.full;
+    }
+  }
   MutexLock lock(mu_);
   stats.requests = delivery_.counters().requests;
   stats.retries = delivery_.counters().retries;
@@ -305,7 +313,11 @@ void Core::Perform(Effects effects) {
 void Core::Send(Outgoing out) {
   DataChannel& lane = Lane(out.address, IsBulk(out));
   const uint64_t id = lane.NextId();
-  Message message = WriteRequest(out, id, view_->map()->cluster_id());
+  const size_t reply_bytes = ReplyBytes(out);
+  Message message = WriteRequest(out, id, view_->map()->cluster_id(),
+                                 [&lane, reply_bytes](size_t bytes) {
+                                   return lane.MakeBlock(bytes, reply_bytes);
+                                 });
   bytes_sent_.fetch_add(MessageBytes(message), std::memory_order_relaxed);
   lane.Send(id, std::move(message), out.timeout,
             [this, flight = out.flight](absl::StatusOr<Rope> reply) {

@@ -114,7 +114,7 @@ class Core {
 
   DataChannel& Lane(const std::string& address, bool bulk);
   std::unique_ptr<DataChannel> MakeChannel(const std::string& address,
-                                           const char* lane);
+                                           const char* lane, bool shm);
 
   const ConnectOptions options_;
   SteadyClock clock_;

@@ -1,6 +1,7 @@
 // Core: connecting, connections, the default session, the end.
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -74,6 +75,8 @@ Result<std::unique_ptr<Core>> Core::Connect(ConnectOptions options) {
                   "ConnectOptions: threads must be 1 to 64, timeout and "
                   "deadline above 0");
   }
+  const char* shm = std::getenv("PARAMO_SHM");
+  if (shm != nullptr && std::string_view(shm) == "off") options.shm = false;
   if (options.log == nullptr) {
     options.log = [](const std::string& line) {
       std::fprintf(stderr, "paramo: %s\n", line.c_str());
@@ -152,15 +155,16 @@ DataChannel& Core::Lane(const std::string& address, bool bulk) {
   MutexLock lock(channels_mu_);
   Lanes& lanes = channels_[address];
   if (lanes.small == nullptr) {
-    lanes.small = MakeChannel(address, "small");
-    lanes.bulk = MakeChannel(address, "bulk");
+    lanes.small = MakeChannel(address, "small", /*shm=*/false);
+    lanes.bulk = MakeChannel(address, "bulk", options_.shm);
   }
   return bulk ? *lanes.bulk : *lanes.small;
 }
 
 std::unique_ptr<DataChannel> Core::MakeChannel(const std::string& address,
-                                               const char* lane) {
+                                               const char* lane, bool shm) {
   DataChannel::Options options;
+  options.shm = shm;
   options.address = address;
   options.lane = lane;
   // By value: a stream that is being cancelled may still ask for its Hello.

@@ -217,7 +217,23 @@ uint32_t ServerDeadlineMs(const Outgoing& out) {
 
 }  // namespace
 
-Message WriteRequest(const Outgoing& out, uint64_t id, uint64_t cluster_id) {
+size_t ReplyBytes(const Outgoing& out) {
+  // Its own fields and its seal: docs/formats/wire.md.
+  constexpr size_t kFieldBytes = 2 * 9 + 5 + 5;
+  const auto is_pull = [&out](const Outgoing::Section& section) {
+    return out.call->parcels[section.parcel].is_pull;
+  };
+  const auto& sections = out.sections;
+  if (std::none_of(sections.begin(), sections.end(), is_pull)) return 0;
+  size_t bytes = kFieldBytes;
+  for (const Outgoing::Section& section : sections)
+    bytes += is_pull(section) ? out.call->parcels[section.parcel].bytes
+                              : kSectionBytes;
+  return bytes;
+}
+
+Message WriteRequest(const Outgoing& out, uint64_t id, uint64_t cluster_id,
+                     const std::function<Buffer(size_t bytes)>& make_block) {
   const Call& call = *out.call;
   wire::RequestWriter writer(id, cluster_id, ServerDeadlineMs(out));
   for (const Outgoing::Section& section : out.sections) {
@@ -232,7 +248,7 @@ Message WriteRequest(const Outgoing& out, uint64_t id, uint64_t cluster_id) {
       writer.AddPush(section.header, rows, rows * row_bytes);
     }
   }
-  writer.Allocate();
+  writer.Allocate(make_block(writer.ByteSize()));
   for (size_t s = 0; s < out.sections.size(); ++s) {
     const Parcel& parcel = call.parcels[out.sections[s].parcel];
     if (parcel.begin != parcel.end) {

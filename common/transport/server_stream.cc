@@ -20,6 +20,7 @@
 #include "common/transport/byte_buffer.h"
 #include "common/transport/completion.h"
 #include "common/transport/server_internal.h"
+#include "common/transport/shm_receiver.h"
 #include "common/wire/seal.h"
 
 namespace paramo {
@@ -30,6 +31,8 @@ class ServerStream final : public ReplySink,
   ServerStream(ServerLoop& loop, DataMethod method)
       : loop_(loop),
         method_(method),
+        // Servers among themselves have none.
+        shm_(method == DataMethod::kStream ? loop.options.shm : nullptr),
         parts_(std::make_unique<Parts>(loop.live)) {}
 
   void Accept() {
@@ -101,6 +104,7 @@ class ServerStream final : public ReplySink,
 
   // Used by the loop's thread only.
   bool first_ = true;
+  ShmReceiver shm_;
 
   Operation<ServerStream> accept_op_{&ServerStream::OnAccepted};
   Operation<ServerStream> read_op_{&ServerStream::OnRead};
@@ -164,18 +168,23 @@ void ServerStream::OnRead(bool ok) {
 
 // A damaged request cannot be answered: its id may be what was damaged.
 void ServerStream::Handle(Rope request) {
-  const bool damaged = wire::TakeSeal(request) == wire::SealState::kBroken;
+  std::shared_ptr<ReplySink> sink = shared_from_this();
+  absl::Status status =
+      wire::TakeSeal(request) == wire::SealState::kBroken
+          ? absl::DataLossError("a request was damaged on the way")
+          : shm_.Fetch(request, sink);
   {
     MutexLock lock(mu_);
-    if (damaged) {
-      loop_.counters.damaged.Add();
-      failure_ = absl::DataLossError("a request was damaged on the way");
+    if (!status.ok()) {
+      const bool damaged = absl::IsDataLoss(status);
+      (damaged ? loop_.counters.damaged : loop_.counters.refused).Add();
+      failure_ = std::move(status);
       return;
     }
     ++unanswered_;
   }
   loop_.options.handler(std::make_unique<IncomingCall>(
-      shared_from_this(), std::move(request), method_,
+      std::move(sink), std::move(request), method_,
       std::exchange(first_, false), absl::InfiniteDuration()));
 }
 

@@ -19,11 +19,13 @@ namespace paramo::test {
 
 class CountedClusterTest : public ::testing::Test {
  protected:
-  explicit CountedClusterTest(ClusterOptions options)
-      : cluster_(std::move(options)), client_(cluster_.Connect()) {
+  explicit CountedClusterTest(ClusterOptions options, uint32_t dim = 1)
+      : cluster_(std::move(options)),
+        client_(cluster_.Connect()),
+        ones_(200 * dim, 1) {
     TableSpec spec;
     spec.name = "counted";
-    spec.dim = 1;
+    spec.dim = dim;
     spec.rule = {"sgd", {{"lr", 1.0}}};
     auto table = client_->CreateTable(spec);
     EXPECT_TRUE(table.ok()) << table.status().ToString();
@@ -73,7 +75,7 @@ class CountedClusterTest : public ::testing::Test {
                        });
   }
   std::vector<float> Rows() {
-    std::vector<float> rows(keys_.size());
+    std::vector<float> rows(ones_.size());
     Status pulled = table_->Pull(keys_, rows);
     EXPECT_TRUE(pulled.ok()) << pulled.ToString();
     return rows;
@@ -88,7 +90,7 @@ class CountedClusterTest : public ::testing::Test {
     for (size_t i = 0; i < keys.size(); ++i) keys[i] = i;
     return keys;
   }();
-  const std::vector<float> ones_ = std::vector<float>(200, 1);
+  const std::vector<float> ones_;  // gradients of all keys
 
  private:
   std::thread load_;

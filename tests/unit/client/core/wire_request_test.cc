@@ -62,7 +62,8 @@ Claimed ClaimAll(const std::shared_ptr<Call>& call) {
 }
 
 wire::RequestView Parse(const Outgoing& out) {
-  auto view = wire::ParseRequest(ToRope(WriteRequest(out, 77, 99)));
+  auto view = wire::ParseRequest(ToRope(
+      WriteRequest(out, 77, 99, [](size_t bytes) { return Buffer(bytes); })));
   EXPECT_TRUE(view.ok()) << view.status();
   return *std::move(view);
 }
