@@ -115,11 +115,13 @@ absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::Start(
                                           "--log-level", options.log_level};
   server_args.insert(server_args.end(), options.server_args.begin(),
                      options.server_args.end());
+  // One after the other: ids go by the order of registration, and server 2 is
+  // to be the process server-2.
   for (uint32_t i = 1; i <= options.servers; ++i) {
     PARAMO_RETURN_IF_ERROR(cluster->StartMember(absl::StrCat("server-", i),
                                                 "paramo-server", server_args));
+    PARAMO_RETURN_IF_ERROR(cluster->WaitUntilReady());
   }
-  PARAMO_RETURN_IF_ERROR(cluster->WaitUntilReady());
   PARAMO_RETURN_IF_ERROR(cluster->WaitUntilPlaced(options.servers));
   return cluster;
 }

@@ -54,8 +54,7 @@ class LocalCluster {
   // server that KillServer killed.
   absl::Status CheckAlive();
 
-  // Of the process that serves there, "server-1". (Its id is the coordinator's
-  // to give, in the order of registration.)
+  // Of the process that serves there, "server-1"; the server's id is the same.
   std::string NameOf(const std::string& address) const;
 
   // kill -9 of a server; returns its name and pid.

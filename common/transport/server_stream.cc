@@ -104,6 +104,7 @@ class ServerStream final : public ReplySink,
 
   // Used by the loop's thread only.
   bool first_ = true;
+  bool sealed_ = false;  // a seal has come
   ShmReceiver shm_;
 
   Operation<ServerStream> accept_op_{&ServerStream::OnAccepted};
@@ -166,18 +167,23 @@ void ServerStream::OnRead(bool ok) {
   Advance(Caller::kCompletion);
 }
 
-// A damaged request cannot be answered: its id may be what was damaged.
+// A damaged request cannot be answered: its id may be what was damaged. Who
+// has sealed once seals always.
 void ServerStream::Handle(Rope request) {
   std::shared_ptr<ReplySink> sink = shared_from_this();
+  const wire::SealState seal = wire::TakeSeal(request);
+  if (seal == wire::SealState::kIntact) sealed_ = true;
+  const bool damaged = seal == wire::SealState::kBroken ||
+                       (sealed_ && seal == wire::SealState::kNone);
   absl::Status status =
-      wire::TakeSeal(request) == wire::SealState::kBroken
-          ? absl::DataLossError("a request was damaged on the way")
-          : shm_.Fetch(request, sink);
+      damaged ? absl::DataLossError("a request was damaged on the way")
+              : shm_.Fetch(request, sink);
   {
     MutexLock lock(mu_);
     if (!status.ok()) {
-      const bool damaged = absl::IsDataLoss(status);
-      (damaged ? loop_.counters.damaged : loop_.counters.refused).Add();
+      (absl::IsDataLoss(status) ? loop_.counters.damaged
+                                : loop_.counters.refused)
+          .Add();
       failure_ = std::move(status);
       return;
     }

@@ -67,6 +67,7 @@ inline constexpr size_t kSectionHeaderBytes = 139;
 inline constexpr size_t kSectionReplyHeaderBytes = 101;
 
 // Wire types of protobuf.
+inline constexpr uint32_t kVarint = 0;
 inline constexpr uint32_t kFixed64 = 1;
 inline constexpr uint32_t kBytes = 2;
 inline constexpr uint32_t kFixed32 = 5;

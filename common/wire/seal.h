@@ -22,7 +22,7 @@ void Seal(uint8_t* bytes, size_t size);
 enum class SealState { kNone, kIntact, kBroken };
 
 // Looks for a seal at the end of `message` and takes it off. kNone: the sender
-// does not seal, or the one byte that would tell was damaged.
+// does not seal, or what would tell was damaged.
 SealState TakeSeal(Rope& message);
 
 }  // namespace paramo::wire

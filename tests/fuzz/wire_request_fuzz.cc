@@ -6,6 +6,7 @@
 #include "common/base/limits.h"
 #include "common/wire/generated.h"
 #include "common/wire/layout.h"
+#include "common/wire/seal.h"
 #include "tests/fuzz/fuzz_input.h"
 
 namespace paramo::wire {
@@ -51,6 +52,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   fuzz::Input input(data, size);
   const size_t piece = 1 + input.Choice(256);
   const std::string bytes = input.Rest();
+  Rope sealed = fuzz::Sliced(bytes, piece);
+  Rope sealed_whole = Rope::FromString(bytes);
+  const wire::SealState seal = wire::TakeSeal(sealed);
+  PARAMO_CHECK(seal == wire::TakeSeal(sealed_whole));
+  PARAMO_CHECK(sealed.size() +
+                   (seal == wire::SealState::kNone ? 0 : wire::kSealBytes) ==
+               bytes.size());
   auto cut = wire::ParseRequest(fuzz::Sliced(bytes, piece));
   auto whole = wire::ParseRequest(Rope::FromString(bytes));
   PARAMO_CHECK(cut.status() == whole.status());

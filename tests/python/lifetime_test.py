@@ -154,7 +154,7 @@ def test_a_fork_before_the_first_connection_connects(address):
             os._exit(0)
         assert os.wait()[1] == 0
         """, PARAMO_ADDRESS=address)
-    assert out == "64\n"
+    assert out == "8\n"
 
 
 # ---- Ends of processes ------------------------------------------------------

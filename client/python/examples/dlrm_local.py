@@ -1,6 +1,6 @@
 """A small DLRM on synthetic clicks, its embeddings in this process.
 
-    python3 dlrm_local.py [--examples 100000] [--batch 2048]
+    python3 dlrm_local.py [--examples 400000] [--batch 2048]
 
 dlrm_paramo.py is the same with the embeddings in a cluster.
 """
@@ -16,7 +16,7 @@ from paramo import clicks
 
 DIM = 16
 parser = argparse.ArgumentParser()
-parser.add_argument("--examples", type=int, default=100_000)
+parser.add_argument("--examples", type=int, default=400_000)
 parser.add_argument("--batch", type=int, default=2048)
 parser.add_argument("--vocabulary", type=int, default=20_000)
 parser.add_argument("--seed", type=int, default=1)

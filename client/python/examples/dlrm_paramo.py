@@ -1,6 +1,6 @@
 """A small DLRM on synthetic clicks, its embeddings in a cluster.
 
-    PARAMO_ADDRESS=... python3 dlrm_paramo.py [--examples 100000] [--batch 2048]
+    PARAMO_ADDRESS=... python3 dlrm_paramo.py [--examples 400000] [--batch 2048]
 
 dlrm_local.py is the same with the embeddings in its own process.
 """
@@ -18,7 +18,7 @@ from paramo.torch import EmbeddingBags, prefetch
 
 DIM = 16
 parser = argparse.ArgumentParser()
-parser.add_argument("--examples", type=int, default=100_000)
+parser.add_argument("--examples", type=int, default=400_000)
 parser.add_argument("--batch", type=int, default=2048)
 parser.add_argument("--vocabulary", type=int, default=20_000)
 parser.add_argument("--seed", type=int, default=1)

@@ -54,7 +54,7 @@ def connect(address: str | LocalCluster | None = None, *,
     >>> import paramo
     >>> with paramo.connect(getfixture("address")) as cluster:
     ...     cluster.shards
-    64
+    8
     """
     global _connected_in
     if _connected_in is not None and _connected_in != os.getpid():

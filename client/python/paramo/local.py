@@ -57,12 +57,16 @@ class LocalCluster:
     Args:
         servers: 1 to 64.
         replicas: of every shard; 0: two, or one on one server.
-        shards: a power of two.
+        shards: a power of two; 0: eight, or as many as give every server one.
+            Each shard that a call touches costs some microseconds; a cluster
+            that is to grow needs more of them, a local one does not.
         directory: keeps data and logs there; otherwise they go with it.
     """
 
-    def __init__(self, servers: int = 3, *, replicas: int = 0, shards: int = 64,
+    def __init__(self, servers: int = 3, *, replicas: int = 0, shards: int = 0,
                  directory: str | os.PathLike[str] | None = None) -> None:
+        if shards == 0:
+            shards = max(8, 1 << (servers - 1).bit_length())
         self._args = ["--servers", str(servers), "--replicas", str(replicas),
                       "--shards", str(shards)]
         if directory is not None:

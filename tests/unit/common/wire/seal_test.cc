@@ -76,6 +76,31 @@ TEST(SealTest, OtherMessagesAreLeftAsTheyAre) {
   }
 }
 
+// The bytes of an unsealed message are anything.
+TEST(SealTest, AFieldThatEndsLikeASealIsNone) {
+  const uint32_t like_a_seal = 15 << 3 | 5;
+  v1::Request request;
+  auto* section = request.add_push();
+  section->set_values(std::string(100, static_cast<char>(like_a_seal)));
+  v1::Reply reply;
+  reply.set_message(std::string("ab") + static_cast<char>(like_a_seal) +
+                    "cdef");
+  const std::string sections = request.SerializeAsString();
+  for (const std::string& bytes : {sections, reply.SerializeAsString()}) {
+    Rope message = Rope::FromString(bytes);
+    EXPECT_EQ(TakeSeal(message), SealState::kNone);
+    EXPECT_EQ(message.Flatten(), bytes);
+  }
+  // Sealed, and damaged: not even its last values pass for unsealed.
+  const std::string sealed = Sealed(sections, "");
+  for (size_t at = sections.size() - 20; at < sections.size(); ++at) {
+    std::string damaged = sealed;
+    damaged[at] ^= 1;
+    Rope message = Rope::FromString(damaged);
+    EXPECT_EQ(TakeSeal(message), SealState::kBroken) << at;
+  }
+}
+
 TEST(SealTest, GeneratedCodeSeesAField) {
   v1::Reply reply;
   reply.set_id(7);
