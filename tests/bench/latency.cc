@@ -13,6 +13,8 @@ namespace {
 // 256 ms. Those after it wait, which counts.
 constexpr int kInFlightMax = 256;
 
+constexpr char kWhyMissed[] = "Small requests";
+
 class Latency final : public Bench {
  public:
   void Declare(Config& config) override {
@@ -63,7 +65,7 @@ class Latency final : public Bench {
     const size_t subject = plan.Add(std::move(c.subject));
     const size_t echo = plan.Add(std::move(floor));
     plan.Compare(subject, echo, Unit::kP50,
-                 IsAsked(call, rate) ? AtMost(1.2) : Target());
+                 IsAsked(call, rate) ? AtMost(1.2) : Target(), kWhyMissed);
     plan.Compare(subject, echo, Unit::kP99);
     plan.Compare(subject, echo, Unit::kP999);
     return absl::OkStatus();
