@@ -102,8 +102,8 @@ TEST(SharedMemorySmokeTest, WritesWholeLines) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Benches, SmokeTest,
-                         ::testing::Values("floors", "wire", "rows", "latency", "overload",
-                                           "store", "scale"),
+                         ::testing::Values("floors", "wire", "rows", "latency",
+                                           "overload", "store", "scale"),
                          [](const auto& bench) {
                            return std::string(bench.param);
                          });
