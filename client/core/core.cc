@@ -75,6 +75,10 @@ absl::StatusOr<wire::ReplyView> Parse(absl::StatusOr<Rope> reply) {
                                           ToString(view.status())));
 }
 
+bool NeedsKeys(const SectionResult& result) {
+  return result.header.reason == static_cast<uint32_t>(wire::Reason::kNeedKeys);
+}
+
 template <typename T>
 Future<T> Ready(T value) {
   Promise<T> promise;
@@ -311,21 +315,25 @@ void Core::Perform(Effects effects) {
 }
 
 void Core::Send(Outgoing out) {
-  DataChannel& lane = Lane(out.address, IsBulk(out));
+  Lanes& lanes = LanesTo(out.address);
+  DataChannel& lane = IsBulk(out) ? *lanes.bulk : *lanes.small;
   const uint64_t id = lane.NextId();
   const size_t reply_bytes = ReplyBytes(out);
-  Message message = WriteRequest(out, id, view_->map()->cluster_id(),
-                                 [&lane, reply_bytes](size_t bytes) {
-                                   return lane.MakeBlock(bytes, reply_bytes);
-                                 });
+  Message message =
+      WriteRequest(out, id, view_->map()->cluster_id(), *lanes.sent_lists,
+                   [&lane, reply_bytes](size_t bytes) {
+                     return lane.MakeBlock(bytes, reply_bytes);
+                   });
   bytes_sent_.fetch_add(MessageBytes(message), std::memory_order_relaxed);
   lane.Send(id, std::move(message), out.timeout,
-            [this, flight = out.flight](absl::StatusOr<Rope> reply) {
-              OnDone(flight, std::move(reply));
+            [this, flight = out.flight,
+             sent_lists = lanes.sent_lists](absl::StatusOr<Rope> reply) {
+              OnDone(flight, std::move(reply), *sent_lists);
             });
 }
 
-void Core::OnDone(uint64_t flight, absl::StatusOr<Rope> reply) {
+void Core::OnDone(uint64_t flight, absl::StatusOr<Rope> reply,
+                  SentLists& sent_lists) {
   const bool never_sent = !reply.ok() && NeverSent(reply.status());
   const absl::StatusOr<wire::ReplyView> view = Parse(std::move(reply));
   if (!view.ok()) {
@@ -343,6 +351,9 @@ void Core::OnDone(uint64_t flight, absl::StatusOr<Rope> reply) {
   });
   if (claimed.call == nullptr) return;
   const std::vector<SectionResult> results = ReadReply(*view, claimed);
+  if (std::any_of(results.begin(), results.end(), NeedsKeys)) {
+    sent_lists.OnNeedKeys();
+  }
   Step([&](absl::Duration now, Effects& effects) {
     mu_.AssertHeld();
     claimed.call->parked =

@@ -23,6 +23,7 @@
 #include "client/core/call.h"
 #include "client/core/control.h"
 #include "client/core/delivery.h"
+#include "client/core/sent_lists.h"
 #include "client/core/view.h"
 #include "common/base/mutex.h"
 #include "common/clock/clock.h"
@@ -89,10 +90,11 @@ class Core {
 
  private:
   // The connections to one server: big messages do not stand in front of
-  // small ones.
+  // small ones. Fixed once they are there.
   struct Lanes {
     std::unique_ptr<DataChannel> small;
     std::unique_ptr<DataChannel> bulk;
+    std::shared_ptr<SentLists> sent_lists;  // both channels' Hellos tell it
   };
 
   explicit Core(ConnectOptions options);
@@ -109,12 +111,14 @@ class Core {
   void Collect(Effects& effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Perform(Effects effects);
   void Send(Outgoing out);
-  void OnDone(uint64_t flight, absl::StatusOr<Rope> reply);
+  void OnDone(uint64_t flight, absl::StatusOr<Rope> reply,
+              SentLists& sent_lists);
   void RunTimer();
 
-  DataChannel& Lane(const std::string& address, bool bulk);
-  std::unique_ptr<DataChannel> MakeChannel(const std::string& address,
-                                           const char* lane, bool shm);
+  Lanes& LanesTo(const std::string& address);
+  std::unique_ptr<DataChannel> MakeChannel(
+      const std::string& address, const char* lane, bool shm,
+      const std::shared_ptr<SentLists>& sent_lists);
 
   const ConnectOptions options_;
   SteadyClock clock_;

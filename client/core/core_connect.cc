@@ -21,7 +21,8 @@ namespace {
 constexpr int kThreadsMax = 64;
 
 // The server's half of the first exchange on a connection.
-absl::Status CheckHello(const Rope& reply, uint64_t cluster_id) {
+absl::Status CheckHello(const Rope& reply, uint64_t cluster_id,
+                        SentLists& sent_lists) {
   PARAMO_ASSIGN_OR_RETURN(const wire::ReplyView view, wire::ParseReply(reply));
   // The address came from our cluster's state, so a server of another cluster
   // there means that the state is old, or that the server is still starting.
@@ -46,6 +47,7 @@ absl::Status CheckHello(const Rope& reply, uint64_t cluster_id) {
     return absl::UnavailableError(
         "the server there belongs to another cluster, or is starting");
   }
+  sent_lists.OnHello(*view.hello);
   return absl::OkStatus();
 }
 
@@ -151,18 +153,21 @@ std::shared_ptr<Session> Core::OpenedSession() {
 
 // ---- Connections ------------------------------------------------------------
 
-DataChannel& Core::Lane(const std::string& address, bool bulk) {
+Core::Lanes& Core::LanesTo(const std::string& address) {
   MutexLock lock(channels_mu_);
   Lanes& lanes = channels_[address];
   if (lanes.small == nullptr) {
-    lanes.small = MakeChannel(address, "small", /*shm=*/false);
-    lanes.bulk = MakeChannel(address, "bulk", options_.shm);
+    lanes.sent_lists = std::make_shared<SentLists>();
+    lanes.small =
+        MakeChannel(address, "small", /*shm=*/false, lanes.sent_lists);
+    lanes.bulk = MakeChannel(address, "bulk", options_.shm, lanes.sent_lists);
   }
-  return bulk ? *lanes.bulk : *lanes.small;
+  return lanes;
 }
 
-std::unique_ptr<DataChannel> Core::MakeChannel(const std::string& address,
-                                               const char* lane, bool shm) {
+std::unique_ptr<DataChannel> Core::MakeChannel(
+    const std::string& address, const char* lane, bool shm,
+    const std::shared_ptr<SentLists>& sent_lists) {
   DataChannel::Options options;
   options.shm = shm;
   options.address = address;
@@ -174,8 +179,9 @@ std::unique_ptr<DataChannel> Core::MakeChannel(const std::string& address,
   hello.cluster_incarnation = map->cluster_incarnation();
   hello.build = "paramo client 0.1.0";
   options.hello = [hello] { return wire::WriteHelloRequest(/*id=*/0, hello); };
-  options.check_hello = [cluster_id = hello.cluster_id](const Rope& reply) {
-    return CheckHello(reply, cluster_id);
+  options.check_hello = [cluster_id = hello.cluster_id,
+                         sent_lists](const Rope& reply) {
+    return CheckHello(reply, cluster_id, *sent_lists);
   };
   options.probe = [cluster_id = hello.cluster_id](uint64_t id) {
     wire::RequestWriter nothing(id, cluster_id, kDeadlineMaxMs);

@@ -21,8 +21,10 @@
 // What is retried: UNAVAILABLE and broken connections (after a jittered,
 // doubling delay), ABORTED (as soon as a newer shard map is here, or after the
 // delay), RESOURCE_EXHAUSTED with a retry-after, damaged frames. A retried
-// push keeps its number and its payload, byte for byte. When too much fails,
-// every delay is the longest (retry_budget.h).
+// push keeps its number and its payload, byte for byte; what went as a hash of
+// its keys goes with them. (A server that does not know the hash says ABORTED,
+// NEED_KEYS, and is sent them at once.) When too much fails, every delay is the
+// longest (retry_budget.h).
 //
 // Numbers. A push that gives up at its deadline with a number that no server
 // has answered leaves a *filler*: an empty push with that number, resent until
@@ -67,6 +69,7 @@ struct Outgoing {
   struct Section {
     uint32_t parcel;
     wire::SectionHeader header;
+    bool again = false;  // not the parcel's first attempt
   };
   uint64_t flight = 0;  // names the attempt; not the id on the wire
   std::shared_ptr<Call> call;

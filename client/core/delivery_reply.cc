@@ -203,15 +203,19 @@ void Delivery::HandleRefusal(const std::shared_ptr<Call>& call, uint32_t index,
     return;
   }
   switch (code) {
-    case absl::StatusCode::kAborted:
-      effects.refresh = true;
+    case absl::StatusCode::kAborted: {
+      // What is sent again has its keys: it goes at once.
+      const bool needs_keys =
+          ReasonOf(result) == Reason::kNeedKeys && progress.attempts == 1;
+      effects.refresh |= !needs_keys;
       RetryLater(*call, index, why, backoff,
                  /*wants_map=*/true, now);
       // The map may have come while the request was under way.
-      if (progress.epoch != map_->shard(parcel.shard).epoch) {
+      if (needs_keys || progress.epoch != map_->shard(parcel.shard).epoch) {
         progress.state = ParcelState::kReady;
       }
       return;
+    }
     case absl::StatusCode::kUnavailable:
       // It may have been appended before its primary changed.
       progress.left = true;

@@ -188,7 +188,8 @@ void Delivery::AddToRequest(const std::shared_ptr<Call>& call, uint32_t parcel,
                             Outgoing& out) {
   Progress& progress = call->progress[parcel];
   const ShardId shard = call->parcels[parcel].shard;
-  if (progress.attempts++ > 0) ++counters_.retries;
+  const bool again = progress.attempts++ > 0;
+  if (again) ++counters_.retries;
   progress.state = ParcelState::kInFlight;
   progress.flight = out.flight;
   progress.epoch = map_->shard(shard).epoch;
@@ -207,7 +208,7 @@ void Delivery::AddToRequest(const std::shared_ptr<Call>& call, uint32_t parcel,
     progress.floor_epoch = call->session->floor_epoch(shard);
     progress.floor_lsn = call->session->floor_lsn(shard);
   }
-  out.sections.push_back({parcel, MakeHeader(*call, parcel)});
+  out.sections.push_back({parcel, MakeHeader(*call, parcel), again});
   out.bytes += call->parcels[parcel].bytes;
 }
 

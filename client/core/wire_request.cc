@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/limits.h"
 #include "common/base/status.h"
+#include "common/hash/hash128.h"
 #include "common/wire/request.h"
 
 namespace paramo::client {
@@ -25,11 +27,33 @@ void AddTo(float* sum, const float* row, size_t floats) {
   for (size_t i = 0; i < floats; ++i) sum[i] += row[i];
 }
 
-void WriteKeys(const Part& part, const Parcel& parcel, uint8_t* out) {
-  for (uint32_t u = parcel.begin; u < parcel.end; ++u, out += 8) {
-    const Key key = part.KeyAt(part.split->First(u));
-    std::memcpy(out, &key, 8);
+// The keys of the sections, one list behind the other.
+std::vector<Key> ListKeys(const Outgoing& out) {
+  const Call& call = *out.call;
+  size_t count = 0;
+  for (const Outgoing::Section& section : out.sections) {
+    const Parcel& parcel = call.parcels[section.parcel];
+    count += parcel.end - parcel.begin;
   }
+  std::vector<Key> keys;
+  keys.reserve(count);
+  for (const Outgoing::Section& section : out.sections) {
+    const Parcel& parcel = call.parcels[section.parcel];
+    for (uint32_t u = parcel.begin; u < parcel.end; ++u) {
+      const Part& part = call.parts[parcel.part];
+      keys.push_back(part.KeyAt(part.split->First(u)));
+    }
+  }
+  return keys;
+}
+
+// Whether the section's list goes as its hash, and as which.
+std::optional<Hash128> HashToSend(std::span<const Key> list, bool again,
+                                  SentLists& sent) {
+  if (list.size() < kKeyListKeysMin || list.size() > kKeyListKeysMax) return {};
+  const Hash128 hash = HashBytes128(list.data(), list.size_bytes());
+  if (!sent.GoesAsHash(hash, again)) return {};
+  return hash;
 }
 
 // Rows of the caller's as they are sent: filled up with zeros at a tensor's
@@ -233,8 +257,11 @@ size_t ReplyBytes(const Outgoing& out) {
 }
 
 Message WriteRequest(const Outgoing& out, uint64_t id, uint64_t cluster_id,
+                     SentLists& sent,
                      const std::function<Buffer(size_t bytes)>& make_block) {
   const Call& call = *out.call;
+  const std::vector<Key> keys = ListKeys(out);
+  const Key* next = keys.data();
   wire::RequestWriter writer(id, cluster_id, ServerDeadlineMs(out));
   for (const Outgoing::Section& section : out.sections) {
     const Parcel& parcel = call.parcels[section.parcel];
@@ -247,16 +274,15 @@ Message WriteRequest(const Outgoing& out, uint64_t id, uint64_t cluster_id,
                                    : call.parts[parcel.part].value_bytes();
       writer.AddPush(section.header, rows, rows * row_bytes);
     }
+    writer.SetKeys(next, HashToSend({next, rows}, section.again, sent));
+    next += rows;
   }
   writer.Allocate(make_block(writer.ByteSize()));
   for (size_t s = 0; s < out.sections.size(); ++s) {
     const Parcel& parcel = call.parcels[out.sections[s].parcel];
-    if (parcel.begin != parcel.end) {
-      const Part& part = call.parts[parcel.part];
-      WriteKeys(part, parcel, writer.keys(s));
-      if (!parcel.is_pull) {
-        WriteValues(part, parcel, out.sections[s].header, writer.values(s));
-      }
+    if (!parcel.is_pull && parcel.begin != parcel.end) {
+      WriteValues(call.parts[parcel.part], parcel, out.sections[s].header,
+                  writer.values(s));
     }
     writer.Seal(s);
   }

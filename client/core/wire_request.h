@@ -11,18 +11,21 @@
 #include "absl/status/status.h"
 #include "client/core/call.h"
 #include "client/core/delivery.h"
+#include "client/core/sent_lists.h"
 #include "common/mem/buffer.h"
 #include "common/mem/rope.h"
 #include "common/wire/reply.h"
 
 namespace paramo::client {
 
-// The bytes of `out`. Gradients of equal keys are summed, in the order given.
-// The same parcels give the same key and value blocks, whenever it is called
-// (what is rounded at random is so by session, number and key): a retry needs
-// no copy of what it sent. `make_block` makes the block of so many bytes that
-// they are written to.
+// The bytes of `out`. Lists of keys that are in `sent` go as their hash, but
+// never in a section that is sent again. Gradients of equal keys are summed, in
+// the order given. The same parcels give the same keys and the same value
+// blocks, whenever it is called (what is rounded at random is so by session,
+// number and key): a retry needs no copy of what it sent. `make_block` makes
+// the block of so many bytes that they are written to.
 Message WriteRequest(const Outgoing& out, uint64_t id, uint64_t cluster_id,
+                     SentLists& sent,
                      const std::function<Buffer(size_t bytes)>& make_block);
 
 // What the reply to `out` takes at most, when all is well; 0 for pushes alone.

@@ -83,6 +83,21 @@ inline constexpr size_t kReadBlockBytes = size_t{64} << 10;
 // what is held by design, so that 16 of the largest messages can be on the way.
 inline constexpr size_t kReceiveBytesDefault = 2 * kHeldBytesDefault;
 
+// ---- Key lists --------------------------------------------------------------
+
+// Lists of so many keys are remembered by servers, and named by their hash when
+// a client sends them again. Shorter ones cost more to look up than to send; a
+// client's largest section has a list of 4 MiB.
+inline constexpr size_t kKeyListKeysMin = 32;
+inline constexpr size_t kKeyListKeysMax = size_t{512} << 10;
+
+// Of a server. 8 Mi keys: what 500 workers that pull 16,384 keys a step have
+// pulled and not pushed yet.
+inline constexpr size_t kKeyListsBytesMax = size_t{64} << 20;
+
+// Hashes of lists sent to one server that a client remembers, of 16 bytes.
+inline constexpr size_t kSentListsMax = size_t{64} << 10;
+
 // ---- Sessions ---------------------------------------------------------------
 
 // Pushes of one session in flight per shard. The window of remembered answers

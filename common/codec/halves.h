@@ -16,6 +16,11 @@
 
 namespace paramo {
 
+// A vector of values, their 16 bits each, and those as bytes.
+using ValuesTag = hn::ScalableTag<float>;
+using HalvesTag = hn::Rebind<uint16_t, ValuesTag>;
+using HalvesBytesTag = hn::Repartition<uint8_t, HalvesTag>;
+
 template <class Format>
 void EncodeHalvesFrom(uint32_t begin, const float* row, uint32_t dim,
                       uint8_t* out) {
@@ -38,9 +43,8 @@ void DecodeHalvesFrom(uint32_t begin, const uint8_t* row, uint32_t dim,
 
 template <class Format>
 void EncodeHalves(const float* row, uint32_t dim, uint64_t, uint8_t* out) {
-  const hn::ScalableTag<float> d;
-  const hn::Rebind<uint16_t, decltype(d)> d16;
-  const hn::Repartition<uint8_t, decltype(d16)> bytes;
+  const ValuesTag d;
+  const HalvesBytesTag bytes;
   const uint32_t lanes = hn::Lanes(d);
   uint32_t i = 0;
   for (; i + lanes <= dim; i += lanes) {
@@ -52,13 +56,12 @@ void EncodeHalves(const float* row, uint32_t dim, uint64_t, uint8_t* out) {
 
 template <class Format>
 void DecodeHalves(const uint8_t* row, uint32_t dim, float* out) {
-  const hn::ScalableTag<float> d;
-  const hn::Rebind<uint16_t, decltype(d)> d16;
-  const hn::Repartition<uint8_t, decltype(d16)> bytes;
+  const ValuesTag d;
   const uint32_t lanes = hn::Lanes(d);
   uint32_t i = 0;
   for (; i + lanes <= dim; i += lanes) {
-    const auto halves = hn::BitCast(d16, hn::LoadU(bytes, row + 2 * i));
+    const auto bytes = hn::LoadU(HalvesBytesTag(), row + 2 * i);
+    const auto halves = hn::BitCast(HalvesTag(), bytes);
     hn::StoreU(Format::Decode(d, halves), d, out + i);
   }
   DecodeHalvesFrom<Format>(i, row, dim, out);

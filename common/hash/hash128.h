@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace paramo {
 
@@ -12,6 +13,10 @@ struct Hash128 {
   uint64_t high = 0;
 
   friend bool operator==(const Hash128&, const Hash128&) = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const Hash128& hash) {
+    return H::combine(std::move(h), hash.low, hash.high);
+  }
 };
 
 // XXH3-128, seed 0, of bytes given in any pieces. Threads: one at a time.

@@ -126,6 +126,7 @@ Hello FromProto(const v1::Hello& proto) {
   hello.build = proto.build();
   hello.shm_directory = proto.shm_directory();
   hello.shm_token = proto.shm_token();
+  hello.key_lists = proto.key_lists();
   return hello;
 }
 
@@ -139,6 +140,19 @@ void ToProto(const Hello& hello, v1::Hello& proto) {
   proto.set_build(hello.build);
   proto.set_shm_directory(hello.shm_directory);
   proto.set_shm_token(hello.shm_token);
+  proto.set_key_lists(hello.key_lists);
+}
+
+// Keys themselves, or all that stands for them.
+absl::Status CheckKeyList(const v1::Section& section) {
+  const int fields = section.has_key_list_low() + section.has_key_list_high() +
+                     section.has_key_list_count();
+  if (fields == 0 || (fields == 3 && !section.has_keys())) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      "a section has either keys or key_list_low, key_list_high and "
+      "key_list_count");
 }
 
 SectionView FromProto(const v1::Section& proto, BlockCollector& blocks) {
@@ -176,6 +190,10 @@ SectionView FromProto(const v1::Section& proto, BlockCollector& blocks) {
        proto.payload_hash_high(), h.payload_hash_high);
   take(proto.has_crc32c(), kCrc32c, proto.crc32c(), h.crc32c);
   view.keys = blocks.Add(proto.keys());
+  if (proto.has_key_list_low()) {
+    view.list = {{proto.key_list_low(), proto.key_list_high()},
+                 proto.key_list_count()};
+  }
   view.values = blocks.Add(proto.values());
   return view;
 }
@@ -228,9 +246,11 @@ absl::Status ParseGenerated(const Rope& rope, RequestView& view) {
   if (proto.has_hello()) view.hello = FromProto(proto.hello());
   BlockCollector blocks;
   for (const v1::Section& section : proto.push()) {
+    PARAMO_RETURN_IF_ERROR(CheckKeyList(section));
     view.push.push_back(FromProto(section, blocks));
   }
   for (const v1::Section& section : proto.pull()) {
+    PARAMO_RETURN_IF_ERROR(CheckKeyList(section));
     view.pull.push_back(FromProto(section, blocks));
   }
   view.rope = blocks.Take();

@@ -7,6 +7,8 @@
 //   +-----+-------+-----+-------+   +--------+-----+------+----------+-----+
 //   | 0d  | shard | 11  | epoch |...| crc32c | a201| len  | keys ... | aa01|...
 //   +-----+-------+-----+-------+   +--------+-----+------+----------+-----+
+//
+// Instead of the key block, 26 bytes behind the value block: a KeyListRef.
 #pragma once
 
 #include <cstdint>
@@ -63,7 +65,15 @@ constexpr void VisitSectionReply(Header& h, Visit&& visit) {
   visit(16, h.crc32c);
 }
 
+template <typename Ref, typename Visit>
+constexpr void VisitKeyList(Ref& list, Visit&& visit) {
+  visit(22, list.hash.low);
+  visit(23, list.hash.high);
+  visit(24, list.count);
+}
+
 inline constexpr size_t kSectionHeaderBytes = 139;
+inline constexpr size_t kKeyListBytes = 26;
 inline constexpr size_t kSectionReplyHeaderBytes = 101;
 
 // Wire types of protobuf.
@@ -111,6 +121,13 @@ uint8_t* PutFixedUnlessZero(uint8_t* out, int number, Int value) {
 
 inline uint8_t* PutSectionHeader(uint8_t* out, const SectionHeader& header) {
   VisitSection(header, [&out](int number, auto field) {
+    out = PutFixed(out, number, field);
+  });
+  return out;
+}
+
+inline uint8_t* PutKeyList(uint8_t* out, const KeyListRef& list) {
+  VisitKeyList(list, [&out](int number, auto field) {
     out = PutFixed(out, number, field);
   });
   return out;

@@ -58,6 +58,8 @@ const char* ReasonName(Reason reason) {
       return "replicas";
     case Reason::kStore:
       return "store";
+    case Reason::kNeedKeys:
+      return "need_keys";
   }
   return "unknown";
 }

@@ -18,16 +18,23 @@ namespace {
 constexpr int kKeysField = 20;
 constexpr int kValuesField = 21;
 
-// Header and blocks, up to `end`.
+// Header and blocks, up to `end`. Where no key block follows the header a list
+// comes last.
 bool TakeSectionBody(Cursor& cursor, size_t end, SectionView& section) {
   if (!TakeHeaderFields<kSectionHeaderBytes>(
           cursor, end, section.header,
           [](auto& header, auto visit) { VisitSection(header, visit); })) {
     return false;
   }
-  if (!TakeBlock(cursor, kKeysField, section.keys)) return false;
-  if (cursor.offset() < end &&
+  const bool named = cursor.Peek() != ((BytesTag(kKeysField) & 0x7f) | 0x80);
+  if (!named && !TakeBlock(cursor, kKeysField, section.keys)) return false;
+  if (cursor.offset() + (named ? kKeyListBytes : 0) < end &&
       !TakeBlock(cursor, kValuesField, section.values)) {
+    return false;
+  }
+  if (named && !TakeHeaderFields<kKeyListBytes>(
+                   cursor, end, section.list.emplace(),
+                   [](auto& list, auto visit) { VisitKeyList(list, visit); })) {
     return false;
   }
   return cursor.offset() == end;
@@ -63,8 +70,12 @@ absl::Status CheckLimits(const RequestView& view) {
         "more than ", kSectionsMax, " sections in one request; split it"));
   }
   size_t keys = 0;
-  for (const SectionView& section : view.push) keys += section.keys.size / 8;
-  for (const SectionView& section : view.pull) keys += section.keys.size / 8;
+  for (const auto* sections : {&view.push, &view.pull}) {
+    for (const SectionView& section : *sections) {
+      keys += section.keys.size / 8;
+      if (section.list.has_value()) keys += section.list->count;
+    }
+  }
   if (keys > kKeysMax) {
     return absl::ResourceExhaustedError(absl::StrCat(
         keys, " keys in one request; the limit is ", kKeysMax, ": split it"));
@@ -119,7 +130,8 @@ Rope EncodeSection(const SectionHeader& header, const Rope& rope,
 absl::StatusOr<SectionView> ParseSection(const Rope& rope) {
   SectionView section;
   Cursor cursor(rope);
-  if (!TakeSectionBody(cursor, rope.size(), section)) {
+  if (!TakeSectionBody(cursor, rope.size(), section) ||
+      section.list.has_value()) {
     return absl::DataLossError("not a canonical push section");
   }
   return section;
@@ -149,22 +161,26 @@ size_t RequestWriter::AddPull(const SectionHeader& header, size_t keys) {
   return sections_.size() - 1;
 }
 
-namespace {
-
-size_t BlockBytes(size_t size) { return 2 + VarintBytes(size) + size; }
-
-// Bytes of a section without its own tag and length.
-size_t SectionBytes(bool is_pull, size_t key_bytes, size_t value_bytes) {
-  return kSectionHeaderBytes + BlockBytes(key_bytes) +
-         (is_pull ? 0 : BlockBytes(value_bytes));
+void RequestWriter::SetKeys(const Key* keys,
+                            const std::optional<Hash128>& hash) {
+  Section& section = sections_.back();
+  section.given_keys = reinterpret_cast<const uint8_t*>(keys);
+  if (!hash.has_value()) return;
+  section.list = {*hash, static_cast<uint32_t>(section.keys.size / 8)};
 }
 
-}  // namespace
+// Without its own tag and length.
+size_t RequestWriter::BytesOf(const Section& s) {
+  const auto block = [](size_t size) { return 2 + VarintBytes(size) + size; };
+  return kSectionHeaderBytes +
+         (s.list.has_value() ? kKeyListBytes : block(s.keys.size)) +
+         (s.is_pull ? 0 : block(s.values.size));
+}
 
 size_t RequestWriter::ByteSize() const {
   size_t bytes = (id_ ? 9 : 0) + (cluster_ ? 9 : 0) + (deadline_ms_ ? 5 : 0);
   for (const Section& s : sections_) {
-    size_t body = SectionBytes(s.is_pull, s.keys.size, s.values.size);
+    size_t body = BytesOf(s);
     bytes += 1 + VarintBytes(body) + body;
   }
   return bytes;
@@ -179,18 +195,18 @@ void RequestWriter::Allocate(Buffer block) {
   out = PutFixedUnlessZero(out, 3, deadline_ms_);
   for (Section& s : sections_) {
     out = PutVarint(out, BytesTag(s.is_pull ? kPullField : kPushField));
-    out = PutVarint(out, SectionBytes(s.is_pull, s.keys.size, s.values.size));
+    out = PutVarint(out, BytesOf(s));
     s.header_offset = offset();
     out += kSectionHeaderBytes;
-    out = PutVarint(out, BytesTag(kKeysField));
-    out = PutVarint(out, s.keys.size);
-    s.keys.offset = offset();
-    out += s.keys.size;
-    if (s.is_pull) continue;
-    out = PutVarint(out, BytesTag(kValuesField));
-    out = PutVarint(out, s.values.size);
-    s.values.offset = offset();
-    out += s.values.size;
+    const auto reserve = [&](int field, ByteRange& block) {
+      out = PutVarint(out, BytesTag(field));
+      out = PutVarint(out, block.size);
+      block.offset = offset();
+      out += block.size;
+    };
+    if (!s.list.has_value()) reserve(kKeysField, s.keys);
+    if (!s.is_pull) reserve(kValuesField, s.values);
+    if (s.list.has_value()) out = PutKeyList(out, *s.list);
   }
   PARAMO_CHECK(offset() == block_.size());
 }
@@ -198,13 +214,18 @@ void RequestWriter::Allocate(Buffer block) {
 void RequestWriter::Seal(size_t s) {
   Section& section = sections_[s];
   SectionHeader& header = section.header;
+  const uint8_t* keys = section.given_keys;
+  if (!section.list.has_value()) {
+    if (keys != nullptr) std::memcpy(this->keys(s), keys, section.keys.size);
+    keys = this->keys(s);
+  }
   if (!section.is_pull) {
     Hash128 hash =
-        PayloadHash(keys(s), section.keys.size, values(s), section.values.size);
+        PayloadHash(keys, section.keys.size, values(s), section.values.size);
     header.payload_hash_low = hash.low;
     header.payload_hash_high = hash.high;
   }
-  uint32_t crc = Crc32c(keys(s), section.keys.size);
+  uint32_t crc = Crc32c(keys, section.keys.size);
   crc = Crc32c(values(s), section.values.size, crc);
   header.crc32c = CrcOfHeader(header, crc);
   PutSectionHeader(block_.data() + section.header_offset, header);

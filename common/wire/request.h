@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "common/base/ids.h"
 #include "common/mem/buffer.h"
 #include "common/mem/rope.h"
 #include "common/wire/section.h"
@@ -17,8 +18,9 @@ namespace paramo::wire {
 
 struct SectionView {
   SectionHeader header;
-  ByteRange keys;    // within the rope, n x 8 bytes
-  ByteRange values;  // within the rope
+  ByteRange keys;                  // within the rope, n x 8 bytes
+  std::optional<KeyListRef> list;  // instead of them
+  ByteRange values;                // within the rope
 };
 
 // A parsed Request. Canonical messages are read in place; anything else that
@@ -35,7 +37,7 @@ struct RequestView {
   bool canonical = true;  // false: the generated parser was needed
 };
 
-// Errors: INVALID_ARGUMENT    not a Request
+// Errors: INVALID_ARGUMENT    not a Request, or a section with keys and a list
 //         RESOURCE_EXHAUSTED  more than kSectionsMax sections or kKeysMax keys
 // Cost:   O(sections); payload bytes are not touched. No allocation grows with
 //         a size that is only claimed.
@@ -71,12 +73,16 @@ class RequestWriter {
   // Return the index of the section. All pushes come before all pulls.
   size_t AddPush(const SectionHeader& header, size_t keys, size_t value_bytes);
   size_t AddPull(const SectionHeader& header, size_t keys);
+  // The keys of the section added last lie at `keys` until it is sealed, which
+  // copies them; with their hash, that is sent instead.
+  void SetKeys(const Key* keys, const std::optional<Hash128>& hash);
 
   size_t ByteSize() const;
   void Allocate() { Allocate(Buffer(ByteSize())); }
   void Allocate(Buffer block);  // of that size
 
-  // [n] u64 and the value bytes of section `s`; unaligned: write with memcpy.
+  // [n] u64, unless they were set, and the value bytes of section `s`;
+  // unaligned: write with memcpy.
   uint8_t* keys(size_t s) { return block_.data() + sections_[s].keys.offset; }
   uint8_t* values(size_t s) {
     return block_.data() + sections_[s].values.offset;
@@ -92,7 +98,10 @@ class RequestWriter {
     size_t header_offset;
     ByteRange keys;
     ByteRange values;
+    const uint8_t* given_keys = nullptr;  // by SetKeys
+    std::optional<KeyListRef> list = {};  // sent instead
   };
+  static size_t BytesOf(const Section& section);
 
   uint64_t id_;
   uint64_t cluster_;

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string>
 
+#include "common/hash/hash128.h"
+
 namespace paramo::wire {
 
 // Bits of SectionHeader::present: which optional fields the message carried.
@@ -66,6 +68,12 @@ struct SectionHeader {
   bool initial() const { return (flags & kFlagInitial) != 0; }
 };
 
+// What stands for a section's keys when the server was sent them before.
+struct KeyListRef {
+  Hash128 hash;  // of the key block
+  uint32_t count = 0;
+};
+
 // Header of the answer to one section.
 struct SectionReplyHeader {
   uint32_t shard = 0;
@@ -117,8 +125,9 @@ enum class Reason : uint32_t {
   kUnsupported = 24,
   kReplicas = 25,
   kStore = 26,
+  kNeedKeys = 27,
 };
-inline constexpr size_t kReasonCount = 27;
+inline constexpr size_t kReasonCount = 28;
 
 // "checksum", "wrong_epoch", ...: label of the refusal counters.
 const char* ReasonName(Reason reason);
@@ -134,6 +143,7 @@ struct Hello {
   std::string build;
   std::string shm_directory;
   uint64_t shm_token = 0;
+  bool key_lists = false;  // from servers: they take a KeyListRef
 };
 inline constexpr uint32_t kProtocolVersion = 1;
 

@@ -30,7 +30,8 @@ DataService::DataService(const Clock& clock, Budget& held, Budget& replies,
                                   "Data requests being worked on")),
       latency_(metrics.AddHistogram("paramo_request_seconds",
                                     "From request read to reply handed over",
-                                    1e-9)) {}
+                                    1e-9)),
+      key_lists_(metrics) {}
 
 void DataService::SetIdentity(const ServerIdentity& identity) {
   MutexLock lock(mu_);
@@ -91,6 +92,7 @@ void DataService::Handle(std::unique_ptr<IncomingCall> call) {
   auto data = std::make_shared<RequestData>();
   BudgetCharge reply_charge;
   if (status.ok()) {
+    key_lists_.Expand(request);
     status = Admit(request, routing, *data, reply_charge, reason);
   }
   if (!status.ok()) {
@@ -141,6 +143,7 @@ void DataService::AnswerHello(IncomingCall& call,
   hello.build = kBuild;
   hello.shm_directory = shm_directory_;
   hello.shm_token = shm_token_;
+  hello.key_lists = true;
   call.Reply(wire::WriteReply(request.id, 0, wire::Reason::kNone,
                               routing.version(), "", &hello));
 }

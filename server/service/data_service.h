@@ -16,6 +16,7 @@
 #include "common/metrics/metrics.h"
 #include "common/transport/incoming_call.h"
 #include "common/wire/request.h"
+#include "server/service/key_lists.h"
 #include "server/service/request.h"
 #include "server/shard/cluster_view.h"
 #include "server/shard/counters.h"
@@ -100,6 +101,7 @@ class DataService {
   Gauge& in_flight_;
   Histogram& latency_;
 
+  KeyLists key_lists_;                 // has its own lock
   std::atomic<uint64_t> progress_{0};  // relaxed: a number on its own
 
   mutable Mutex mu_;

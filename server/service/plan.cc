@@ -69,6 +69,13 @@ class Planner {
     if (is_pull) codec = ChooseCodec(whole);
     if (!codec.ok()) {
       RefuseWhole(section, codec, wire::Reason::kCodec, refused);
+    } else if (section.list.has_value()) {
+      Refuse(refused,
+             absl::AbortedError(absl::StrCat(
+                 "no list of ", section.list->count,
+                 " keys with this hash is known here (any more); nothing was "
+                 "done: send the section again with its keys")),
+             wire::Reason::kNeedKeys);
     } else if (!section.header.has(wire::kShard)) {
       Split(std::move(whole), refused);
     } else if (section.header.shard >= context_.shards.size()) {

@@ -18,9 +18,7 @@ constexpr char kWhyMissed[] = "Small requests";
 class Latency final : public Bench {
  public:
   void Declare(Config& config) override {
-    config.Int("rows", spec_.rows, {1, 4096}, "keys of a request");
-    config.Int("dim", spec_.dim, {1, 65536}, "floats of a row");
-    config.Text("rule", spec_.rule, "update rule of the pushes");
+    DeclareRows(config, /*rows_max=*/4096, spec_);
     config.Number("rate", rate_, {1, 1e6}, "requests a second, open loop");
   }
 

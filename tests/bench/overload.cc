@@ -87,9 +87,7 @@ class Loads {
 class Overload final : public Bench {
  public:
   void Declare(Config& config) override {
-    config.Int("rows", spec_.rows, {1, 65536}, "keys of a request");
-    config.Int("dim", spec_.dim, {1, 65536}, "floats of a row");
-    config.Text("rule", spec_.rule, "update rule of the pushes");
+    DeclareRows(config, /*rows_max=*/65536, spec_);
     config.Int("clients", clients_, {1, 1024}, "who ask for more together");
   }
 

@@ -42,6 +42,9 @@ class Rows final : public Bench {
                "rows of the table, all there before");
     config.Choice("keys", options_.keys, {"uniform", "zipf"},
                   "how keys are drawn");
+    config.Switch(
+        "repeat-keys", options_.spec.repeat_keys,
+        "the same lists of keys again and again, as in an evaluation");
     config.Choice("durability", options_.durability,
                   {"logged", "replicated", "synced"}, "of the table");
     config.Int("servers", options_.cluster.servers, {1, 64}, "processes");

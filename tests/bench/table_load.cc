@@ -82,8 +82,8 @@ class Asked {
         gradients_(BatchesOf(floats), Gradients(floats)),
         pulled_(static_cast<size_t>(in_flight), std::vector<float>(floats)) {}
   virtual ~Asked() = default;
-  virtual Future<Result<PushAck>> Push(size_t i) = 0;
-  // `slot`: below in_flight, and no other pull has it now.
+  // `slot`: below in_flight, and no other call has it now.
+  virtual Future<Result<PushAck>> Push(size_t i, size_t slot) = 0;
   virtual Future<Status> Pull(size_t i, size_t slot) = 0;
 
   static size_t BatchesOf(size_t floats) {
@@ -115,21 +115,39 @@ class AskedRows final : public Asked {
               in_flight),
         table_(std::move(table)),
         keys_(DrawKeys(spec)),
-        codec_(spec.codec) {}
+        codec_(spec.codec),
+        table_rows_(spec.table_rows),
+        shifted_(spec.repeat_keys ? 0 : static_cast<size_t>(in_flight)) {}
 
-  Future<Result<PushAck>> Push(size_t i) override {
-    return table_.PushAsync(keys_[i % keys_.size()], gradients(i),
-                            {.codec = codec_});
+  Future<Result<PushAck>> Push(size_t i, size_t slot) override {
+    return table_.PushAsync(KeysOf(i, slot), gradients(i), {.codec = codec_});
   }
   Future<Status> Pull(size_t i, size_t slot) override {
-    return table_.PullAsync(keys_[i % keys_.size()], pulled(slot),
-                            {.codec = codec_});
+    return table_.PullAsync(KeysOf(i, slot), pulled(slot), {.codec = codec_});
   }
 
  private:
+  // Those of batch `i`; if they are not to come again, moved on by as many rows
+  // as there were calls.
+  const std::vector<uint64_t>& KeysOf(size_t i, size_t slot) {
+    const std::vector<uint64_t>& batch = keys_[i % keys_.size()];
+    if (shifted_.empty()) return batch;
+    std::vector<uint64_t>& shifted = shifted_[slot];
+    shifted.resize(batch.size());
+    shift_ = (shift_ + 1) % table_rows_;
+    for (size_t k = 0; k < batch.size(); ++k) {
+      const uint64_t key = batch[k] + shift_;
+      shifted[k] = key < table_rows_ ? key : key - table_rows_;
+    }
+    return shifted;
+  }
+
   const Table table_;
   const std::vector<std::vector<uint64_t>> keys_;
   const std::string codec_;
+  const uint64_t table_rows_;
+  uint64_t shift_ = 0;
+  std::vector<std::vector<uint64_t>> shifted_;  // by slot
 };
 
 class AskedTensor final : public Asked {
@@ -138,7 +156,7 @@ class AskedTensor final : public Asked {
       : Asked(bytes / sizeof(float), {.bytes = static_cast<double>(bytes)},
               in_flight),
         tensor_(std::move(tensor)) {}
-  Future<Result<PushAck>> Push(size_t i) override {
+  Future<Result<PushAck>> Push(size_t i, size_t) override {
     return tensor_.PushAsync(gradients(i));
   }
   Future<Status> Pull(size_t, size_t slot) override {
@@ -198,7 +216,7 @@ class ClientRequester final : public Requester {
       ++outstanding_;
     }
     if (call_ == Call::kPush) {
-      asked_.Push(i).then([=, this](const Result<PushAck>& ack) {
+      asked_.Push(i, slot).then([=, this](const Result<PushAck>& ack) {
         Answered(i, slot, ToAbsl(ack));
       });
     } else {
@@ -262,6 +280,12 @@ std::string NameOf(const RowsSpec& spec) {
 
 }  // namespace
 
+void DeclareRows(Config& config, int rows_max, RowsSpec& spec) {
+  config.Int("rows", spec.rows, {1, rows_max}, "keys of a request");
+  config.Int("dim", spec.dim, {1, 65536}, "floats of a row");
+  config.Text("rule", spec.rule, "update rule of the pushes");
+}
+
 absl::StatusOr<std::shared_ptr<Asked>> MakeRows(BenchCluster& cluster,
                                                 const RowsSpec& spec,
                                                 int in_flight) {
@@ -301,7 +325,7 @@ absl::StatusOr<std::shared_ptr<Asked>> MakeTensor(BenchCluster& cluster,
   auto tensor = cluster.client().CreateTensor(spec);
   PARAMO_RETURN_IF_ERROR(ToAbsl(tensor.status()));
   auto asked = std::make_shared<AskedTensor>(*tensor, bytes, in_flight);
-  PARAMO_RETURN_IF_ERROR(ToAbsl(asked->Push(0).get()));
+  PARAMO_RETURN_IF_ERROR(ToAbsl(asked->Push(0, 0).get()));
   return asked;
 }
 
@@ -317,7 +341,7 @@ absl::StatusOr<Case> MakeCase(const std::string& name, BenchCluster& cluster,
   const ClusterStats before = cluster.client().stats();
   for (size_t i = 0; i < kProbeCalls; ++i) {
     PARAMO_RETURN_IF_ERROR(call == Call::kPush
-                               ? ToAbsl(asked->Push(i).get())
+                               ? ToAbsl(asked->Push(i, 0).get())
                                : ToAbsl(asked->Pull(i, 0).get()));
   }
   const ClusterStats after = cluster.client().stats();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/config/config.h"
 #include "paramo/cluster.h"
 #include "tests/bench/drive.h"
 #include "tests/bench/lab.h"
@@ -28,7 +29,13 @@ struct RowsSpec {
   // asked again and again must not be what fits.
   size_t batches = 64;
   double budget_part = 0;  // of the table's rows in memory; 0: all
+  // Whether requests come again with the same keys. Those that do not differ
+  // each from all before it, as do the batches of a data set.
+  bool repeat_keys = false;
 };
+
+// Flags of a bench that asks for rows of one kind: --rows, --dim and --rule.
+void DeclareRows(Config& config, int rows_max, RowsSpec& spec);
 
 // What is asked, with the buffers for it. Shared by the subjects that ask it.
 class Asked;

@@ -31,6 +31,11 @@ void CheckSame(const Rope& a_rope, const std::vector<SectionView>& a,
     PARAMO_CHECK(a[i].header.present == b[i].header.present);
     PARAMO_CHECK(Packed(a[i].header) == Packed(b[i].header));
     PARAMO_CHECK(BytesOf(a_rope, a[i].keys) == BytesOf(b_rope, b[i].keys));
+    PARAMO_CHECK(a[i].list.has_value() == b[i].list.has_value());
+    if (a[i].list.has_value()) {
+      PARAMO_CHECK(a[i].list->hash == b[i].list->hash);
+      PARAMO_CHECK(a[i].list->count == b[i].list->count);
+    }
     PARAMO_CHECK(BytesOf(a_rope, a[i].values) == BytesOf(b_rope, b[i].values));
     PARAMO_CHECK(CheckCrc(a_rope, a[i]).ok() == CheckCrc(b_rope, b[i]).ok());
   }

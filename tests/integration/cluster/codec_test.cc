@@ -4,15 +4,12 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <atomic>
 #include <cmath>
 #include <map>
-#include <thread>
 
 #include "common/base/random.h"
 #include "common/codec/codec.h"
-#include "paramo/v1/cluster.pb.h"
-#include "tests/integration/cluster/harness.h"
+#include "tests/integration/cluster/counted_cluster.h"
 
 namespace paramo::test {
 namespace {
@@ -28,10 +25,9 @@ constexpr uint64_t kKeys = 60;
 // where a step is 1.
 constexpr float kGradient[kDim] = {127, -64, 0, 0.3f};
 
-class CodecClusterTest : public ::testing::Test {
+class CodecClusterTest : public LoadedClusterTest {
  protected:
-  CodecClusterTest()
-      : cluster_({.servers = 3, .replicas = 2}), client_(cluster_.Connect()) {
+  CodecClusterTest() : LoadedClusterTest({.servers = 3, .replicas = 2}) {
     for (uint64_t key = 0; key < kKeys; ++key) {
       keys_.push_back(key);
       grads_.insert(grads_.end(), kGradient, kGradient + kDim);
@@ -40,7 +36,6 @@ class CodecClusterTest : public ::testing::Test {
       tables_.emplace(codec.name, Make(codec.name, codec.name));
     }
   }
-  ~CodecClusterTest() override { StopLoad(); }
 
   Table Make(const std::string& name, const std::string& codec) {
     TableSpec spec;
@@ -58,48 +53,19 @@ class CodecClusterTest : public ::testing::Test {
     EXPECT_TRUE(pulled.ok()) << pulled.ToString();
     return rows;
   }
-  // One push to each table in turn; none may fail.
-  void StartLoad() {
-    load_ = std::thread([this] {
-      while (!stop_.load()) {
-        for (const auto& [name, table] : tables_) {
-          auto ack = table.Push(keys_, grads_);
-          ASSERT_TRUE(ack.ok()) << name << ": " << ack.status().ToString();
-        }
-        pushed_.fetch_add(1);
-      }
-    });
-  }
-  void StopLoad() {
-    stop_.store(true);
-    if (load_.joinable()) load_.join();
-  }
-  void WaitForPushes(int more) {
-    const int before = pushed_.load();
-    EXPECT_TRUE(WaitUntil([&] { return pushed_.load() >= before + more; }));
-  }
-  bool InSync(int replicas) {
-    auto state = cluster_.coordinator().State();
-    EXPECT_TRUE(state.ok()) << state.status();
-    for (const v1::Shard& shard : state->shards()) {
-      if (shard.in_sync_size() != replicas || shard.fencing()) return false;
+  // To each table in turn.
+  Result<PushAck> PushOnce() override {
+    Result<PushAck> ack = PushAck();
+    for (const auto& [name, table] : tables_) {
+      ack = table.Push(keys_, grads_);
+      if (!ack.ok()) break;
     }
-    return true;
+    return ack;
   }
 
-  TestCluster cluster_;
-  std::unique_ptr<Cluster> client_;
   std::map<std::string, Table> tables_;  // by codec
   std::vector<uint64_t> keys_;
   std::vector<float> grads_;
-
- private:
-  std::thread load_;
-  std::atomic<bool> stop_{false};
-  std::atomic<int> pushed_{0};
-
- protected:
-  int pushed() const { return pushed_.load(); }
 };
 
 TEST_F(CodecClusterTest, EveryServerDiesInTurnAndEveryPushCountsOnce) {

@@ -1,5 +1,4 @@
-// A cluster under a load that can be counted: every row is minus the number of
-// pushes that were applied to it.
+// A cluster under a load that can be counted.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -17,29 +16,23 @@
 
 namespace paramo::test {
 
-class CountedClusterTest : public ::testing::Test {
+// A cluster, and a load that pushes to it.
+class LoadedClusterTest : public ::testing::Test {
  protected:
-  explicit CountedClusterTest(ClusterOptions options, uint32_t dim = 1)
-      : cluster_(std::move(options)),
-        client_(cluster_.Connect()),
-        ones_(200 * dim, 1) {
-    TableSpec spec;
-    spec.name = "counted";
-    spec.dim = dim;
-    spec.rule = {"sgd", {{"lr", 1.0}}};
-    auto table = client_->CreateTable(spec);
-    EXPECT_TRUE(table.ok()) << table.status().ToString();
-    table_ = *table;
-  }
-  ~CountedClusterTest() override { StopLoad(); }
+  explicit LoadedClusterTest(ClusterOptions options)
+      : cluster_(std::move(options)), client_(cluster_.Connect()) {}
+  void TearDown() override { StopLoad(); }
 
-  // One push at a time to keys of every shard; none may fail.
+  // What is pushed again and again.
+  virtual Result<PushAck> PushOnce() = 0;
+
+  // One push at a time; none may fail.
   void StartLoad() {
     stop_.store(false);
     load_ = std::thread([this] {
       while (!stop_.load()) {
         const absl::Time start = absl::Now();
-        auto ack = table_->Push(keys_, ones_);
+        auto ack = PushOnce();
         ASSERT_TRUE(ack.ok()) << ack.status().ToString();
         const int64_t took = absl::ToInt64Microseconds(absl::Now() - start);
         if (took > worst_us_.load()) worst_us_.store(took);
@@ -74,16 +67,41 @@ class CountedClusterTest : public ::testing::Test {
                                 !shard.fencing();
                        });
   }
+  int pushed() const { return pushed_.load(); }
+
+  TestCluster cluster_;
+  std::unique_ptr<Cluster> client_;
+
+ private:
+  std::thread load_;
+  std::atomic<bool> stop_{false};
+  std::atomic<int> pushed_{0};
+  std::atomic<int64_t> worst_us_{0};
+};
+
+// Every row is minus the number of pushes that were applied to it.
+class CountedClusterTest : public LoadedClusterTest {
+ protected:
+  explicit CountedClusterTest(ClusterOptions options, uint32_t dim = 1)
+      : LoadedClusterTest(std::move(options)), ones_(200 * dim, 1) {
+    TableSpec spec;
+    spec.name = "counted";
+    spec.dim = dim;
+    spec.rule = {"sgd", {{"lr", 1.0}}};
+    auto table = client_->CreateTable(spec);
+    EXPECT_TRUE(table.ok()) << table.status().ToString();
+    table_ = *table;
+  }
+
+  // To keys of every shard.
+  Result<PushAck> PushOnce() override { return table_->Push(keys_, ones_); }
   std::vector<float> Rows() {
     std::vector<float> rows(ones_.size());
     Status pulled = table_->Pull(keys_, rows);
     EXPECT_TRUE(pulled.ok()) << pulled.ToString();
     return rows;
   }
-  int pushed() const { return pushed_.load(); }
 
-  TestCluster cluster_;
-  std::unique_ptr<Cluster> client_;
   std::optional<Table> table_;
   std::vector<uint64_t> keys_ = [] {
     std::vector<uint64_t> keys(200);
@@ -91,12 +109,6 @@ class CountedClusterTest : public ::testing::Test {
     return keys;
   }();
   const std::vector<float> ones_;  // gradients of all keys
-
- private:
-  std::thread load_;
-  std::atomic<bool> stop_{false};
-  std::atomic<int> pushed_{0};
-  std::atomic<int64_t> worst_us_{0};
 };
 
 }  // namespace paramo::test

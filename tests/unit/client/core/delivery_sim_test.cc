@@ -123,6 +123,7 @@ class Simulation {
   int acked = 0;
   int refused = 0;
   int unknown = 0;
+  int keys_needed = 0;
 
  private:
   struct Packet {
@@ -227,6 +228,14 @@ class Simulation {
         SectionResult aborted;
         aborted.header.code = static_cast<uint32_t>(absl::StatusCode::kAborted);
         answers.emplace_back(ticket_base + i, aborted);
+      } else if (!packet.sections[i].again && Chance(20)) {
+        SectionResult needs_keys;  // they came as a hash that it does not know
+        needs_keys.header.code =
+            static_cast<uint32_t>(absl::StatusCode::kAborted);
+        needs_keys.header.reason =
+            static_cast<uint32_t>(wire::Reason::kNeedKeys);
+        answers.emplace_back(ticket_base + i, needs_keys);
+        ++keys_needed;
       } else if (Chance(5)) {
         SectionResult busy;
         busy.header.code =
@@ -313,6 +322,7 @@ TEST_P(DeliverySim, AppliesEachPushExactlyOnce) {
   EXPECT_GT(simulation.acked, 1000);
   EXPECT_GT(simulation.refused, 10);
   EXPECT_GT(simulation.unknown, 10);
+  EXPECT_GT(simulation.keys_needed, 300);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, DeliverySim, testing::Range<uint64_t>(1, 9));

@@ -255,6 +255,26 @@ TEST_F(DeliveryTest, AbortedByAServerThatIsBehindComesBackLater) {
   EXPECT_EQ(TakeOne().sections[0].header.epoch, 1u);
 }
 
+TEST_F(DeliveryTest, KeysThatAreNeededGoAtOnceUnderTheSameNumber) {
+  const auto call = Push();
+  const Outgoing first = TakeOne();
+  EXPECT_FALSE(first.sections[0].again);
+  const SectionResult needs_keys =
+      Refusal(absl::StatusCode::kAborted, Reason::kNeedKeys);
+  Reply(first, needs_keys);
+  EXPECT_FALSE(effects_.refresh);
+  const Outgoing second = TakeOne();
+  EXPECT_TRUE(second.sections[0].again);
+  EXPECT_EQ(second.sections[0].header.seq, 1u);
+  // A server that asks for what it has been sent is not asked without end.
+  Reply(second, needs_keys);
+  EXPECT_TRUE(TakeSends().empty());
+  Advance(absl::Seconds(1));
+  const Outgoing third = TakeOne();
+  Reply(third, Answer(third));
+  EXPECT_TRUE(Done(call));
+}
+
 TEST_F(DeliveryTest, ANewEpochResendsWhatIsInFlight) {
   auto call = Push();
   const Outgoing first = TakeOne();

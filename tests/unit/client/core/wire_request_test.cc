@@ -7,7 +7,9 @@
 #include <numeric>
 #include <vector>
 
+#include "common/base/limits.h"
 #include "common/base/random.h"
+#include "common/hash/hash128.h"
 #include "common/routing/routing.h"
 #include "common/wire/request.h"
 #include "tests/unit/client/core/calls.h"
@@ -52,6 +54,13 @@ Rope InPieces(const Rope& rope, size_t size) {
   return Rope(std::move(pieces), bytes, bytes->size());
 }
 
+// What a server says that takes hashes of key lists.
+wire::Hello Takes() {
+  wire::Hello hello;
+  hello.key_lists = true;
+  return hello;
+}
+
 Claimed ClaimAll(const std::shared_ptr<Call>& call) {
   Claimed claimed;
   claimed.call = call;
@@ -61,11 +70,16 @@ Claimed ClaimAll(const std::shared_ptr<Call>& call) {
   return claimed;
 }
 
-wire::RequestView Parse(const Outgoing& out) {
-  auto view = wire::ParseRequest(ToRope(
-      WriteRequest(out, 77, 99, [](size_t bytes) { return Buffer(bytes); })));
+wire::RequestView Parse(const Outgoing& out, SentLists& sent) {
+  auto view = wire::ParseRequest(ToRope(WriteRequest(
+      out, 77, 99, sent, [](size_t bytes) { return Buffer(bytes); })));
   EXPECT_TRUE(view.ok()) << view.status();
   return *std::move(view);
+}
+
+wire::RequestView Parse(const Outgoing& out) {
+  SentLists nothing;
+  return Parse(out, nothing);
 }
 
 std::vector<uint64_t> KeysOf(const wire::RequestView& view,
@@ -135,6 +149,53 @@ TEST(WriteRequest, GivesTheSamePayloadAgainOnARetry) {
             second.push[0].header.payload_hash_high);
   // Summed in the order given: (0.1 + 1e8) - 1e8 is 0 in f32, not 0.1.
   EXPECT_EQ(ValuesOf(first, first.push[0]), (std::vector<float>{2, 3, 0}));
+}
+
+TEST(WriteRequest, SendsTheHashOfAListThatItSentBefore) {
+  std::vector<uint64_t> keys(kKeyListKeysMin);
+  std::iota(keys.begin(), keys.end(), 7);
+  std::vector<float> rows(keys.size());
+  const std::vector<float> grads(keys.size(), 1);
+  const auto handle = MakeHandle(1, 1);
+  auto pull = MakeCall({PullOf(handle, keys, rows, 1)}, nullptr, {},
+                       absl::Seconds(1), 1);
+  auto push = MakeCall({PushOf(handle, keys, grads, 1)}, nullptr, {},
+                       absl::Seconds(1), 1);
+  SentLists sent;
+  sent.OnHello(Takes());
+  const wire::RequestView pulled = Parse(AllOf(pull), sent);
+  EXPECT_EQ(KeysOf(pulled, pulled.pull[0]), keys);
+
+  const wire::RequestView pushed = Parse(AllOf(push), sent);
+  EXPECT_TRUE(pushed.canonical);
+  ASSERT_TRUE(pushed.push[0].list.has_value());
+  EXPECT_EQ(pushed.push[0].list->count, keys.size());
+  EXPECT_EQ(pushed.push[0].list->hash,
+            HashBytes128(keys.data(), keys.size() * 8));
+  EXPECT_EQ(ValuesOf(pushed, pushed.push[0]), grads);
+
+  // Sent again it has them, and is the same push.
+  Outgoing out = AllOf(push);
+  out.sections[0].again = true;
+  const wire::RequestView again = Parse(out, sent);
+  EXPECT_EQ(KeysOf(again, again.push[0]), keys);
+  EXPECT_EQ(again.push[0].header.crc32c, pushed.push[0].header.crc32c);
+  EXPECT_EQ(again.push[0].header.payload_hash_low,
+            pushed.push[0].header.payload_hash_low);
+}
+
+TEST(WriteRequest, SendsShortListsWhole) {
+  std::vector<uint64_t> keys(kKeyListKeysMin - 1);
+  std::iota(keys.begin(), keys.end(), 7);
+  std::vector<float> rows(keys.size());
+  auto call = MakeCall({PullOf(MakeHandle(1, 1), keys, rows, 1)}, nullptr, {},
+                       absl::Seconds(1), 1);
+  SentLists sent;
+  sent.OnHello(Takes());
+  for (int i = 0; i < 2; ++i) {
+    const wire::RequestView view = Parse(AllOf(call), sent);
+    EXPECT_EQ(KeysOf(view, view.pull[0]), keys);
+  }
 }
 
 TEST(WriteRequest, PadsTheLastBlockOfATensorWithZeros) {

@@ -10,6 +10,7 @@
 #include "common/base/limits.h"
 #include "common/base/random.h"
 #include "common/hash/crc32c.h"
+#include "common/hash/hash128.h"
 #include "common/wire/layout.h"
 #include "paramo/v1/data.pb.h"
 
@@ -51,8 +52,14 @@ SectionHeader RandomHeader(BitGen& gen) {
 struct Payload {
   SectionHeader header;
   bool is_pull = false;
+  bool named = false;  // its keys go as their hash
   std::string keys;
   std::string values;
+
+  KeyListRef list() const {
+    return {HashBytes128(keys.data(), keys.size()),
+            static_cast<uint32_t>(keys.size() / 8)};
+  }
 };
 
 std::string RandomBytes(BitGen& gen, size_t size) {
@@ -69,6 +76,7 @@ std::vector<Payload> RandomPayloads(BitGen& gen) {
     Payload payload;
     payload.header = RandomHeader(gen);
     payload.is_pull = i >= pushes;
+    payload.named = gen.Below(3) == 0;
     size_t n = gen.Below(40);
     payload.keys = RandomBytes(gen, n * 8);
     if (!payload.is_pull) payload.values = RandomBytes(gen, n * 4 * 5);
@@ -86,10 +94,16 @@ Message Write(uint64_t id, uint64_t cluster, uint32_t deadline_ms,
     } else {
       writer.AddPush(p.header, p.keys.size() / 8, p.values.size());
     }
+    if (p.named) {
+      writer.SetKeys(reinterpret_cast<const Key*>(p.keys.data()),
+                     p.list().hash);
+    }
   }
   writer.Allocate();
   for (size_t s = 0; s < payloads.size(); ++s) {
-    memcpy(writer.keys(s), payloads[s].keys.data(), payloads[s].keys.size());
+    if (!payloads[s].named) {
+      memcpy(writer.keys(s), payloads[s].keys.data(), payloads[s].keys.size());
+    }
     if (!payloads[s].is_pull) {
       memcpy(writer.values(s), payloads[s].values.data(),
              payloads[s].values.size());
@@ -156,6 +170,58 @@ TEST(RequestTest, GeneratedCodeGivesTheBytesOfTheWriter) {
   s.set_keys(payload.keys);
   s.set_values(payload.values);
   EXPECT_EQ(proto.SerializeAsString(), bytes);
+
+  // With the hash of the keys, which changes neither checksum nor payload hash.
+  payload.named = true;
+  s.clear_keys();
+  s.set_key_list_low(payload.list().hash.low);
+  s.set_key_list_high(payload.list().hash.high);
+  s.set_key_list_count(2);
+  EXPECT_EQ(proto.SerializeAsString(), Bytes(Write(5, 6, 7, {payload})));
+}
+
+TEST(RequestTest, SetKeysAreCopiedWhenNoHashStandsForThem) {
+  const std::vector<Key> keys = {5, 9};
+  RequestWriter writer(1, 2, 3);
+  writer.AddPull(SectionHeader(), keys.size());
+  writer.SetKeys(keys.data(), std::nullopt);
+  writer.Allocate();
+  writer.Seal(0);
+  Payload payload;
+  payload.is_pull = true;
+  payload.keys.assign(reinterpret_cast<const char*>(keys.data()), 16);
+  EXPECT_EQ(Bytes(writer.Take()), Bytes(Write(1, 2, 3, {payload})));
+}
+
+TEST(RequestTest, RefusesKeysTwiceAndHalfAHash) {
+  const auto parse = [](const v1::Request& request) {
+    return ParseRequest(Rope::FromString(request.SerializeAsString())).status();
+  };
+  for (const bool is_pull : {false, true}) {
+    v1::Request request;
+    v1::Section& section = is_pull ? *request.add_pull() : *request.add_push();
+    section.set_key_list_low(1);
+    EXPECT_EQ(parse(request).code(), absl::StatusCode::kInvalidArgument);
+    section.set_key_list_high(2);
+    EXPECT_EQ(parse(request).code(), absl::StatusCode::kInvalidArgument);
+    section.set_key_list_count(3);
+    EXPECT_TRUE(parse(request).ok());
+    section.set_keys("");
+    EXPECT_EQ(parse(request).code(), absl::StatusCode::kInvalidArgument);
+  }
+}
+
+// A record of the log holds the keys themselves.
+TEST(RequestTest, ASectionByItselfHasItsKeys) {
+  Payload payload;
+  payload.keys = std::string(16, '\1');
+  for (const bool named : {false, true}) {
+    payload.named = named;
+    const std::string bytes = Bytes(Write(0, 0, 0, {payload}));
+    // Behind tag and length of the only section, of two bytes.
+    const auto section = ParseSection(Rope::FromString(bytes.substr(3)));
+    EXPECT_EQ(section.ok(), !named) << section.status();
+  }
 }
 
 // The seam path: every cut of a message reads the same.
@@ -175,10 +241,17 @@ TEST(RequestTest, ViewReadsAnySlicing) {
         const SectionView& section = i < view->push.size()
                                          ? view->push[i]
                                          : view->pull[i - view->push.size()];
-        EXPECT_TRUE(CheckCrc(view->rope, section).ok());
-        std::string keys(section.keys.size, '\0');
-        view->rope.Copy(section.keys.offset, keys.size(), keys.data());
-        EXPECT_EQ(keys, payloads[i].keys);
+        ASSERT_EQ(section.list.has_value(), payloads[i].named);
+        if (payloads[i].named) {
+          EXPECT_EQ(section.list->hash, payloads[i].list().hash);
+          EXPECT_EQ(section.list->count, payloads[i].list().count);
+          EXPECT_EQ(section.keys.size, 0u);
+        } else {
+          EXPECT_TRUE(CheckCrc(view->rope, section).ok());
+          std::string keys(section.keys.size, '\0');
+          view->rope.Copy(section.keys.offset, keys.size(), keys.data());
+          EXPECT_EQ(keys, payloads[i].keys);
+        }
         std::string values(section.values.size, '\0');
         view->rope.Copy(section.values.offset, values.size(), values.data());
         EXPECT_EQ(values, payloads[i].values);
@@ -328,6 +401,9 @@ TEST(RequestTest, RefusesTooManyKeys) {
   payload.keys = std::string((kKeysMax + 1) * 8, '\0');
   auto view = ParseRequest(Rope::FromString(Bytes(Write(1, 0, 0, {payload}))));
   EXPECT_EQ(view.status().code(), absl::StatusCode::kResourceExhausted);
+  payload.named = true;
+  view = ParseRequest(Rope::FromString(Bytes(Write(1, 0, 0, {payload}))));
+  EXPECT_EQ(view.status().code(), absl::StatusCode::kResourceExhausted);
 }
 
 TEST(RequestTest, GarbageAndTruncationAreErrorsNotCrashes) {
@@ -361,12 +437,14 @@ TEST(RequestTest, HelloGoesThrough) {
   Hello hello;
   hello.cluster_id = 77;
   hello.build = "test";
+  hello.key_lists = true;
   Message message = WriteHelloRequest(3, hello);
   auto view = ParseRequest(Rope::FromString(Bytes(message)));
   ASSERT_TRUE(view.ok());
   ASSERT_TRUE(view->hello.has_value());
   EXPECT_EQ(view->hello->cluster_id, 77u);
   EXPECT_EQ(view->hello->build, "test");
+  EXPECT_TRUE(view->hello->key_lists);
   EXPECT_EQ(view->id, 3u);
 }
 

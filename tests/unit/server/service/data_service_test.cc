@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/base/limits.h"
+#include "common/hash/hash128.h"
 #include "common/routing/routing.h"
 #include "common/wire/layout.h"
 #include "common/wire/reply.h"
@@ -183,6 +184,51 @@ TEST_F(DataServiceTest, PushAndPullGoToTheirShard) {
   EXPECT_EQ(service_.in_flight(), 0u);
   EXPECT_EQ(held_.held(), 0u);
   EXPECT_EQ(replies_.held(), 0u);
+}
+
+// The number is not consumed, and what is logged has the keys.
+TEST_F(DataServiceTest, AsksForTheKeysOfAListThatItDoesNotKnow) {
+  std::vector<Key> keys;
+  for (Key key = 0; keys.size() < kKeyListKeysMin; ++key) {
+    if (ShardOf(kTable, key, kShards) == 0) keys.push_back(key);
+  }
+  const std::vector<float> ones(keys.size() * kDim, 1);
+  const auto push = [&](uint64_t seq, bool as_hash) {
+    wire::RequestWriter writer(/*id=*/3, 0, 0);
+    wire::SectionHeader header;
+    header.epoch = 1;
+    header.history = 7;
+    header.table = kTable;
+    header.session = 600;
+    header.seq = seq;
+    writer.AddPush(header, keys.size(), ones.size() * 4);
+    const Hash128 hash = HashBytes128(keys.data(), keys.size() * sizeof(Key));
+    writer.SetKeys(keys.data(), as_hash ? std::optional(hash) : std::nullopt);
+    writer.Allocate();
+    memcpy(writer.values(0), ones.data(), ones.size() * 4);
+    writer.Seal(0);
+    return Send(writer.Take())->reply->push[0];
+  };
+  const auto needs = push(1, true);
+  EXPECT_EQ(needs.header.code,
+            static_cast<uint32_t>(absl::StatusCode::kAborted));
+  EXPECT_EQ(needs.header.reason, static_cast<uint32_t>(Reason::kNeedKeys));
+  EXPECT_EQ(Refused(Reason::kNeedKeys), 1u);
+  EXPECT_EQ(push(1, false).header.code, 0u);
+  EXPECT_EQ(push(2, true).header.code, 0u);
+  EXPECT_EQ(push(2, true).header.code, 0u);  // a duplicate
+
+  for (const Record& record : ports_[0]->log()) {
+    if (record.kind() != RecordKind::kPush) continue;
+    const auto section = wire::ParseSection(record.payload);
+    ASSERT_TRUE(section.ok()) << section.status();
+    EXPECT_EQ(section->keys.size, keys.size() * sizeof(Key));
+  }
+  auto pull = Send(Pull(keys));
+  float row[kDim];
+  pull->reply->rope.Copy(pull->reply->pull[0].values.offset, sizeof(row), row);
+  EXPECT_THAT(row, Each(-2));
+  EXPECT_EQ(held_.held(), 0u);
 }
 
 TEST_F(DataServiceTest, RepliesHaveABudgetOfTheirOwn) {
