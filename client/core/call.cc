@@ -5,10 +5,6 @@
 namespace paramo::client {
 namespace {
 
-// Tags, lengths and header of a section (docs/formats/wire.md): 152 bytes,
-// rounded up.
-constexpr size_t kSectionBytes = 160;
-
 void CutPart(uint32_t index, const Part& part, std::vector<Parcel>& parcels) {
   const size_t row_bytes = 8 + part.value_bytes();
   const uint32_t rows_max = static_cast<uint32_t>(

@@ -20,6 +20,10 @@ namespace paramo::client {
 
 class Session;
 
+// Of a section or its answer, without what the blocks hold
+// (docs/formats/wire.md): 152 bytes at most, rounded up.
+inline constexpr size_t kSectionBytes = 160;
+
 // One table's part of a call. Borrows the caller's memory while the call runs.
 struct Part {
   bool is_pull = false;

@@ -257,6 +257,14 @@ ClusterStats Core::stats() {
   stats.bytes_received = bytes_received_.load(std::memory_order_relaxed);
   stats.parked =
       std::chrono::microseconds(parked_us_.load(std::memory_order_relaxed));
+  {
+    MutexLock lock(channels_mu_);
+    for (const auto& [address, lanes] : channels_) {
+      const DataChannel::ShmStats shm = lanes.bulk->shm_stats();
+      stats.shm_bytes += shm.bytes;
+      stats.shm_full += shm.full;
+    }
+  }
   MutexLock lock(mu_);
   stats.requests = delivery_.counters().requests;
   stats.retries = delivery_.counters().retries;
@@ -310,8 +318,12 @@ void Core::Send(Outgoing out) {
   Lanes& lanes = LanesTo(out.address);
   DataChannel& lane = IsBulk(out) ? *lanes.bulk : *lanes.small;
   const uint64_t id = lane.NextId();
+  const size_t reply_bytes = ReplyBytes(out);
   Message message =
-      WriteRequest(out, id, view_->map()->cluster_id(), *lanes.sent_lists);
+      WriteRequest(out, id, view_->map()->cluster_id(), *lanes.sent_lists,
+                   [&lane, reply_bytes](size_t bytes) {
+                     return lane.MakeBlock(bytes, reply_bytes);
+                   });
   bytes_sent_.fetch_add(MessageBytes(message), std::memory_order_relaxed);
   lane.Send(id, std::move(message), out.timeout,
             [this, flight = out.flight,

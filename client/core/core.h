@@ -117,7 +117,7 @@ class Core {
 
   Lanes& LanesTo(const std::string& address);
   std::unique_ptr<DataChannel> MakeChannel(
-      const std::string& address, const char* lane,
+      const std::string& address, const char* lane, bool shm,
       const std::shared_ptr<SentLists>& sent_lists);
 
   const ConnectOptions options_;

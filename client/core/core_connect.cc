@@ -1,6 +1,7 @@
 // Core: connecting, connections, the default session, the end.
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -76,6 +77,8 @@ Result<std::unique_ptr<Core>> Core::Connect(ConnectOptions options) {
                   "ConnectOptions: threads must be 1 to 64, timeout and "
                   "deadline above 0");
   }
+  const char* shm = std::getenv("PARAMO_SHM");
+  if (shm != nullptr && std::string_view(shm) == "off") options.shm = false;
   if (options.log == nullptr) {
     options.log = [](const std::string& line) {
       std::fprintf(stderr, "paramo: %s\n", line.c_str());
@@ -155,16 +158,18 @@ Core::Lanes& Core::LanesTo(const std::string& address) {
   Lanes& lanes = channels_[address];
   if (lanes.small == nullptr) {
     lanes.sent_lists = std::make_shared<SentLists>();
-    lanes.small = MakeChannel(address, "small", lanes.sent_lists);
-    lanes.bulk = MakeChannel(address, "bulk", lanes.sent_lists);
+    lanes.small =
+        MakeChannel(address, "small", /*shm=*/false, lanes.sent_lists);
+    lanes.bulk = MakeChannel(address, "bulk", options_.shm, lanes.sent_lists);
   }
   return lanes;
 }
 
 std::unique_ptr<DataChannel> Core::MakeChannel(
-    const std::string& address, const char* lane,
+    const std::string& address, const char* lane, bool shm,
     const std::shared_ptr<SentLists>& sent_lists) {
   DataChannel::Options options;
+  options.shm = shm;
   options.address = address;
   options.lane = lane;
   // By value: a stream that is being cancelled may still ask for its Hello.

@@ -241,8 +241,24 @@ uint32_t ServerDeadlineMs(const Outgoing& out) {
 
 }  // namespace
 
+size_t ReplyBytes(const Outgoing& out) {
+  // Its own fields and its seal: docs/formats/wire.md.
+  constexpr size_t kFieldBytes = 2 * 9 + 5 + 5;
+  const auto is_pull = [&out](const Outgoing::Section& section) {
+    return out.call->parcels[section.parcel].is_pull;
+  };
+  const auto& sections = out.sections;
+  if (std::none_of(sections.begin(), sections.end(), is_pull)) return 0;
+  size_t bytes = kFieldBytes;
+  for (const Outgoing::Section& section : sections)
+    bytes += is_pull(section) ? out.call->parcels[section.parcel].bytes
+                              : kSectionBytes;
+  return bytes;
+}
+
 Message WriteRequest(const Outgoing& out, uint64_t id, uint64_t cluster_id,
-                     SentLists& sent) {
+                     SentLists& sent,
+                     const std::function<Buffer(size_t bytes)>& make_block) {
   const Call& call = *out.call;
   const std::vector<Key> keys = ListKeys(out);
   const Key* next = keys.data();
@@ -261,7 +277,7 @@ Message WriteRequest(const Outgoing& out, uint64_t id, uint64_t cluster_id,
     writer.SetKeys(next, HashToSend({next, rows}, section.again, sent));
     next += rows;
   }
-  writer.Allocate();
+  writer.Allocate(make_block(writer.ByteSize()));
   for (size_t s = 0; s < out.sections.size(); ++s) {
     const Parcel& parcel = call.parcels[out.sections[s].parcel];
     if (!parcel.is_pull && parcel.begin != parcel.end) {

@@ -3,6 +3,9 @@
 // codecs of the call's parts.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -19,9 +22,14 @@ namespace paramo::client {
 // never in a section that is sent again. Gradients of equal keys are summed, in
 // the order given. The same parcels give the same keys and the same value
 // blocks, whenever it is called (what is rounded at random is so by session,
-// number and key): a retry needs no copy of what it sent.
+// number and key): a retry needs no copy of what it sent. `make_block` makes
+// the block of so many bytes that they are written to.
 Message WriteRequest(const Outgoing& out, uint64_t id, uint64_t cluster_id,
-                     SentLists& sent);
+                     SentLists& sent,
+                     const std::function<Buffer(size_t bytes)>& make_block);
+
+// What the reply to `out` takes at most, when all is well; 0 for pushes alone.
+size_t ReplyBytes(const Outgoing& out);
 
 // Reads the answers to the claimed parcels out of `reply`: rows go to the
 // caller's memory, results[i] says what became of claimed.parcels[i]. An

@@ -80,6 +80,8 @@ py::dict DictOf(const ClusterStats& stats) {
   out["retries"] = stats.retries;
   out["bytes_sent"] = stats.bytes_sent;
   out["bytes_received"] = stats.bytes_received;
+  out["shm_bytes"] = stats.shm_bytes;
+  out["shm_full"] = stats.shm_full;
   out["parked_us"] = stats.parked.count();
   return out;
 }

@@ -157,6 +157,16 @@ inline constexpr size_t kStreamUnsentBytesSoft = size_t{64} << 20;
 inline constexpr size_t kStreamUnsentBytesMax = size_t{512} << 20;
 inline constexpr int kWriteTimeoutMs = 30'000;
 
+// Memory that one client shares with a server: four requests of the largest
+// dense block there, or as many replies. It is used from its beginning, so a
+// lane costs what lay in it at once. And lanes of a server: 64 workers.
+inline constexpr size_t kShmLaneBytes = size_t{64} << 20;
+inline constexpr size_t kShmLanesMax = 64;
+
+// Requests below it, with their replies, go by gRPC: waking the other side is
+// what they cost.
+inline constexpr size_t kShmRequestBytesMin = size_t{32} << 10;
+
 // Requests that wait in a client for their turn on one stream.
 inline constexpr size_t kClientQueueBytesMax = size_t{256} << 20;
 

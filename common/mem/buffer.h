@@ -18,7 +18,8 @@ class Buffer {
  public:
   Buffer() = default;
   explicit Buffer(size_t size);
-  // Bytes that `owner` keeps alive; nobody may write to them.
+  // Bytes that `owner` keeps alive; nobody may write to them, but for whom
+  // `owner` made them.
   Buffer(const Piece& piece, std::shared_ptr<const void> owner)
       : data_(const_cast<uint8_t*>(piece.data)),
         size_(piece.size),

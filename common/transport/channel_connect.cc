@@ -4,8 +4,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/log.h"
 #include "common/base/status.h"
 #include "common/transport/channel_core.h"
+#include "common/wire/reply.h"
 
 namespace paramo {
 namespace {
@@ -22,6 +24,20 @@ bool IsConnectionCode(absl::StatusCode code) {
          code == absl::StatusCode::kDeadlineExceeded ||
          code == absl::StatusCode::kInternal ||
          code == absl::StatusCode::kUnavailable;
+}
+
+// The lane that the server's Hello offers; null where there is none to be had:
+// then everything goes by gRPC.
+std::shared_ptr<ShmClient> AskForLane(const Rope& reply) {
+  const auto view = wire::ParseReply(reply);
+  if (!view.ok() || !view->hello.has_value() ||
+      view->hello->shm_directory.empty())
+    return nullptr;
+  auto lane =
+      ShmClient::Connect(view->hello->shm_directory, view->hello->shm_token);
+  if (lane.ok()) return *std::move(lane);
+  LogDebug("no shared memory with a server: %s", ToString(lane.status()));
+  return nullptr;
 }
 
 }  // namespace
@@ -51,11 +67,14 @@ void ChannelCore::OnStarted(ClientStream* stream) {
 
 void ChannelCore::OnHello(ClientStream* stream, const Rope& reply) {
   const absl::Status accepted = options_.check_hello(reply);
+  std::shared_ptr<ShmClient> shm;
+  if (accepted.ok() && options_.shm) shm = AskForLane(reply);
   {
     MutexLock lock(mu_);
     if (stream != stream_.get() || state_ != State::kConnecting) return;
     if (accepted.ok()) {
       state_ = State::kReady;
+      shm_ = std::move(shm);
       ready_since_ = loop_.Now();
     } else {
       refusal_ = accepted;
@@ -75,6 +94,8 @@ void ChannelCore::OnEnded(ClientStream* stream, const absl::Status& status) {
     MutexLock lock(mu_);
     if (stream != stream_.get()) return;
     ended = std::move(stream_);
+    shm_ = nullptr;
+    blocks_.clear();
     if (state_ == State::kClosed) return;
     const absl::Duration now = loop_.Now();
     const bool was_ready = state_ == State::kReady;

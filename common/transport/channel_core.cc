@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/wire/envelope.h"
 #include "common/wire/reply.h"
 #include "common/wire/seal.h"
 
@@ -30,6 +31,26 @@ ChannelCore::ChannelCore(ClientLoop& loop, DataChannel::Options options)
 size_t ChannelCore::outstanding() const {
   MutexLock lock(mu_);
   return requests_.size();
+}
+
+Buffer ChannelCore::MakeBlock(size_t bytes, size_t reply_bytes) {
+  if (bytes + reply_bytes < kShmRequestBytesMin) return Buffer(bytes);
+  std::shared_ptr<ShmClient> shm;
+  {
+    MutexLock lock(mu_);
+    shm = shm_;
+  }
+  if (shm == nullptr) return Buffer(bytes);
+  if (std::optional<Buffer> block = shm->Make(bytes, reply_bytes))
+    return *std::move(block);
+  MutexLock lock(mu_);
+  ++shm_stats_.full;
+  return Buffer(bytes);
+}
+
+DataChannel::ShmStats ChannelCore::shm_stats() const {
+  MutexLock lock(mu_);
+  return shm_stats_;
 }
 
 void ChannelCore::Send(uint64_t id, Message message, absl::Duration timeout,
@@ -93,7 +114,9 @@ void ChannelCore::SendNext() {
     MutexLock lock(mu_);
     write = NextWrite();
   }
-  if (write.stream != nullptr) write.stream->Write(std::move(write.message));
+  if (write.stream == nullptr) return;
+  if (write.block != nullptr) write.message = write.block->Seal(write.id);
+  write.stream->Write(std::move(write.message));
 }
 
 ChannelCore::Write ChannelCore::NextWrite() {
@@ -101,7 +124,8 @@ ChannelCore::Write ChannelCore::NextWrite() {
   if (state_ != State::kReady || writing_ || sent_ >= options_.in_flight_max)
     return write;
   while (!queue_.empty() && write.stream == nullptr) {
-    const auto found = requests_.find(queue_.front());
+    write.id = queue_.front();
+    const auto found = requests_.find(write.id);
     queue_.pop_front();
     if (found == requests_.end()) continue;  // gave up while waiting
     Request& request = found->second;
@@ -116,6 +140,12 @@ ChannelCore::Write ChannelCore::NextWrite() {
                 absl::Seconds(request.bytes / kBytesPerSecondMin);
     WakeBy(write_by_);
     write.message = std::move(request.message);
+    // In a block of an earlier stream's memory it goes by gRPC.
+    if (shm_ != nullptr) write.block = shm_->Find(write.message);
+    if (write.block != nullptr) {
+      blocks_.emplace(write.id, write.block);
+      shm_stats_.bytes += request.bytes;
+    }
     write.stream = stream_;
     writing_ = true;
   }
@@ -135,6 +165,7 @@ void ChannelCore::OnReply(ClientStream* stream, Rope reply) {
   if (wire::TakeSeal(reply) != wire::SealState::kIntact)
     return OnDamage(stream);
   const uint64_t id = wire::PeekId(reply);
+  if (!FetchReply(stream, id, reply)) return OnDamage(stream);
   DataChannel::Done done;
   bool hello;
   {
@@ -149,6 +180,27 @@ void ChannelCore::OnReply(ClientStream* stream, Rope reply) {
   if (hello) return OnHello(stream, reply);
   SendNext();  // before the done, which may take its time
   if (done) done(std::move(reply));
+}
+
+bool ChannelCore::FetchReply(ClientStream* stream, uint64_t id, Rope& reply) {
+  const std::optional<wire::ShmReply> envelope = wire::ReadShmReply(reply);
+  std::shared_ptr<const ShmBlock> block;
+  {
+    MutexLock lock(mu_);
+    if (stream != stream_.get()) return true;
+    const auto found = blocks_.find(id);
+    if (found != blocks_.end()) {
+      block = std::move(found->second);
+      blocks_.erase(found);
+    }
+    if (!envelope.has_value()) return true;
+    if (block == nullptr || envelope->bytes > block->reply_bytes())
+      return false;
+    shm_stats_.bytes += envelope->bytes;
+  }
+  reply = ShmBlock::Reply(std::move(block), envelope->bytes);
+  return wire::TakeSeal(reply) == wire::SealState::kIntact &&
+         wire::PeekId(reply) == id;
 }
 
 // Whose answer it was cannot be told: its id may be what was damaged.

@@ -29,6 +29,7 @@
 #include "common/transport/client_loop.h"
 #include "common/transport/client_stream.h"
 #include "common/transport/data_client.h"
+#include "common/transport/shm_client.h"
 
 namespace paramo {
 
@@ -51,6 +52,8 @@ class ChannelCore final : public ClientStreamEvents,
   void Cancel(uint64_t id);
   void Close();
   size_t outstanding() const;
+  Buffer MakeBlock(size_t bytes, size_t reply_bytes);
+  DataChannel::ShmStats shm_stats() const;
 
  private:
   enum class State { kIdle, kConnecting, kReady, kClosed };
@@ -71,7 +74,9 @@ class ChannelCore final : public ClientStreamEvents,
   // A write that was decided on and is yet to be made.
   struct Write {
     std::shared_ptr<ClientStream> stream;  // null: nothing to write now
+    uint64_t id = 0;
     Message message;
+    std::shared_ptr<const ShmBlock> block;  // null: it goes by gRPC
   };
 
   void OnStarted(ClientStream* stream) override;
@@ -81,6 +86,9 @@ class ChannelCore final : public ClientStreamEvents,
   void OnTimer(absl::Duration now) override;
 
   void OnHello(ClientStream* stream, const Rope& reply);
+  // Puts a reply that lies in shared memory in the place of its envelope;
+  // false when it is damaged.
+  bool FetchReply(ClientStream* stream, uint64_t id, Rope& reply);
   void OnDamage(ClientStream* stream);
   void SendNext();  // writes the next request, when one can go
   void SendProbe(uint64_t id);
@@ -109,6 +117,13 @@ class ChannelCore final : public ClientStreamEvents,
   mutable Mutex mu_;
   State state_ ABSL_GUARDED_BY(mu_) = State::kIdle;
   std::shared_ptr<ClientStream> stream_ ABSL_GUARDED_BY(mu_);
+  // Of stream_, once it is ready, if the server is on this machine.
+  std::shared_ptr<ShmClient> shm_ ABSL_GUARDED_BY(mu_);
+  // What the server may still read, or write to, also for requests that are
+  // waited for no longer.
+  absl::flat_hash_map<uint64_t, std::shared_ptr<const ShmBlock>> blocks_
+      ABSL_GUARDED_BY(mu_);
+  DataChannel::ShmStats shm_stats_ ABSL_GUARDED_BY(mu_);
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   absl::Duration write_by_ ABSL_GUARDED_BY(mu_);  // of a request being written
   absl::flat_hash_map<uint64_t, Request> requests_ ABSL_GUARDED_BY(mu_);

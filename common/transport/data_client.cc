@@ -46,6 +46,14 @@ DataChannel::DataChannel(ClientExecutor& executor, Options options) {
 
 DataChannel::~DataChannel() { Close(); }
 
+Buffer DataChannel::MakeBlock(size_t bytes, size_t reply_bytes) {
+  return core_->MakeBlock(bytes, reply_bytes);
+}
+
+DataChannel::ShmStats DataChannel::shm_stats() const {
+  return core_->shm_stats();
+}
+
 uint64_t DataChannel::NextId() { return core_->NextId(); }
 
 void DataChannel::Send(uint64_t id, Message request, absl::Duration timeout,

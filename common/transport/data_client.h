@@ -75,6 +75,16 @@ class DataChannel {
     // Until the Hello is answered; two lost packets may delay it that long.
     absl::Duration connect_timeout = absl::Seconds(3);
     uint64_t seed = 0;  // of the jitter; 0 = random
+    // Ask the server for a lane of shared memory, if it is on this machine.
+    // Requests in blocks of MakeBlock then lie there, and their replies too;
+    // whatever is in the way of that, they go by gRPC.
+    bool shm = false;
+  };
+
+  // Since the channel was made.
+  struct ShmStats {
+    uint64_t bytes = 0;  // of requests and replies that lay in shared memory
+    uint64_t full = 0;   // requests that found no room there
   };
 
   // The reply, or why there is none:
@@ -91,6 +101,10 @@ class DataChannel {
   ~DataChannel();
   DataChannel(const DataChannel&) = delete;
   DataChannel& operator=(const DataChannel&) = delete;
+
+  // A block to lay a request of `bytes` out in, whose reply takes no more than
+  // `reply_bytes`: in shared memory, where that is to be had and is worth it.
+  Buffer MakeBlock(size_t bytes, size_t reply_bytes);
 
   // An id never used before on this channel.
   uint64_t NextId();
@@ -111,6 +125,8 @@ class DataChannel {
 
   // Requests without an answer yet, queued ones included.
   size_t outstanding() const;
+
+  ShmStats shm_stats() const;
 
  private:
   std::shared_ptr<ChannelCore> core_;  // shared with its gRPC operations

@@ -20,6 +20,7 @@ class Service;
 namespace paramo {
 
 class MetricsRegistry;
+class ShmLanes;
 
 // Owns the listening ports and the thread that accepts, one completion queue
 // per thread, and every connection. Life: made by a composition root; Shutdown
@@ -54,6 +55,9 @@ class DataServer {
     size_t receive_bytes_max = kReceiveBytesDefault;
     // Fewer where the process may not have so many descriptors.
     Connections::Limits connections = {};
+    // Lanes of shared memory that streams may use; may be nullptr. Outlives the
+    // server.
+    ShmLanes* shm = nullptr;
     // TCP's congestion control, by the kernel's name; empty: its default.
     std::string tcp_congestion;
     // Where to count open streams, those that this side ended, and

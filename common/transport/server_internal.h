@@ -28,7 +28,7 @@ struct StreamCounters {
   explicit StreamCounters(MetricsRegistry& registry);
 
   Gauge& open;
-  Counter& refused;        // by the handler
+  Counter& refused;        // by the handler, or what it says of shared memory
   Counter& unsent_bytes;   // replies piled up
   Counter& write_timeout;  // a reply was not taken
   Counter& damaged;        // a request was not what its seal says

@@ -20,6 +20,7 @@
 #include "common/transport/byte_buffer.h"
 #include "common/transport/completion.h"
 #include "common/transport/server_internal.h"
+#include "common/transport/shm_receiver.h"
 #include "common/wire/seal.h"
 
 namespace paramo {
@@ -30,6 +31,8 @@ class ServerStream final : public ReplySink,
   ServerStream(ServerLoop& loop, DataMethod method)
       : loop_(loop),
         method_(method),
+        // Servers among themselves have none.
+        shm_(method == DataMethod::kStream ? loop.options.shm : nullptr),
         parts_(std::make_unique<Parts>(loop.live)) {}
 
   void Accept() {
@@ -102,6 +105,7 @@ class ServerStream final : public ReplySink,
   // Used by the loop's thread only.
   bool first_ = true;
   bool sealed_ = false;  // a seal has come
+  ShmReceiver shm_;
 
   Operation<ServerStream> accept_op_{&ServerStream::OnAccepted};
   Operation<ServerStream> read_op_{&ServerStream::OnRead};
@@ -166,21 +170,27 @@ void ServerStream::OnRead(bool ok) {
 // A damaged request cannot be answered: its id may be what was damaged. Who
 // has sealed once seals always.
 void ServerStream::Handle(Rope request) {
+  std::shared_ptr<ReplySink> sink = shared_from_this();
   const wire::SealState seal = wire::TakeSeal(request);
   if (seal == wire::SealState::kIntact) sealed_ = true;
   const bool damaged = seal == wire::SealState::kBroken ||
                        (sealed_ && seal == wire::SealState::kNone);
+  absl::Status status =
+      damaged ? absl::DataLossError("a request was damaged on the way")
+              : shm_.Fetch(request, sink);
   {
     MutexLock lock(mu_);
-    if (damaged) {
-      loop_.counters.damaged.Add();
-      failure_ = absl::DataLossError("a request was damaged on the way");
+    if (!status.ok()) {
+      (absl::IsDataLoss(status) ? loop_.counters.damaged
+                                : loop_.counters.refused)
+          .Add();
+      failure_ = std::move(status);
       return;
     }
     ++unanswered_;
   }
   loop_.options.handler(std::make_unique<IncomingCall>(
-      shared_from_this(), std::move(request), method_,
+      std::move(sink), std::move(request), method_,
       std::exchange(first_, false), absl::InfiniteDuration()));
 }
 

@@ -124,6 +124,8 @@ Hello FromProto(const v1::Hello& proto) {
   hello.server_id = proto.server_id();
   hello.server_incarnation = proto.server_incarnation();
   hello.build = proto.build();
+  hello.shm_directory = proto.shm_directory();
+  hello.shm_token = proto.shm_token();
   hello.key_lists = proto.key_lists();
   return hello;
 }
@@ -136,6 +138,8 @@ void ToProto(const Hello& hello, v1::Hello& proto) {
   proto.set_server_id(hello.server_id);
   proto.set_server_incarnation(hello.server_incarnation);
   proto.set_build(hello.build);
+  proto.set_shm_directory(hello.shm_directory);
+  proto.set_shm_token(hello.shm_token);
   proto.set_key_lists(hello.key_lists);
 }
 

@@ -186,8 +186,8 @@ size_t RequestWriter::ByteSize() const {
   return bytes;
 }
 
-void RequestWriter::Allocate() {
-  block_ = Buffer(ByteSize());
+void RequestWriter::Allocate(Buffer block) {
+  block_ = std::move(block);
   uint8_t* out = block_.data();
   auto offset = [&] { return static_cast<size_t>(out - block_.data()); };
   out = PutFixedUnlessZero(out, 1, id_);

@@ -78,7 +78,8 @@ class RequestWriter {
   void SetKeys(const Key* keys, const std::optional<Hash128>& hash);
 
   size_t ByteSize() const;
-  void Allocate();
+  void Allocate() { Allocate(Buffer(ByteSize())); }
+  void Allocate(Buffer block);  // of that size
 
   // [n] u64, unless they were set, and the value bytes of section `s`;
   // unaligned: write with memcpy.

@@ -51,6 +51,10 @@ void Seal(Message& message) {
   message.push_back(std::move(seal));
 }
 
+void Seal(uint8_t* bytes, size_t size) {
+  PutFixed(bytes + size, kSealField, Crc32c(bytes, size));
+}
+
 SealState TakeSeal(Rope& message) {
   if (message.size() < kSealBytes) return SealState::kNone;
   const size_t size = message.size() - kSealBytes;

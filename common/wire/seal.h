@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "common/mem/buffer.h"
 #include "common/mem/rope.h"
@@ -15,6 +16,8 @@ inline constexpr int kSealField = 15;        // of every message that has one
 inline constexpr size_t kSealBytes = 1 + 4;  // tag, fixed32
 
 void Seal(Message& message);
+// Writes the seal of bytes [0, size) behind them.
+void Seal(uint8_t* bytes, size_t size);
 
 enum class SealState { kNone, kIntact, kBroken };
 

@@ -141,6 +141,8 @@ struct Hello {
   uint32_t server_id = 0;
   uint64_t server_incarnation = 0;
   std::string build;
+  std::string shm_directory;
+  uint64_t shm_token = 0;
   bool key_lists = false;  // from servers: they take a KeyListRef
 };
 inline constexpr uint32_t kProtocolVersion = 1;

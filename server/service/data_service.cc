@@ -38,6 +38,11 @@ void DataService::SetIdentity(const ServerIdentity& identity) {
   routing_.identity = identity;
 }
 
+void DataService::OfferShm(std::string directory, uint64_t token) {
+  shm_directory_ = std::move(directory);
+  shm_token_ = token;
+}
+
 void DataService::SetView(std::shared_ptr<const ClusterView> view,
                           std::vector<Shard*> shards) {
   auto shared = std::make_shared<const std::vector<Shard*>>(std::move(shards));
@@ -136,6 +141,8 @@ void DataService::AnswerHello(IncomingCall& call,
   hello.server_id = me.server_id;
   hello.server_incarnation = me.incarnation;
   hello.build = kBuild;
+  hello.shm_directory = shm_directory_;
+  hello.shm_token = shm_token_;
   hello.key_lists = true;
   call.Reply(wire::WriteReply(request.id, 0, wire::Reason::kNone,
                               routing.version(), "", &hello));

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "common/base/ids.h"
@@ -45,6 +46,8 @@ class DataService {
   // Called by the server as it learns who it is, what shards there are (index
   // = shard id; they outlive the service) and what the cluster looks like.
   void SetIdentity(const ServerIdentity& identity);
+  // Told with every Hello. Before the first request.
+  void OfferShm(std::string directory, uint64_t token);
   void SetView(std::shared_ptr<const ClusterView> view,
                std::vector<Shard*> shards);
   std::shared_ptr<const ClusterView> view() const;
@@ -81,6 +84,10 @@ class DataService {
   void RefuseAll(IncomingCall& call, uint64_t id, uint64_t version,
                  wire::Reason reason, const absl::Status& status);
   Routing CurrentRouting() const;
+
+  // Fixed before the first request.
+  std::string shm_directory_;
+  uint64_t shm_token_ = 0;
 
   // Fixed at construction.
   const Clock& clock_;

@@ -3,6 +3,7 @@
 #include <grpcpp/impl/service_type.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +16,7 @@
 #include "common/metrics/metrics.h"
 #include "common/metrics/metrics_http.h"
 #include "common/transport/data_server.h"
+#include "common/transport/shm_lanes.h"
 #include "common/transport/state_watch.h"
 #include "paramo/v1/cluster.pb.h"
 #include "paramo/v1/control.pb.h"
@@ -75,6 +77,7 @@ struct Server::Parts {
   absl::Status OpenStores();
   absl::Status OpenLog();
   absl::Status ProveIncarnation(const LogRecovery& recovery);
+  void OfferShm();
   absl::Status Listen();
   absl::Status Join();
   void OnState(std::shared_ptr<const v1::ClusterState> state);
@@ -109,6 +112,7 @@ struct Server::Parts {
   StateWatch state_watch;
   std::unique_ptr<grpc::Service> admin;
   std::unique_ptr<MetricsHttp> metrics_http;
+  std::unique_ptr<ShmLanes> shm;
   std::unique_ptr<DataServer> data_server;
   std::unique_ptr<CoordinatorLink> link;
   std::vector<MetricsRegistry::Token> gauges;
@@ -192,6 +196,19 @@ absl::Status Server::Parts::ProveIncarnation(const LogRecovery& recovery) {
   return data_dir->EndIncarnation();
 }
 
+// Clients that get no shared memory, for whatever reason, use gRPC.
+void Server::Parts::OfferShm() {
+  if (!options.shm) return;
+  ShmLanes::Options lanes;
+  lanes.directory = std::filesystem::absolute(options.data_dir) / "shm";
+  auto started = ShmLanes::Start(lanes, metrics);
+  if (!started.ok())
+    return LogWarning("no shared memory with clients: %s",
+                      ToString(started.status()));
+  shm = *std::move(started);
+  data_service->OfferShm(shm->directory(), shm->token());
+}
+
 absl::Status Server::Parts::Listen() {
   data_service =
       std::make_unique<DataService>(clock, held, replies, metrics, counters);
@@ -199,6 +216,7 @@ absl::Status Server::Parts::Listen() {
   admin = MakeAdminService(
       metrics, [this](const auto& read) { shards->ForEachShard(read); });
 
+  OfferShm();
   DataServer::Options listening;
   listening.listen = {options.listen};
   listening.threads = options.threads;
@@ -213,6 +231,7 @@ absl::Status Server::Parts::Listen() {
   listening.reflection = options.reflection;
   listening.connections.per_peer = options.connections_per_peer_max;
   listening.receive_bytes_max = options.receive_bytes_max;
+  listening.shm = shm.get();
   listening.tcp_congestion = options.tcp_congestion;
   listening.metrics = &metrics;
   PARAMO_ASSIGN_OR_RETURN(data_server, DataServer::Start(std::move(listening)));

@@ -26,6 +26,7 @@ struct ServerOptions {
   size_t log_buffer_bytes = kLogBufferBytesDefault;
   size_t receive_bytes_max = kReceiveBytesDefault;
   size_t connections_per_peer_max = kConnectionsPerPeerMax;
+  bool shm = true;             // with clients of this user on this machine
   std::string tcp_congestion;  // by the kernel's name; empty: its default
   uint64_t flush_log_bytes = kUnstoredLogBytesDefault;
   absl::Duration flush_interval = absl::Seconds(10);

@@ -21,6 +21,7 @@ struct Options {
   ServerOptions server;
   std::string ready_file;
   std::string log_level = "info";
+  std::string shm = "on";
   bool insecure_listen = false;
   int parent_fd = -1;
 };
@@ -55,6 +56,8 @@ void Declare(Config& config, Options& options) {
   config.Int("connections-per-peer", server.connections_per_peer_max,
              {1, static_cast<int64_t>(kConnectionsMax)},
              "connections that one address may have open");
+  config.Choice("shm", options.shm, {"on", "off"},
+                "shared memory with clients of this user on this machine");
   config
       .Text("tcp-congestion", server.tcp_congestion,
             "congestion control, as the kernel calls it; empty = its default")
@@ -114,6 +117,7 @@ int Main(int argc, char** argv) {
   ParseLogLevel(options.log_level, level);
   SetLog(level, "server");
   TuneProcess();
+  options.server.shm = options.shm == "on";
 
   StopSignal stop;
   ParentWatch parent(options.parent_fd, absl::Seconds(30),

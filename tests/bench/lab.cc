@@ -28,10 +28,11 @@ std::function<double()> CpuOfAll(std::vector<pid_t> pids) {
 }
 
 absl::StatusOr<std::unique_ptr<BenchCluster>> BenchCluster::Start(
-    cli::LocalClusterOptions options, cli::Interrupt& interrupt) {
+    cli::LocalClusterOptions options, Lane lane, cli::Interrupt& interrupt) {
   options.server_args.insert(options.server_args.end(),
                              {"--flush-interval", kFlushInterval});
   auto cluster = std::make_unique<BenchCluster>();
+  cluster->lane_ = lane;
   PARAMO_ASSIGN_OR_RETURN(cluster->workplace_, cli::Workplace::Make());
   PARAMO_ASSIGN_OR_RETURN(
       cluster->servers_,
@@ -45,25 +46,26 @@ absl::StatusOr<std::unique_ptr<BenchCluster>> BenchCluster::Start(
 absl::StatusOr<std::unique_ptr<Cluster>> BenchCluster::Connect() const {
   ConnectOptions connect;
   connect.addresses = servers_->address();
+  connect.shm = lane_ == Lane::kShm;
   auto client = Cluster::Connect(connect);
   if (!client.ok()) return absl::UnavailableError(client.status().ToString());
   return std::move(*client);
 }
 
 absl::StatusOr<BenchCluster*> Lab::StartCluster(
-    const cli::LocalClusterOptions& options) {
+    const cli::LocalClusterOptions& options, Lane lane) {
   PARAMO_ASSIGN_OR_RETURN(auto cluster,
-                          BenchCluster::Start(options, interrupt_));
+                          BenchCluster::Start(options, lane, interrupt_));
   clusters_.push_back(std::move(cluster));
   return clusters_.back().get();
 }
 
 absl::StatusOr<BenchCluster*> Lab::StartCluster(uint32_t servers,
-                                                uint32_t replicas) {
+                                                uint32_t replicas, Lane lane) {
   cli::LocalClusterOptions options;
   options.servers = servers;
   options.replicas = replicas;
-  return StartCluster(options);
+  return StartCluster(options, lane);
 }
 
 Lab::~Lab() {

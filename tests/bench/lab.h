@@ -20,11 +20,14 @@
 
 namespace paramo::bench {
 
+// How a client's big messages go.
+enum class Lane { kGrpc, kShm };
+
 // Servers, and this process as their client. Stops them when destroyed.
 class BenchCluster {
  public:
   static absl::StatusOr<std::unique_ptr<BenchCluster>> Start(
-      cli::LocalClusterOptions options, cli::Interrupt& interrupt);
+      cli::LocalClusterOptions options, Lane lane, cli::Interrupt& interrupt);
 
   Cluster& client() { return *client_; }
   // One more client, with connections and a session of its own.
@@ -36,6 +39,7 @@ class BenchCluster {
   std::unique_ptr<cli::LocalCluster> servers_;
   std::unique_ptr<Cluster> client_;
   std::vector<pid_t> pids_;
+  Lane lane_ = Lane::kGrpc;
 };
 
 // Threads: one. Outlives every subject made with it.
@@ -51,9 +55,10 @@ class Lab {
 
   // Stays until the end.
   absl::StatusOr<BenchCluster*> StartCluster(uint32_t servers,
-                                             uint32_t replicas = 1);
+                                             uint32_t replicas = 1,
+                                             Lane lane = Lane::kGrpc);
   absl::StatusOr<BenchCluster*> StartCluster(
-      const cli::LocalClusterOptions& options);
+      const cli::LocalClusterOptions& options, Lane lane = Lane::kGrpc);
 
   // A floor: `load.in_flight` requests of these sizes through an echo server
   // that all floors share.

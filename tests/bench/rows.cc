@@ -1,6 +1,7 @@
 // rows: sparse rows pushed and pulled by key. Floors: gRPC echo with messages
 // of the same size and as many in flight; for what a backup costs, the same
-// pushes without one; for what a codec brings, the same rows in f32.
+// pushes without one; for what a codec or shared memory brings, the same rows
+// in f32, or by gRPC.
 #include "absl/strings/str_cat.h"
 #include "client/cli/table_spec.h"
 #include "common/base/status.h"
@@ -20,6 +21,7 @@ struct Options {
   std::string durability = "logged";
   cli::LocalClusterOptions cluster;
   int in_flight = 4;
+  std::string lane = "grpc";
   bool memory_budget = false;
   bool backup = false;
 };
@@ -51,6 +53,8 @@ class Rows final : public Bench {
     config.Int("shards", options_.cluster.shards, {1, 4096},
                "of the cluster, a power of two");
     config.Int("in-flight", options_.in_flight, {1, 256}, "requests at a time");
+    config.Choice("lane", options_.lane, {"grpc", "shm"},
+                  "how requests go; shared memory is held against gRPC");
     config.Switch("memory-budget", options_.memory_budget,
                   "instead: zipf keys, a tenth of the rows in memory, against "
                   "all of them there");
@@ -76,6 +80,7 @@ class Rows final : public Bench {
     if (options_.memory_budget) return AddBudget(lab, plan, *cluster, smoke);
     std::vector<int> sizes = {1024, smoke ? 256 : 8192};
     if (options_.rows != 0) sizes = {options_.rows};
+    if (options_.lane == "shm") return AddLanes(lab, plan, *cluster, sizes);
     for (int rows : sizes) {
       for (Call call : {Call::kPush, Call::kPull}) {
         PARAMO_RETURN_IF_ERROR(encoded
@@ -163,6 +168,28 @@ class Rows final : public Bench {
     const double asked = options_.spec.codec == "int8" ? 2 : 1.5;
     plan.Compare(encoded, plain, Unit::kRows,
                  IsAsked("sgd") ? AtLeast(asked) : Target(), kWhyMissed);
+    return absl::OkStatus();
+  }
+
+  // The same calls of servers of their own, through shared memory and by gRPC.
+  absl::Status AddLanes(Lab& lab, Plan& plan, BenchCluster& grpc,
+                        const std::vector<int>& sizes) {
+    PARAMO_ASSIGN_OR_RETURN(BenchCluster * shm,
+                            lab.StartCluster(options_.cluster, Lane::kShm));
+    RowsSpec spec = options_.spec;
+    for (int rows : sizes) {
+      for (Call call : {Call::kPush, Call::kPull}) {
+        spec.rows = rows;
+        const std::string name =
+            absl::StrCat(call == Call::kPush ? "push " : "pull ", rows);
+        PARAMO_ASSIGN_OR_RETURN(
+            Case shared, CaseOf(name + ", shared memory", *shm, spec, call));
+        PARAMO_ASSIGN_OR_RETURN(Case sent,
+                                CaseOf(name + ", gRPC", grpc, spec, call));
+        const size_t subject = plan.Add(std::move(shared.subject));
+        plan.Compare(subject, plan.Add(std::move(sent.subject)), Unit::kRows);
+      }
+    }
     return absl::OkStatus();
   }
 

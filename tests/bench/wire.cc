@@ -34,9 +34,16 @@ Asks AsksOf(size_t bytes) {
 
 class Wire final : public Bench {
  public:
+  void Declare(Config& config) override {
+    config.Choice("lane", lane_, {"grpc", "shm"},
+                  "how big messages go: shm is shared memory");
+  }
+
   absl::Status Prepare(Lab& lab, Plan& plan, bool smoke) override {
-    PARAMO_ASSIGN_OR_RETURN(BenchCluster * cluster,
-                            lab.StartCluster(/*servers=*/1));
+    PARAMO_ASSIGN_OR_RETURN(
+        BenchCluster * cluster,
+        lab.StartCluster(/*servers=*/1, /*replicas=*/1,
+                         lane_ == "shm" ? Lane::kShm : Lane::kGrpc));
     for (const WireSize& size : WireSizes(smoke)) {
       PARAMO_ASSIGN_OR_RETURN(auto tensor,
                               MakeTensor(*cluster, size.bytes, size.in_flight));
@@ -71,6 +78,8 @@ class Wire final : public Bench {
     plan.Compare(subject, plan.Add(std::move(tcp)), unit, asks.tcp, kWhyMissed);
     return absl::OkStatus();
   }
+
+  std::string lane_ = "grpc";
 };
 
 }  // namespace

@@ -37,6 +37,9 @@ struct ConnectOptions {
   std::chrono::milliseconds deadline{30'000};
   // Threads that receive answers and copy rows. One serves 2-3 GB/s.
   int threads = 1;
+  // Big requests and answers of servers on this machine, of this user, go
+  // through shared memory. PARAMO_SHM=off in the environment turns it off too.
+  bool shm = true;
   // Gets a line when a call has waited for more than 5 s, saying for what.
   // Called from any thread; must not call back. Empty: stderr.
   std::function<void(const std::string& line)> log;
@@ -50,6 +53,8 @@ struct ClusterStats {
   uint64_t retries = 0;  // sections sent again
   uint64_t bytes_sent = 0;
   uint64_t bytes_received = 0;
+  uint64_t shm_bytes = 0;  // of both, what went through shared memory
+  uint64_t shm_full = 0;   // requests that found no room there
   // Of pulls that the job's sync policy made wait for other workers, summed
   // over calls; of a call the longest, over its servers.
   std::chrono::microseconds parked{0};

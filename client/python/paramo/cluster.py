@@ -234,7 +234,8 @@ class Cluster:
     @property
     def stats(self) -> dict[str, int]:
         """Counters since `connect`: pushes, pulls, requests, retries,
-        bytes_sent, bytes_received, parked_us."""
+        bytes_sent, bytes_received, shm_bytes (of both, through shared memory),
+        shm_full (requests that found no room there), parked_us."""
         return self._core.stats
 
     def __repr__(self) -> str:

@@ -24,12 +24,17 @@ class RawStream {
     v1::Reply reply;
     EXPECT_TRUE(stream_->Write(hello) && stream_->Read(&reply));
     EXPECT_TRUE(reply.has_hello());
+    hello_ = reply.hello();
   }
+  const v1::Hello& hello() const { return hello_; }  // the server's
   bool Write(const v1::Request& request) { return stream_->Write(request); }
   bool Read(v1::Reply* reply) { return stream_->Read(reply); }
   void Vanish() { context_.TryCancel(); }
+  // Why the server ended it; waits until it has.
+  grpc::StatusCode End() { return stream_->Finish().error_code(); }
 
  private:
+  v1::Hello hello_;
   grpc::ClientContext context_;  // no deadline
   std::unique_ptr<v1::Data::Stub> stub_;
   std::unique_ptr<grpc::ClientReaderWriter<v1::Request, v1::Reply>> stream_;

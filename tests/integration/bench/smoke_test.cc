@@ -96,9 +96,14 @@ TEST(CodecSmokeTest, WritesWholeLines) {
   ExpectWhole(LinesOf("rows", {"--codec", "int8"}), "rows");
 }
 
+TEST(SharedMemorySmokeTest, WritesWholeLines) {
+  for (const char* bench : {"wire", "rows"})
+    ExpectWhole(LinesOf(bench, {"--lane", "shm"}), bench);
+}
+
 INSTANTIATE_TEST_SUITE_P(Benches, SmokeTest,
-                         ::testing::Values("floors", "wire", "rows", "latency", "overload",
-                                           "store", "scale"),
+                         ::testing::Values("floors", "wire", "rows", "latency",
+                                           "overload", "store", "scale"),
                          [](const auto& bench) {
                            return std::string(bench.param);
                          });

@@ -82,11 +82,11 @@ class LoadedClusterTest : public ::testing::Test {
 // Every row is minus the number of pushes that were applied to it.
 class CountedClusterTest : public LoadedClusterTest {
  protected:
-  explicit CountedClusterTest(ClusterOptions options)
-      : LoadedClusterTest(std::move(options)) {
+  explicit CountedClusterTest(ClusterOptions options, uint32_t dim = 1)
+      : LoadedClusterTest(std::move(options)), ones_(200 * dim, 1) {
     TableSpec spec;
     spec.name = "counted";
-    spec.dim = 1;
+    spec.dim = dim;
     spec.rule = {"sgd", {{"lr", 1.0}}};
     auto table = client_->CreateTable(spec);
     EXPECT_TRUE(table.ok()) << table.status().ToString();
@@ -96,7 +96,7 @@ class CountedClusterTest : public LoadedClusterTest {
   // To keys of every shard.
   Result<PushAck> PushOnce() override { return table_->Push(keys_, ones_); }
   std::vector<float> Rows() {
-    std::vector<float> rows(keys_.size());
+    std::vector<float> rows(ones_.size());
     Status pulled = table_->Pull(keys_, rows);
     EXPECT_TRUE(pulled.ok()) << pulled.ToString();
     return rows;
@@ -108,7 +108,7 @@ class CountedClusterTest : public LoadedClusterTest {
     for (size_t i = 0; i < keys.size(); ++i) keys[i] = i;
     return keys;
   }();
-  std::vector<float> ones_ = std::vector<float>(keys_.size(), 1);
+  std::vector<float> ones_;  // gradients of all keys
 };
 
 }  // namespace paramo::test

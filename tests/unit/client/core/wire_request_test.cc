@@ -71,7 +71,8 @@ Claimed ClaimAll(const std::shared_ptr<Call>& call) {
 }
 
 wire::RequestView Parse(const Outgoing& out, SentLists& sent) {
-  auto view = wire::ParseRequest(ToRope(WriteRequest(out, 77, 99, sent)));
+  auto view = wire::ParseRequest(ToRope(WriteRequest(
+      out, 77, 99, sent, [](size_t bytes) { return Buffer(bytes); })));
   EXPECT_TRUE(view.ok()) << view.status();
   return *std::move(view);
 }
