@@ -118,7 +118,8 @@ void Log::Report(const LogBatch& batch) {
     stats_.position = position_;
     stats_.batches += 1;
     stats_.records += batch.records().size();
-    if (batch.sync) WantSynced(stats_.batches);
+    // Somebody may have wanted this one synced before it was written.
+    WantSynced(batch.sync ? stats_.batches : 0);
   }
   for (const auto& [shard, lsn] : last) unsynced_[shard] = lsn;
   Tell(last, Durability::kWritten);

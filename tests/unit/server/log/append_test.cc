@@ -92,6 +92,20 @@ TEST_F(LogAppendTest, WritesGoOnWhileTheDiskSyncs) {
   EXPECT_EQ(log->Stats().syncs, 2u);  // the second of all that came meanwhile
 }
 
+TEST_F(LogAppendTest, WhatIsSyncedBeforeItIsWrittenIsSyncedThen) {
+  auto log = Start();
+  ShardEnd shard(0);
+  std::thread syncs([&] {
+    for (int i = 0; i < 200; ++i) {
+      // The writer has hardly woken when the sync is asked for.
+      if (!shard.Append(*log).ok() || !log->SyncAppended().ok()) return;
+    }
+  });
+  EXPECT_TRUE(listener_->WaitSynced(0, 200));
+  if (HasFailure()) log->Stop().IgnoreError();
+  syncs.join();
+}
+
 TEST_F(LogAppendTest, ASyncIsNotOfWhatTakesThePlaceOfWhatIsCut) {
   auto log = Start();
   ShardEnd shard(0);
