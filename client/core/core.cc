@@ -316,20 +316,20 @@ void Core::Perform(Effects effects) {
 
 void Core::Send(Outgoing out) {
   Lanes& lanes = LanesTo(out.address);
-  DataChannel& lane = IsBulk(out) ? *lanes.bulk : *lanes.small;
-  const uint64_t id = lane.NextId();
+  DataChannel& channel = IsBulk(out) ? *lanes.bulk : *lanes.small;
+  const uint64_t id = channel.NextId();
   const size_t reply_bytes = ReplyBytes(out);
   Message message =
       WriteRequest(out, id, view_->map()->cluster_id(), *lanes.sent_lists,
-                   [&lane, reply_bytes](size_t bytes) {
-                     return lane.MakeBlock(bytes, reply_bytes);
+                   [&channel, reply_bytes](size_t bytes) {
+                     return channel.MakeBlock(bytes, reply_bytes);
                    });
   bytes_sent_.fetch_add(MessageBytes(message), std::memory_order_relaxed);
-  lane.Send(id, std::move(message), out.timeout,
-            [this, flight = out.flight,
-             sent_lists = lanes.sent_lists](absl::StatusOr<Rope> reply) {
-              OnDone(flight, std::move(reply), *sent_lists);
-            });
+  channel.Send(id, std::move(message), out.timeout,
+               [this, flight = out.flight,
+                sent_lists = lanes.sent_lists](absl::StatusOr<Rope> reply) {
+                 OnDone(flight, std::move(reply), *sent_lists);
+               });
 }
 
 void Core::OnDone(uint64_t flight, absl::StatusOr<Rope> reply,

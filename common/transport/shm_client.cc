@@ -8,7 +8,6 @@
 #include <cstring>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/wire/envelope.h"
 #include "common/wire/seal.h"
@@ -29,10 +28,6 @@ constexpr size_t BlockBytes(size_t bytes, size_t reply_bytes) {
   return Aligned(bytes + wire::kSealBytes + reply_bytes);
 }
 
-absl::Status Failed(const char* what) {
-  return absl::UnavailableError(absl::StrCat(what, ": ", std::strerror(errno)));
-}
-
 absl::StatusOr<Descriptor> ConnectTo(const std::string& path) {
   PARAMO_ASSIGN_OR_RETURN(const Descriptor directory,
                           OpenPrivateDirectory(path));
@@ -41,7 +36,7 @@ absl::StatusOr<Descriptor> ConnectTo(const std::string& path) {
   if (!to.valid() ||
       connect(to.get(), reinterpret_cast<const sockaddr*>(&address),
               sizeof address) != 0)
-    return Failed("connecting for shared memory");
+    return ErrnoStatus(errno, "connecting for shared memory");
   ucred server = {};
   socklen_t bytes = sizeof server;
   if (getsockopt(to.get(), SOL_SOCKET, SO_PEERCRED, &server, &bytes) != 0 ||

@@ -29,7 +29,8 @@ class ShmClient : public std::enable_shared_from_this<ShmClient> {
   // Asks the server of that token for a lane. Blocks for 1 s at most.
   // Errors: FAILED_PRECONDITION  the directory, the server or the memory is not
   //                              what it should be
-  //         UNAVAILABLE          nobody is there, or gives no lane
+  //         UNAVAILABLE          there is none to be had
+  //         others               of the kernel: nobody is there
   static absl::StatusOr<std::shared_ptr<ShmClient>> Connect(
       const std::string& directory, uint64_t token);
 

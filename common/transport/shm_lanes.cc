@@ -12,7 +12,6 @@
 #include <cstring>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "common/base/log.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
@@ -25,10 +24,6 @@ constexpr char kBytesHelp[] = "Bytes of messages in shared memory.";
 constexpr char kRefusedName[] = "paramo_shm_refused_total";
 constexpr char kRefusedHelp[] =
     "Lanes of shared memory refused, by reason; the client goes on by gRPC.";
-
-absl::Status Failed(const char* what) {
-  return absl::UnavailableError(absl::StrCat(what, ": ", std::strerror(errno)));
-}
 
 bool IsThisUser(const Descriptor& socket) {
   ucred peer = {};
@@ -91,7 +86,7 @@ absl::StatusOr<std::unique_ptr<ShmLanes>> ShmLanes::Start(
 // The directory may be left from an earlier run, with its socket.
 absl::Status ShmLanes::Listen() {
   if (mkdir(options_.directory.c_str(), 0700) != 0 && errno != EEXIST)
-    return Failed(options_.directory.c_str());
+    return ErrnoStatus(errno, options_.directory.c_str());
   PARAMO_ASSIGN_OR_RETURN(directory_, OpenPrivateDirectory(options_.directory));
   unlinkat(directory_.get(), kLaneSocketName, 0);
   socket_ = Descriptor(
@@ -101,9 +96,9 @@ absl::Status ShmLanes::Listen() {
       bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address),
            sizeof address) != 0 ||
       listen(socket_.get(), static_cast<int>(options_.lanes_max)) != 0)
-    return Failed("a socket for shared memory");
+    return ErrnoStatus(errno, "a socket for shared memory");
   stop_ = Descriptor(eventfd(0, EFD_CLOEXEC));
-  return stop_.valid() ? absl::OkStatus() : Failed("eventfd");
+  return stop_.valid() ? absl::OkStatus() : ErrnoStatus(errno, "eventfd");
 }
 
 ShmLanes::~ShmLanes() {

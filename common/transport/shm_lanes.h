@@ -70,8 +70,8 @@ class ShmLanes {
     size_t lanes_max = kShmLanesMax;
   };
 
-  // Errors: UNAVAILABLE          what the kernel says
-  //         FAILED_PRECONDITION  others may enter the directory
+  // Errors: FAILED_PRECONDITION  others may enter the directory
+  //         others               of the kernel
   static absl::StatusOr<std::unique_ptr<ShmLanes>> Start(
       const Options& options, MetricsRegistry& metrics);
   ~ShmLanes();

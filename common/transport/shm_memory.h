@@ -17,11 +17,11 @@ namespace paramo {
 // its descriptor, no access here meets a page that is gone.
 class SharedMemory {
  public:
-  // Errors: UNAVAILABLE  what the kernel says
+  // Errors: of the kernel
   static absl::StatusOr<std::unique_ptr<SharedMemory>> Make(size_t bytes);
   // Maps what somebody else has made.
   // Errors: FAILED_PRECONDITION  it is of another size or user, or not sealed
-  //         UNAVAILABLE          what the kernel says
+  //         others               of the kernel
   static absl::StatusOr<std::unique_ptr<SharedMemory>> Adopt(Descriptor memory,
                                                              size_t bytes);
   ~SharedMemory();
@@ -45,6 +45,7 @@ class SharedMemory {
 
 // An open directory of this user's that nobody else may enter.
 // Errors: FAILED_PRECONDITION  it is something else
+//         others               of the kernel
 absl::StatusOr<Descriptor> OpenPrivateDirectory(const std::string& path);
 
 // The socket in it, by a name that is short enough whatever the path.

@@ -241,7 +241,7 @@ TEST_F(ShmTest, ADirectoryThatOthersMayEnterIsNotUsed) {
 TEST_F(ShmTest, WhatADeadServerLeftIsReplaced) {
   const std::string socket = directory() + "/" + kLaneSocketName;
   lanes_.reset();
-  EXPECT_TRUE(absl::IsUnavailable(ShmClient::Connect(directory(), 1).status()));
+  EXPECT_TRUE(absl::IsNotFound(ShmClient::Connect(directory(), 1).status()));
   Descriptor left(open(socket.c_str(), O_CREAT | O_WRONLY, 0600));
   ASSERT_TRUE(left.valid());
   MetricsRegistry metrics;
