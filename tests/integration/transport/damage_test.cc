@@ -9,11 +9,11 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "common/hash/crc32c.h"
 #include "common/transport/state_reader.h"
 #include "common/transport/state_watch.h"
 #include "paramo/v1/control.grpc.pb.h"
 #include "paramo/v1/data.grpc.pb.h"
+#include "tests/integration/transport/answering_server.h"
 #include "tests/integration/transport/transport_testing.h"
 
 namespace paramo {
@@ -21,51 +21,15 @@ namespace {
 
 using ::testing::HasSubstr;
 
-template <typename Proto>
-void SetSeal(Proto& proto) {
-  proto.clear_crc32c();
-  const std::string bytes = proto.SerializeAsString();
-  proto.set_crc32c(Crc32c(bytes.data(), bytes.size()));
-}
-
-// Answers with another request's id, as when a bit of it was flipped.
-class DamagedAnswers final : public v1::Data::Service {
- public:
-  DamagedAnswers() {
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
-                             &port_);
-    builder.RegisterService(this);
-    server_ = builder.BuildAndStart();
-  }
-  int port() const { return port_; }
-
-  grpc::Status Stream(
-      grpc::ServerContext*,
-      grpc::ServerReaderWriter<v1::Reply, v1::Request>* stream) override {
-    v1::Request request;
-    v1::Reply hello;
-    hello.mutable_hello()->set_protocol_max(1);
-    SetSeal(hello);
-    if (!stream->Read(&request) || !stream->Write(hello))
-      return grpc::Status::CANCELLED;
-    while (stream->Read(&request)) {
-      v1::Reply reply;
-      reply.set_id(request.id());
-      SetSeal(reply);
-      reply.set_id(request.id() ^ 1);
-      if (!stream->Write(reply)) break;
-    }
-    return grpc::Status::OK;
-  }
-
- private:
-  int port_ = 0;
-  std::unique_ptr<grpc::Server> server_;
-};
-
 TEST(Damage, ADamagedAnswerIsNobodysAndEndsTheStream) {
-  DamagedAnswers server;
+  // With another request's id, as when a bit of it was flipped.
+  AnsweringServer server([](const v1::Request& request) {
+    v1::Reply reply;
+    reply.set_id(request.id());
+    SetSeal(reply);
+    reply.set_id(request.id() ^ 1);
+    return reply;
+  });
   ClientExecutor executor(1);
   DataChannel channel(executor, ChannelTo(server.port()));
   const absl::Status status = EchoOnce(channel, 0);

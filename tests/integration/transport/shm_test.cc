@@ -12,10 +12,10 @@
 #include <vector>
 
 #include "common/base/limits.h"
-#include "common/hash/crc32c.h"
 #include "common/transport/shm_lanes.h"
 #include "common/wire/reply.h"
 #include "paramo/v1/data.grpc.pb.h"
+#include "tests/integration/transport/answering_server.h"
 #include "tests/integration/transport/transport_testing.h"
 
 namespace paramo {
@@ -195,45 +195,14 @@ TEST_F(ShmStreamTest, ALaneEndsWithItsStream) {
   EXPECT_TRUE(WaitUntil([&] { return Lanes() == 0; }));
 }
 
-// Says of every answer that it lies in shared memory.
-class LyingServer final : public v1::Data::Service {
- public:
-  LyingServer() {
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
-                             &port_);
-    builder.RegisterService(this);
-    server_ = builder.BuildAndStart();
-  }
-  int port() const { return port_; }
-
-  grpc::Status Stream(
-      grpc::ServerContext*,
-      grpc::ServerReaderWriter<v1::Reply, v1::Request>* stream) override {
-    v1::Request request;
-    bool first = true;
-    while (stream->Read(&request)) {
-      v1::Reply reply;
-      reply.set_id(request.id());
-      if (std::exchange(first, false)) {
-        reply.mutable_hello()->set_protocol_max(1);
-      } else {
-        reply.set_shm_bytes(1 << 30);
-      }
-      const std::string bytes = reply.SerializeAsString();
-      reply.set_crc32c(Crc32c(bytes.data(), bytes.size()));
-      if (!stream->Write(reply)) break;
-    }
-    return grpc::Status::OK;
-  }
-
- private:
-  int port_ = 0;
-  std::unique_ptr<grpc::Server> server_;
-};
-
 TEST(ShmClientTest, AnAnswerWhereNoRoomWasGivenEndsTheStream) {
-  LyingServer server;
+  AnsweringServer server([](const v1::Request& request) {
+    v1::Reply reply;
+    reply.set_id(request.id());
+    reply.set_shm_bytes(1 << 30);
+    SetSeal(reply);
+    return reply;
+  });
   ClientExecutor executor(1);
   DataChannel::Options options = ChannelTo(server.port());
   options.shm = true;

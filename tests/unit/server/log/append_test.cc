@@ -123,24 +123,6 @@ TEST_F(LogAppendTest, ASyncIsNotOfWhatTakesThePlaceOfWhatIsCut) {
   EXPECT_EQ(listener_->synced(0), 3u);
 }
 
-TEST_F(LogAppendTest, ARollWaitsForASyncOfTheOldSegment) {
-  LogOptions options = Options(disk_);
-  options.segment_bytes = kLogSegmentBytesMin;
-  auto log = Start(options);
-  ShardEnd shard(0);
-  const size_t syncs = disk_.syncs();
-  disk_.HoldSyncs();
-  ASSERT_TRUE(shard.Append(*log, 5000, Durability::kSynced).ok());
-  disk_.WaitForSync(syncs + 1);
-  ASSERT_TRUE(shard.Append(*log).ok());
-  EXPECT_EQ(disk_.Names().size(), 1u);
-  EXPECT_EQ(listener_->written(0), 1u);
-  disk_.Go();
-  ASSERT_TRUE(listener_->WaitWritten(0, 2));
-  EXPECT_EQ(listener_->synced(0), 1u);
-  EXPECT_EQ(disk_.Names().size(), 2u);
-}
-
 TEST_F(LogAppendTest, SaysWhenTheBufferIsFullAndTakesWhatComesAllTheSame) {
   LogOptions options = Options(disk_);
   options.buffer_bytes = 100'000;
