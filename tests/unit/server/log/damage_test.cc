@@ -71,7 +71,8 @@ TEST_F(LogDamageTest, ATornLastWriteIsCutAtEveryByte) {
 
 TEST_F(LogDamageTest, WholeRecordsOfATornBatchAreKeptAndTheLogGoesOn) {
   disk_.Hold();
-  ASSERT_TRUE(a_.Append(*log_, 20).ok());  // perhaps a batch of its own
+  ASSERT_TRUE(a_.Append(*log_, 20).ok());
+  disk_.WaitForHeld();  // so that those behind it are a batch of their own
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(b_.Append(*log_, 20).ok());
   disk_.Go();
   ASSERT_TRUE(listener_->WaitWritten(1, 5));

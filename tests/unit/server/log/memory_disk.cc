@@ -15,7 +15,11 @@ class MemoryFile final : public LogFile {
 
   absl::Status Append(absl::Span<const iovec> pieces) override {
     MutexLock lock(disk_.mu_);
-    while (disk_.held_) disk_.go_.Wait(disk_.mu_);
+    while (disk_.held_) {
+      disk_.waits_ = true;
+      disk_.go_.NotifyAll();
+      disk_.go_.Wait(disk_.mu_);
+    }
     for (const iovec& piece : pieces) {
       const size_t room =
           disk_.capacity_ - std::min(disk_.capacity_, disk_.Used());
@@ -199,6 +203,11 @@ void MemoryDisk::Hold() {
   held_ = true;
 }
 
+void MemoryDisk::WaitForHeld() {
+  MutexLock lock(mu_);
+  while (!waits_) go_.Wait(mu_);
+}
+
 void MemoryDisk::HoldSyncs() {
   MutexLock lock(mu_);
   syncs_held_ = true;
@@ -206,7 +215,7 @@ void MemoryDisk::HoldSyncs() {
 
 void MemoryDisk::Go() {
   MutexLock lock(mu_);
-  held_ = syncs_held_ = false;
+  held_ = syncs_held_ = waits_ = false;
   go_.NotifyAll();
 }
 

@@ -47,6 +47,7 @@ class MemoryDisk final : public LogDisk {
   void FailSyncs();                 // from now on
   void FailRemoves(bool fail);
   void Hold();                     // appends wait
+  void WaitForHeld();              // until one does
   void HoldSyncs();                // what is appended meanwhile is not in them
   void Go();                       // no longer
   size_t syncs() const;            // tried, of files
@@ -72,6 +73,7 @@ class MemoryDisk final : public LogDisk {
   bool fail_syncs_ ABSL_GUARDED_BY(mu_) = false;
   bool fail_removes_ ABSL_GUARDED_BY(mu_) = false;
   bool held_ ABSL_GUARDED_BY(mu_) = false;
+  bool waits_ ABSL_GUARDED_BY(mu_) = false;  // an append, for Go
   bool syncs_held_ ABSL_GUARDED_BY(mu_) = false;
   size_t syncs_ ABSL_GUARDED_BY(mu_) = 0;
 };
