@@ -96,7 +96,8 @@ class ShmLanes {
   ShmLanes(Options options, MetricsRegistry& metrics);
   absl::Status Listen();
   void Run();
-  void Admit(Descriptor socket);
+  // False when a client has to wait for a free descriptor.
+  bool Admit();
   // The lane's name; 0 when there is none to be had.
   uint64_t GiveLane(const Descriptor& socket);
 
