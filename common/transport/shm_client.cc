@@ -1,6 +1,7 @@
 #include "common/transport/shm_client.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,7 +18,7 @@ namespace {
 
 // The server that grants a lane has just answered a Hello, and has a thread for
 // nothing else: only a machine that is very busy makes it wait.
-constexpr int kGrantTimeoutMs = 1000;
+constexpr timespec kGrantTimeout = {.tv_sec = 1, .tv_nsec = 0};
 
 // Blocks begin where cache lines do, so that no two share one.
 constexpr size_t kAlignment = 64;
@@ -49,7 +50,10 @@ absl::StatusOr<Descriptor> ConnectTo(const std::string& path) {
 absl::StatusOr<Descriptor> ReceiveGrant(const Descriptor& from,
                                         LaneGrant& grant) {
   pollfd ready = {from.get(), POLLIN, 0};
-  if (poll(&ready, 1, kGrantTimeoutMs) != 1)
+  // A signal that interrupted this would cost the stream its lane, for good.
+  sigset_t none_now;
+  sigfillset(&none_now);
+  if (ppoll(&ready, 1, &kGrantTimeout, &none_now) != 1)
     return absl::UnavailableError("no answer about shared memory");
   iovec data = {&grant, sizeof grant};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
@@ -57,7 +61,9 @@ absl::StatusOr<Descriptor> ReceiveGrant(const Descriptor& from,
   message.msg_iov = &data;
   message.msg_iovlen = 1;
   message.msg_control = control;
-  message.msg_controllen = sizeof control;
+  // Not the whole array: its padding has room for a second descriptor, which
+  // the kernel would open if it came and nobody would close.
+  message.msg_controllen = CMSG_LEN(sizeof(int));
   const ssize_t got = recvmsg(from.get(), &message, MSG_CMSG_CLOEXEC);
   const cmsghdr* rights = CMSG_FIRSTHDR(&message);
   int received = -1;
