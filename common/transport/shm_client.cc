@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -99,8 +100,13 @@ ShmClient::ShmClient(Descriptor socket, std::unique_ptr<SharedMemory> memory,
 }
 
 std::optional<Buffer> ShmClient::Make(size_t bytes, size_t reply_bytes) {
-  const std::optional<size_t> offset = Take(BlockBytes(bytes, reply_bytes));
+  const size_t block_bytes = BlockBytes(bytes, reply_bytes);
+  const std::optional<size_t> offset = Take(block_bytes);
   if (!offset.has_value()) return std::nullopt;
+  if (!Reserve(*offset + block_bytes)) {
+    GiveBack(*offset, block_bytes);
+    return std::nullopt;
+  }
   auto block = std::make_shared<const ShmBlock>(shared_from_this(), *offset,
                                                 bytes, reply_bytes);
   const Piece piece = {block->data(), bytes};
@@ -142,6 +148,21 @@ void ShmClient::GiveBack(size_t offset, size_t bytes) {
     }
   }
   free_.emplace_hint(next, offset, bytes);
+}
+
+// Without the lock, which others need meanwhile: two threads may ask for the
+// same pages, and both get them.
+bool ShmClient::Reserve(size_t end) {
+  size_t begin;
+  {
+    MutexLock lock(mu_);
+    begin = reserved_;
+  }
+  if (end <= begin) return true;
+  if (!memory_->Reserve(begin, end - begin).ok()) return false;
+  MutexLock lock(mu_);
+  reserved_ = std::max(reserved_, end);
+  return true;
 }
 
 uint8_t* ShmBlock::data() const { return client_->memory_->data() + offset_; }

@@ -35,8 +35,9 @@ class ShmClient : public std::enable_shared_from_this<ShmClient> {
       const std::string& directory, uint64_t token);
 
   // Room for a request of `bytes` and a reply of at most `reply_bytes`; none
-  // when there is too little left. It is free again when the block's last owner
-  // has gone: the request, whoever waits for the answer, and the answer.
+  // when there is too little left, in the lane or in the machine. It is free
+  // again when the block's last owner has gone: the request, whoever waits for
+  // the answer, and the answer.
   std::optional<Buffer> Make(size_t bytes, size_t reply_bytes);
 
   // The block that the message is laid out in; null: it lies elsewhere.
@@ -51,6 +52,8 @@ class ShmClient : public std::enable_shared_from_this<ShmClient> {
   // ones.
   std::optional<size_t> Take(size_t bytes);
   void GiveBack(size_t offset, size_t bytes);
+  // False when the kernel has no pages for the lane up to `end`.
+  bool Reserve(size_t end);
 
   const Descriptor socket_;  // open while the lane is wanted
   const std::unique_ptr<SharedMemory> memory_;
@@ -58,6 +61,7 @@ class ShmClient : public std::enable_shared_from_this<ShmClient> {
 
   Mutex mu_;
   std::map<size_t, size_t> free_ ABSL_GUARDED_BY(mu_);  // offset, bytes
+  size_t reserved_ ABSL_GUARDED_BY(mu_) = 0;  // below it all pages are there
 };
 
 // A part of a lane: a request, its seal, and behind them room for the reply.

@@ -1,16 +1,26 @@
 // Lanes of shared memory where descriptors, memory or pages are short.
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstddef>
 #include <ctime>
 #include <functional>
+#include <iterator>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "common/wire/seal.h"
 #include "tests/unit/common/transport/shm_testing.h"
 
 namespace paramo {
@@ -158,6 +168,55 @@ TEST_F(ShmShortageTest, AClientWithoutAddressSpaceGivesItsLaneBack) {
 }
 
 #endif
+
+// As a kernel does that commits no more memory than it has. Of this thread.
+bool ForbidPages() {
+  sock_filter steps[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fallocate, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSPC),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+  const sock_fprog program = {std::size(steps), steps};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+// Who wrote to a page that there is none for would be killed by a signal.
+TEST_F(ShmShortageTest, ABlockHasItsPagesOrIsNotMade) {
+  auto client = MustConnect();
+  auto warm = client->Make(kLaneBytes / 4, 0);
+  ASSERT_TRUE(warm.has_value());
+  bool forbidden = false;
+  bool cold_made = true;
+  bool warm_made = false;
+  warm.reset();
+  std::thread short_of_pages([&] {
+    forbidden = ForbidPages();
+    cold_made = client->Make(kLaneBytes / 2, 0).has_value();
+    warm_made = client->Make(kLaneBytes / 8, 0).has_value();
+  });
+  short_of_pages.join();
+  if (!forbidden) GTEST_SKIP() << "no system calls can be forbidden here";
+  EXPECT_FALSE(cold_made);
+  EXPECT_TRUE(warm_made);  // where others have been before
+  // Nothing of the lane was lost.
+  EXPECT_TRUE(client->Make(kLaneBytes - wire::kSealBytes, 0).has_value());
+}
+
+TEST_F(ShmShortageTest, PagesOfABlockAreThereBeforeItIsUsed) {
+  auto client = MustConnect();
+  const auto lane = Claim(*client);
+  const auto resident = [&] {
+    struct stat is = {};
+    EXPECT_EQ(fstat(lane->memory->descriptor(), &is), 0);
+    return static_cast<size_t>(is.st_blocks) * 512;
+  };
+  EXPECT_LT(resident(), kLaneBytes / 4);
+  // For the reply too: it is the server who would be killed.
+  const auto block = client->Make(kLaneBytes / 4, kLaneBytes / 4);
+  EXPECT_GE(resident(), kLaneBytes / 2);
+  EXPECT_LT(resident(), kLaneBytes);
+}
 
 }  // namespace
 }  // namespace paramo
