@@ -123,6 +123,7 @@ std::shared_ptr<const ShmBlock> ShmClient::Find(const Message& message) const {
 
 std::optional<size_t> ShmClient::Take(size_t bytes) {
   MutexLock lock(mu_);
+  if (closed_) return std::nullopt;
   for (auto run = free_.begin(); run != free_.end(); ++run) {
     const auto [offset, size] = *run;
     if (size < bytes) continue;
@@ -163,6 +164,14 @@ bool ShmClient::Reserve(size_t end) {
   MutexLock lock(mu_);
   reserved_ = std::max(reserved_, end);
   return true;
+}
+
+void ShmClient::Close() {
+  {
+    MutexLock lock(mu_);
+    closed_ = true;
+  }
+  shutdown(socket_.get(), SHUT_RDWR);
 }
 
 uint8_t* ShmBlock::data() const { return client_->memory_->data() + offset_; }

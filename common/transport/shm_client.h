@@ -40,6 +40,12 @@ class ShmClient : public std::enable_shared_from_this<ShmClient> {
   // the answer, and the answer.
   std::optional<Buffer> Make(size_t bytes, size_t reply_bytes);
 
+  // When the stream has ended. Blocks stay as they are, but none is made any
+  // more: what the server has not answered yet it may still answer, into a
+  // block that nobody keeps. Forked children that hold the socket too do not
+  // hold the lane with it.
+  void Close();
+
   // The block that the message is laid out in; null: it lies elsewhere.
   std::shared_ptr<const ShmBlock> Find(const Message& message) const;
 
@@ -62,6 +68,7 @@ class ShmClient : public std::enable_shared_from_this<ShmClient> {
   Mutex mu_;
   std::map<size_t, size_t> free_ ABSL_GUARDED_BY(mu_);  // offset, bytes
   size_t reserved_ ABSL_GUARDED_BY(mu_) = 0;  // below it all pages are there
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 // A part of a lane: a request, its seal, and behind them room for the reply.

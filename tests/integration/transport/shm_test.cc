@@ -195,6 +195,16 @@ TEST_F(ShmStreamTest, ALaneEndsWithItsStream) {
   EXPECT_TRUE(WaitUntil([&] { return Lanes() == 0; }));
 }
 
+// What is kept of it is memory, and neither the lane nor a place among clients.
+TEST_F(ShmStreamTest, ALaneThatWasNotUsedEndsWithItsStreamWhoeverKeepsABlock) {
+  auto channel = Connect();
+  EXPECT_EQ(Lanes(), 1);
+  const Message kept = Block(*channel, std::string(kMiB, 'k'), 0);
+  channel.reset();
+  EXPECT_TRUE(WaitUntil([&] { return Lanes() == 0; }));
+  EXPECT_EQ(kept[0].data()[kMiB - 1], 'k');
+}
+
 TEST(ShmClientTest, AnAnswerWhereNoRoomWasGivenEndsTheStream) {
   AnsweringServer server([](const v1::Request& request) {
     v1::Reply reply;

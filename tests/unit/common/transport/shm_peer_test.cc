@@ -105,5 +105,21 @@ TEST_F(ShmPeerTest, ASignalDoesNotCostTheLane) {
   sigaction(SIGUSR1, &before, nullptr);
 }
 
+// As workers do that load data in processes of their own.
+TEST_F(ShmPeerTest, AForkedChildDoesNotHoldTheLane) {
+  auto client = MustConnect();
+  const pid_t child = fork();
+  if (child == 0) {
+    pause();
+    _exit(0);
+  }
+  client->Close();
+  client.reset();
+  EXPECT_TRUE(WaitUntil([&] { return Lanes() == 0; }));
+  EXPECT_TRUE(Connect().ok());
+  kill(child, SIGKILL);
+  EXPECT_EQ(waitpid(child, nullptr, 0), child);
+}
+
 }  // namespace
 }  // namespace paramo

@@ -251,5 +251,21 @@ TEST_F(ShmTest, ABlockOfAnotherLaneIsNotFound) {
   EXPECT_EQ(other->Find(message), nullptr);
 }
 
+// What the server has not answered yet it may still write, into a block that
+// was given back when the stream ended.
+TEST_F(ShmTest, NoBlockIsMadeOnceTheStreamHasEnded) {
+  auto client = MustConnect();
+  auto other = client->Make(10, 0);
+  Message message;
+  message.push_back(*client->Make(4, 0));
+  std::memcpy(message[0].data(), "kept", 4);
+  client->Close();
+  other.reset();
+  EXPECT_FALSE(client->Make(10, 0).has_value());
+  // As it was, for who has yet to send it another way.
+  EXPECT_NE(client->Find(message), nullptr);
+  EXPECT_EQ(std::memcmp(message[0].data(), "kept", 4), 0);
+}
+
 }  // namespace
 }  // namespace paramo
