@@ -48,7 +48,7 @@ struct ShmCounters {
 };
 
 // One client's memory. Its owners are whoever may still claim it, the stream
-// that has, and replies that are to be written there.
+// that has, and replies while they are written there.
 struct ShmLane {
   ShmLane(std::unique_ptr<SharedMemory> shared, const ShmCounters& count)
       : memory(std::move(shared)), counters(count) {

@@ -195,6 +195,25 @@ TEST_F(ShmStreamTest, ALaneEndsWithItsStream) {
   EXPECT_TRUE(WaitUntil([&] { return Lanes() == 0; }));
 }
 
+// So a client that died leaves nothing behind, whatever it was waiting for.
+TEST_F(ShmStreamTest, ALaneEndsWithItsStreamWhoeverHoldsARequest) {
+  auto channel = Connect();
+  std::promise<std::unique_ptr<IncomingCall>> held;
+  handler_ = [&held](std::unique_ptr<IncomingCall> call) {
+    held.set_value(std::move(call));
+  };
+  const uint64_t id = channel->NextId();
+  const Outcome outcome;
+  channel->Send(id, Block(*channel, MessageText(id, kMiB), 2 * kMiB),
+                absl::Seconds(20), outcome.Done());
+  std::unique_ptr<IncomingCall> call = held.get_future().get();
+  EXPECT_EQ(Lanes(), 1);
+  channel.reset();
+  EXPECT_TRUE(WaitUntil([&] { return Lanes() == 0; }));
+  Echo(std::move(call));  // to nobody
+  EXPECT_EQ(Bytes("sent"), 0);
+}
+
 // What is kept of it is memory, and neither the lane nor a place among clients.
 TEST_F(ShmStreamTest, ALaneThatWasNotUsedEndsWithItsStreamWhoeverKeepsABlock) {
   auto channel = Connect();
