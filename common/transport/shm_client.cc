@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "common/base/status.h"
-#include "common/wire/envelope.h"
+#include "common/wire/reply.h"
 #include "common/wire/seal.h"
 
 namespace paramo {
@@ -190,6 +190,16 @@ Message ShmBlock::Seal(uint64_t id) const {
   request.reply_offset = request.offset + request.bytes;
   request.reply_bytes = static_cast<uint32_t>(reply_bytes_);
   return wire::WriteShmRequest(request);
+}
+
+std::optional<Rope> ShmBlock::ReadReply(std::shared_ptr<const ShmBlock> block,
+                                        const wire::ShmReply& envelope) {
+  if (envelope.bytes > block->reply_bytes_) return std::nullopt;
+  Rope reply = Reply(std::move(block), envelope.bytes);
+  if (wire::TakeSeal(reply) != wire::SealState::kIntact ||
+      wire::PeekId(reply) != envelope.id)
+    return std::nullopt;
+  return reply;
 }
 
 Rope ShmBlock::Reply(std::shared_ptr<const ShmBlock> block, size_t bytes) {

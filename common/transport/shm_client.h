@@ -16,6 +16,7 @@
 #include "common/mem/buffer.h"
 #include "common/mem/rope.h"
 #include "common/transport/shm_memory.h"
+#include "common/wire/envelope.h"
 
 namespace paramo {
 
@@ -84,10 +85,14 @@ class ShmBlock {
   ShmBlock(const ShmBlock&) = delete;
   ShmBlock& operator=(const ShmBlock&) = delete;
 
-  size_t reply_bytes() const { return reply_bytes_; }
   // Seals the request, and gives what goes over the stream for it.
   Message Seal(uint64_t id) const;
-  // The first `bytes` of the reply, in place; they keep the block.
+  // The reply that came, in place, its seal checked and taken off; it keeps the
+  // block. None: what the envelope says is no reply to this request.
+  static std::optional<Rope> ReadReply(std::shared_ptr<const ShmBlock> block,
+                                       const wire::ShmReply& envelope);
+  // The first `bytes` of the reply, in place, whatever they are; they keep the
+  // block.
   static Rope Reply(std::shared_ptr<const ShmBlock> block, size_t bytes);
 
  private:

@@ -17,6 +17,7 @@
 
 #include "absl/time/clock.h"
 #include "common/base/random.h"
+#include "common/wire/layout.h"
 #include "common/wire/seal.h"
 #include "tests/unit/common/transport/shm_testing.h"
 
@@ -265,6 +266,30 @@ TEST_F(ShmTest, NoBlockIsMadeOnceTheStreamHasEnded) {
   // As it was, for who has yet to send it another way.
   EXPECT_NE(client->Find(message), nullptr);
   EXPECT_EQ(std::memcmp(message[0].data(), "kept", 4), 0);
+}
+
+TEST_F(ShmTest, OnlyAWholeReplyOfTheRequestIsRead) {
+  constexpr uint64_t kId = 3;
+  constexpr size_t kBytes = 9;  // an id is all there is
+  auto client = MustConnect();
+  Message message;
+  message.push_back(*client->Make(0, kBytes + wire::kSealBytes));
+  const auto block = client->Find(message);
+  uint8_t* const reply = message[0].data() + wire::kSealBytes;
+  wire::PutFixed(reply, 1, kId);
+  wire::Seal(reply, kBytes);
+  const auto read = [&](uint64_t id, uint32_t bytes) {
+    return ShmBlock::ReadReply(block, {id, bytes});
+  };
+  constexpr uint32_t kSealed = kBytes + wire::kSealBytes;
+  ASSERT_TRUE(read(kId, kSealed).has_value());
+  EXPECT_EQ(read(kId, kSealed)->size(), kBytes);
+  EXPECT_FALSE(read(kId + 1, kSealed).has_value());
+  for (const uint32_t bytes : {uint32_t{0}, uint32_t{4}, uint32_t{5},
+                               kSealed - 1, kSealed + 1, UINT32_MAX})
+    EXPECT_FALSE(read(kId, bytes).has_value()) << bytes;
+  reply[1] ^= 1;
+  EXPECT_FALSE(read(kId, kSealed).has_value());
 }
 
 }  // namespace
