@@ -94,6 +94,8 @@ void ChannelCore::OnEnded(ClientStream* stream, const absl::Status& status) {
     MutexLock lock(mu_);
     if (stream != stream_.get()) return;
     ended = std::move(stream_);
+    // In this order: MakeBlock may be asking it for a block just now.
+    if (shm_ != nullptr) shm_->Close();
     shm_ = nullptr;
     blocks_.clear();
     if (state_ == State::kClosed) return;

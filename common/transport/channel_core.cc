@@ -193,14 +193,15 @@ bool ChannelCore::FetchReply(ClientStream* stream, uint64_t id, Rope& reply) {
       block = std::move(found->second);
       blocks_.erase(found);
     }
-    if (!envelope.has_value()) return true;
-    if (block == nullptr || envelope->bytes > block->reply_bytes())
-      return false;
-    shm_stats_.bytes += envelope->bytes;
   }
-  reply = ShmBlock::Reply(std::move(block), envelope->bytes);
-  return wire::TakeSeal(reply) == wire::SealState::kIntact &&
-         wire::PeekId(reply) == id;
+  if (!envelope.has_value()) return true;
+  if (block == nullptr) return false;
+  std::optional<Rope> shared = ShmBlock::ReadReply(std::move(block), *envelope);
+  if (!shared.has_value()) return false;
+  reply = *std::move(shared);
+  MutexLock lock(mu_);
+  shm_stats_.bytes += reply.size();
+  return true;
 }
 
 // Whose answer it was cannot be told: its id may be what was damaged.

@@ -322,6 +322,7 @@ void ServerStream::Advance(Caller caller) {
   }
   // From here on only the operations just claimed keep *parts alive.
   if (steps.release != nullptr) {
+    shm_.End();
     loop_.streams.erase(this);
     loop_.stream_count.fetch_sub(1, std::memory_order_relaxed);
     loop_.counters.open.Add(-1);

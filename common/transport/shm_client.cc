@@ -1,15 +1,17 @@
 #include "common/transport/shm_client.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "common/base/status.h"
-#include "common/wire/envelope.h"
+#include "common/wire/reply.h"
 #include "common/wire/seal.h"
 
 namespace paramo {
@@ -17,7 +19,7 @@ namespace {
 
 // The server that grants a lane has just answered a Hello, and has a thread for
 // nothing else: only a machine that is very busy makes it wait.
-constexpr int kGrantTimeoutMs = 1000;
+constexpr timespec kGrantTimeout = {.tv_sec = 1, .tv_nsec = 0};
 
 // Blocks begin where cache lines do, so that no two share one.
 constexpr size_t kAlignment = 64;
@@ -49,7 +51,10 @@ absl::StatusOr<Descriptor> ConnectTo(const std::string& path) {
 absl::StatusOr<Descriptor> ReceiveGrant(const Descriptor& from,
                                         LaneGrant& grant) {
   pollfd ready = {from.get(), POLLIN, 0};
-  if (poll(&ready, 1, kGrantTimeoutMs) != 1)
+  // A signal that interrupted this would cost the stream its lane, for good.
+  sigset_t none_now;
+  sigfillset(&none_now);
+  if (ppoll(&ready, 1, &kGrantTimeout, &none_now) != 1)
     return absl::UnavailableError("no answer about shared memory");
   iovec data = {&grant, sizeof grant};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
@@ -57,7 +62,9 @@ absl::StatusOr<Descriptor> ReceiveGrant(const Descriptor& from,
   message.msg_iov = &data;
   message.msg_iovlen = 1;
   message.msg_control = control;
-  message.msg_controllen = sizeof control;
+  // Not the whole array: its padding has room for a second descriptor, which
+  // the kernel would open if it came and nobody would close.
+  message.msg_controllen = CMSG_LEN(sizeof(int));
   const ssize_t got = recvmsg(from.get(), &message, MSG_CMSG_CLOEXEC);
   const cmsghdr* rights = CMSG_FIRSTHDR(&message);
   int received = -1;
@@ -93,8 +100,13 @@ ShmClient::ShmClient(Descriptor socket, std::unique_ptr<SharedMemory> memory,
 }
 
 std::optional<Buffer> ShmClient::Make(size_t bytes, size_t reply_bytes) {
-  const std::optional<size_t> offset = Take(BlockBytes(bytes, reply_bytes));
+  const size_t block_bytes = BlockBytes(bytes, reply_bytes);
+  const std::optional<size_t> offset = Take(block_bytes);
   if (!offset.has_value()) return std::nullopt;
+  if (!Reserve(*offset + block_bytes)) {
+    GiveBack(*offset, block_bytes);
+    return std::nullopt;
+  }
   auto block = std::make_shared<const ShmBlock>(shared_from_this(), *offset,
                                                 bytes, reply_bytes);
   const Piece piece = {block->data(), bytes};
@@ -111,6 +123,7 @@ std::shared_ptr<const ShmBlock> ShmClient::Find(const Message& message) const {
 
 std::optional<size_t> ShmClient::Take(size_t bytes) {
   MutexLock lock(mu_);
+  if (closed_) return std::nullopt;
   for (auto run = free_.begin(); run != free_.end(); ++run) {
     const auto [offset, size] = *run;
     if (size < bytes) continue;
@@ -138,6 +151,29 @@ void ShmClient::GiveBack(size_t offset, size_t bytes) {
   free_.emplace_hint(next, offset, bytes);
 }
 
+// Without the lock, which others need meanwhile: two threads may ask for the
+// same pages, and both get them.
+bool ShmClient::Reserve(size_t end) {
+  size_t begin;
+  {
+    MutexLock lock(mu_);
+    begin = reserved_;
+  }
+  if (end <= begin) return true;
+  if (!memory_->Reserve(begin, end - begin).ok()) return false;
+  MutexLock lock(mu_);
+  reserved_ = std::max(reserved_, end);
+  return true;
+}
+
+void ShmClient::Close() {
+  {
+    MutexLock lock(mu_);
+    closed_ = true;
+  }
+  shutdown(socket_.get(), SHUT_RDWR);
+}
+
 uint8_t* ShmBlock::data() const { return client_->memory_->data() + offset_; }
 
 ShmBlock::~ShmBlock() {
@@ -154,6 +190,16 @@ Message ShmBlock::Seal(uint64_t id) const {
   request.reply_offset = request.offset + request.bytes;
   request.reply_bytes = static_cast<uint32_t>(reply_bytes_);
   return wire::WriteShmRequest(request);
+}
+
+std::optional<Rope> ShmBlock::ReadReply(std::shared_ptr<const ShmBlock> block,
+                                        const wire::ShmReply& envelope) {
+  if (envelope.bytes > block->reply_bytes_) return std::nullopt;
+  Rope reply = Reply(std::move(block), envelope.bytes);
+  if (wire::TakeSeal(reply) != wire::SealState::kIntact ||
+      wire::PeekId(reply) != envelope.id)
+    return std::nullopt;
+  return reply;
 }
 
 Rope ShmBlock::Reply(std::shared_ptr<const ShmBlock> block, size_t bytes) {

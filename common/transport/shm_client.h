@@ -16,6 +16,7 @@
 #include "common/mem/buffer.h"
 #include "common/mem/rope.h"
 #include "common/transport/shm_memory.h"
+#include "common/wire/envelope.h"
 
 namespace paramo {
 
@@ -35,9 +36,16 @@ class ShmClient : public std::enable_shared_from_this<ShmClient> {
       const std::string& directory, uint64_t token);
 
   // Room for a request of `bytes` and a reply of at most `reply_bytes`; none
-  // when there is too little left. It is free again when the block's last owner
-  // has gone: the request, whoever waits for the answer, and the answer.
+  // when there is too little left, in the lane or in the machine. It is free
+  // again when the block's last owner has gone: the request, whoever waits for
+  // the answer, and the answer.
   std::optional<Buffer> Make(size_t bytes, size_t reply_bytes);
+
+  // When the stream has ended. Blocks stay as they are, but none is made any
+  // more: what the server has not answered yet it may still answer, into a
+  // block that nobody keeps. Forked children that hold the socket too do not
+  // hold the lane with it.
+  void Close();
 
   // The block that the message is laid out in; null: it lies elsewhere.
   std::shared_ptr<const ShmBlock> Find(const Message& message) const;
@@ -51,6 +59,8 @@ class ShmClient : public std::enable_shared_from_this<ShmClient> {
   // ones.
   std::optional<size_t> Take(size_t bytes);
   void GiveBack(size_t offset, size_t bytes);
+  // False when the kernel has no pages for the lane up to `end`.
+  bool Reserve(size_t end);
 
   const Descriptor socket_;  // open while the lane is wanted
   const std::unique_ptr<SharedMemory> memory_;
@@ -58,6 +68,8 @@ class ShmClient : public std::enable_shared_from_this<ShmClient> {
 
   Mutex mu_;
   std::map<size_t, size_t> free_ ABSL_GUARDED_BY(mu_);  // offset, bytes
+  size_t reserved_ ABSL_GUARDED_BY(mu_) = 0;  // below it all pages are there
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 // A part of a lane: a request, its seal, and behind them room for the reply.
@@ -73,10 +85,14 @@ class ShmBlock {
   ShmBlock(const ShmBlock&) = delete;
   ShmBlock& operator=(const ShmBlock&) = delete;
 
-  size_t reply_bytes() const { return reply_bytes_; }
   // Seals the request, and gives what goes over the stream for it.
   Message Seal(uint64_t id) const;
-  // The first `bytes` of the reply, in place; they keep the block.
+  // The reply that came, in place, its seal checked and taken off; it keeps the
+  // block. None: what the envelope says is no reply to this request.
+  static std::optional<Rope> ReadReply(std::shared_ptr<const ShmBlock> block,
+                                       const wire::ShmReply& envelope);
+  // The first `bytes` of the reply, in place, whatever they are; they keep the
+  // block.
   static Rope Reply(std::shared_ptr<const ShmBlock> block, size_t bytes);
 
  private:

@@ -25,6 +25,15 @@ constexpr char kRefusedName[] = "paramo_shm_refused_total";
 constexpr char kRefusedHelp[] =
     "Lanes of shared memory refused, by reason; the client goes on by gRPC.";
 
+// While no descriptor is free the socket stays readable, and asking again at
+// once would spin. The client gives up after a second (ShmClient::Connect).
+constexpr int kBackOffMs = 100;
+
+bool IsShortage(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS ||
+         error == ENOMEM;
+}
+
 bool IsThisUser(const Descriptor& socket) {
   ucred peer = {};
   socklen_t bytes = sizeof peer;
@@ -120,11 +129,14 @@ std::shared_ptr<ShmLane> ShmLanes::Claim(uint64_t lane) {
 void ShmLanes::Run() {
   pthread_setname_np(pthread_self(), "shm");
   std::vector<pollfd> ready;
+  bool backing_off = false;
   for (;;) {
-    ready = {{stop_.get(), POLLIN, 0}, {socket_.get(), POLLIN, 0}};
+    // poll looks past a negative descriptor.
+    ready = {{stop_.get(), POLLIN, 0},
+             {backing_off ? -1 : socket_.get(), POLLIN, 0}};
     for (const Client& client : clients_)
       ready.push_back({client.socket.get(), POLLIN, 0});
-    poll(ready.data(), ready.size(), -1);
+    poll(ready.data(), ready.size(), backing_off ? kBackOffMs : -1);
     if (ready[0].revents != 0) return;
     // Backwards, so that what is removed moves nothing that is yet to be seen.
     // A client has nothing to say: what comes is its end.
@@ -133,15 +145,16 @@ void ShmLanes::Run() {
       Claim(clients_[i].lane);  // and drops it, unless a stream has it
       clients_.erase(clients_.begin() + static_cast<ptrdiff_t>(i));
     }
-    if (ready[1].revents != 0)
-      Admit(Descriptor(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC)));
+    if (backing_off || ready[1].revents != 0) backing_off = !Admit();
   }
 }
 
-void ShmLanes::Admit(Descriptor socket) {
-  if (!socket.valid()) return;
+bool ShmLanes::Admit() {
+  Descriptor socket(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (!socket.valid()) return !IsShortage(errno);
   if (const uint64_t lane = GiveLane(socket); lane != 0)
     clients_.push_back({std::move(socket), lane});
+  return true;
 }
 
 uint64_t ShmLanes::GiveLane(const Descriptor& socket) {

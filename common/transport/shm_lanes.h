@@ -48,7 +48,7 @@ struct ShmCounters {
 };
 
 // One client's memory. Its owners are whoever may still claim it, the stream
-// that has, and replies that are to be written there.
+// that has, and replies while they are written there.
 struct ShmLane {
   ShmLane(std::unique_ptr<SharedMemory> shared, const ShmCounters& count)
       : memory(std::move(shared)), counters(count) {
@@ -96,7 +96,8 @@ class ShmLanes {
   ShmLanes(Options options, MetricsRegistry& metrics);
   absl::Status Listen();
   void Run();
-  void Admit(Descriptor socket);
+  // False when a client has to wait for a free descriptor.
+  bool Admit();
   // The lane's name; 0 when there is none to be had.
   uint64_t GiveLane(const Descriptor& socket);
 

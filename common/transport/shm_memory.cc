@@ -53,6 +53,13 @@ absl::StatusOr<std::unique_ptr<SharedMemory>> SharedMemory::Map(
 
 SharedMemory::~SharedMemory() { munmap(data_, size_); }
 
+absl::Status SharedMemory::Reserve(size_t offset, size_t bytes) const {
+  if (fallocate(descriptor_.get(), 0, static_cast<off_t>(offset),
+                static_cast<off_t>(bytes)) != 0)
+    return ErrnoStatus(errno, "fallocate");
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Descriptor> OpenPrivateDirectory(const std::string& path) {
   Descriptor directory(
       open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));

@@ -25,6 +25,10 @@ class SharedMemory {
   static absl::StatusOr<std::unique_ptr<SharedMemory>> Adopt(Descriptor memory,
                                                              size_t bytes);
   ~SharedMemory();
+  // Has the kernel find the pages of this range now. It does so at the first
+  // access otherwise, and where it then has none left it kills who made that.
+  // Errors: of the kernel; nothing has changed
+  absl::Status Reserve(size_t offset, size_t bytes) const;
   SharedMemory(const SharedMemory&) = delete;
   SharedMemory& operator=(const SharedMemory&) = delete;
 

@@ -22,23 +22,25 @@ bool IsWithin(uint64_t offset, uint64_t bytes, const ShmLane& lane) {
 // Answers one request in shared memory, where it fits.
 class ShmReplySink final : public ReplySink {
  public:
-  ShmReplySink(std::shared_ptr<ReplySink> stream, std::shared_ptr<ShmLane> lane,
+  ShmReplySink(std::shared_ptr<ReplySink> stream, std::weak_ptr<ShmLane> lane,
                const wire::ShmRequest& request)
       : stream_(std::move(stream)), lane_(std::move(lane)), request_(request) {}
 
   void Reply(Message reply) override {
+    const std::shared_ptr<ShmLane> lane = lane_.lock();
+    if (lane == nullptr) return stream_->Reply(std::move(reply));  // is over
     const size_t bytes = MessageBytes(reply) + wire::kSealBytes;
     if (bytes > request_.reply_bytes) {
-      if (request_.reply_bytes > 0) lane_->counters.large_replies.Add();
+      if (request_.reply_bytes > 0) lane->counters.large_replies.Add();
       return stream_->Reply(std::move(reply));
     }
     wire::Seal(reply);
-    uint8_t* out = lane_->memory->data() + request_.reply_offset;
+    uint8_t* out = lane->memory->data() + request_.reply_offset;
     for (const Buffer& block : reply) {
       std::memcpy(out, block.data(), block.size());
       out += block.size();
     }
-    lane_->counters.bytes_out.Add(bytes);
+    lane->counters.bytes_out.Add(bytes);
     stream_->Reply(
         wire::WriteShmReply({request_.id, static_cast<uint32_t>(bytes)}));
   }
@@ -48,7 +50,7 @@ class ShmReplySink final : public ReplySink {
 
  private:
   const std::shared_ptr<ReplySink> stream_;  // shared with its operations
-  const std::shared_ptr<ShmLane> lane_;      // shared with the stream
+  const std::weak_ptr<ShmLane> lane_;        // gone with the stream
   const wire::ShmRequest request_;
 };
 

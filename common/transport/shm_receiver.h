@@ -25,6 +25,10 @@ class ShmReceiver {
   //         DATA_LOSS         the seal is wrong
   absl::Status Fetch(Rope& message, std::shared_ptr<ReplySink>& sink);
 
+  // When the stream is over: its lane ends with it, however long its requests
+  // are still held by somebody.
+  void End() { lane_ = nullptr; }
+
  private:
   ShmLanes* const lanes_;  // null: there are none
   std::shared_ptr<ShmLane> lane_;

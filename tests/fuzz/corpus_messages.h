@@ -13,6 +13,7 @@ Seeds Conversations();  // of data_service
 Seeds Files();          // of gzip
 Seeds Images();         // of idx
 Seeds Sections();       // of decode
+Seeds ShmEnvelopes();
 Seeds WireReplies();
 Seeds WireRequests();
 

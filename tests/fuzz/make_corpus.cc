@@ -159,6 +159,7 @@ int main(int argc, char** argv) {
   WriteSeeds(root, "job_file", JobFiles());
   WriteSeeds(root, "libsvm", Libsvm());
   WriteSeeds(root, "metrics_http", Requests());
+  WriteSeeds(root, "shm_envelope", ShmEnvelopes());
   WriteSeeds(root, "table_flags", TableFlags());
   WriteSeeds(root, "value", Values());
   WriteSeeds(root, "wire_reply", WireReplies());

@@ -10,7 +10,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -18,79 +17,12 @@
 
 #include "absl/time/clock.h"
 #include "common/base/random.h"
-#include "common/transport/shm_client.h"
-#include "common/transport/shm_lanes.h"
-#include "common/wire/envelope.h"
+#include "common/wire/layout.h"
 #include "common/wire/seal.h"
+#include "tests/unit/common/transport/shm_testing.h"
 
 namespace paramo {
 namespace {
-
-constexpr size_t kLaneBytes = size_t{1} << 20;
-
-class ShmTest : public ::testing::Test {
- protected:
-  ShmTest() {
-    char name[] = "/tmp/paramo-shm-test-XXXXXX";
-    EXPECT_NE(mkdtemp(name), nullptr);
-    root_ = name;
-    lanes_ = Start(metrics_);
-  }
-  ~ShmTest() override {
-    lanes_.reset();
-    std::filesystem::remove_all(root_);
-  }
-
-  std::string directory() const { return root_ + "/shm"; }
-  std::unique_ptr<ShmLanes> Start(MetricsRegistry& metrics) {
-    ShmLanes::Options options;
-    options.directory = directory();
-    options.lane_bytes = kLaneBytes;
-    options.lanes_max = 2;
-    auto lanes = ShmLanes::Start(options, metrics);
-    EXPECT_TRUE(lanes.ok()) << lanes.status();
-    return lanes.ok() ? *std::move(lanes) : nullptr;
-  }
-  absl::StatusOr<std::shared_ptr<ShmClient>> Connect() {
-    return ShmClient::Connect(directory(), lanes_->token());
-  }
-  std::shared_ptr<ShmClient> MustConnect() {
-    auto client = Connect();
-    EXPECT_TRUE(client.ok()) << client.status();
-    return client.ok() ? *std::move(client) : nullptr;
-  }
-  // The server's end of the client's lane.
-  std::shared_ptr<ShmLane> Claim(ShmClient& client) {
-    return lanes_->Claim(EnvelopeOf(client, 0).lane);
-  }
-  static wire::ShmRequest EnvelopeOf(ShmClient& client, size_t bytes) {
-    Message message;
-    message.push_back(*client.Make(bytes, 0));
-    const Message envelope = client.Find(message)->Seal(1);
-    return *wire::ReadShmRequest(Rope::FromString(
-        std::string(reinterpret_cast<const char*>(envelope[0].data()),
-                    envelope[0].size())));
-  }
-  double Metric(const std::string& name, const std::string& labels = "") {
-    for (const MetricSample& sample : metrics_.Collect())
-      if (sample.name == name && sample.labels == labels) return sample.value;
-    return -1;
-  }
-  double Lanes() { return Metric("paramo_shm_lanes"); }
-  double Refused(const std::string& reason) {
-    return Metric("paramo_shm_refused_total", "{reason=\"" + reason + "\"}");
-  }
-  static bool WaitUntil(const std::function<bool()>& condition) {
-    const absl::Time end = absl::Now() + absl::Seconds(10);
-    while (!condition() && absl::Now() < end)
-      absl::SleepFor(absl::Milliseconds(1));
-    return condition();
-  }
-
-  std::string root_;
-  MetricsRegistry metrics_;
-  std::unique_ptr<ShmLanes> lanes_;
-};
 
 TEST(SharedMemoryTest, NobodyCanChangeItsSize) {
   auto memory = SharedMemory::Make(kLaneBytes);
@@ -318,6 +250,46 @@ TEST_F(ShmTest, ABlockOfAnotherLaneIsNotFound) {
   EXPECT_EQ(client->Find(plain), nullptr);
   message.push_back(Buffer(10));
   EXPECT_EQ(other->Find(message), nullptr);
+}
+
+// What the server has not answered yet it may still write, into a block that
+// was given back when the stream ended.
+TEST_F(ShmTest, NoBlockIsMadeOnceTheStreamHasEnded) {
+  auto client = MustConnect();
+  auto other = client->Make(10, 0);
+  Message message;
+  message.push_back(*client->Make(4, 0));
+  std::memcpy(message[0].data(), "kept", 4);
+  client->Close();
+  other.reset();
+  EXPECT_FALSE(client->Make(10, 0).has_value());
+  // As it was, for who has yet to send it another way.
+  EXPECT_NE(client->Find(message), nullptr);
+  EXPECT_EQ(std::memcmp(message[0].data(), "kept", 4), 0);
+}
+
+TEST_F(ShmTest, OnlyAWholeReplyOfTheRequestIsRead) {
+  constexpr uint64_t kId = 3;
+  constexpr size_t kBytes = 9;  // an id is all there is
+  auto client = MustConnect();
+  Message message;
+  message.push_back(*client->Make(0, kBytes + wire::kSealBytes));
+  const auto block = client->Find(message);
+  uint8_t* const reply = message[0].data() + wire::kSealBytes;
+  wire::PutFixed(reply, 1, kId);
+  wire::Seal(reply, kBytes);
+  const auto read = [&](uint64_t id, uint32_t bytes) {
+    return ShmBlock::ReadReply(block, {id, bytes});
+  };
+  constexpr uint32_t kSealed = kBytes + wire::kSealBytes;
+  ASSERT_TRUE(read(kId, kSealed).has_value());
+  EXPECT_EQ(read(kId, kSealed)->size(), kBytes);
+  EXPECT_FALSE(read(kId + 1, kSealed).has_value());
+  for (const uint32_t bytes : {uint32_t{0}, uint32_t{4}, uint32_t{5},
+                               kSealed - 1, kSealed + 1, UINT32_MAX})
+    EXPECT_FALSE(read(kId, bytes).has_value()) << bytes;
+  reply[1] ^= 1;
+  EXPECT_FALSE(read(kId, kSealed).has_value());
 }
 
 }  // namespace
