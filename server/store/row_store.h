@@ -32,13 +32,13 @@ struct RowStoreOptions {
 
   // An ingest waits while a column family has this many level-0 files. More
   // means fewer waits and slower cold reads, each of which asks every file.
-  size_t l0_files_max = 16;
+  size_t l0_files_max = 32;
 
   // How long an ingest waits for compaction before it gives up.
   absl::Duration l0_wait_max = absl::Seconds(30);
 
   // Level-0 files at which compaction starts. Below l0_files_max.
-  int compaction_files = 4;
+  int compaction_files = 8;
 };
 
 struct RowId {

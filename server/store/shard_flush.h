@@ -1,5 +1,5 @@
-// What one shard hands to the store: copies of its dirty rows and, at the end of
-// a sweep, its non-row state.
+// What one shard hands to the store: copies of its dirty rows and, at the end
+// of a sweep, its non-row state.
 #pragma once
 
 #include <cstddef>
@@ -41,6 +41,8 @@ struct ShardFlush {
   }
   Lsn RecordLsn(const RowRecord& row) const;
   bool empty() const { return rows.empty() && state.empty(); }
+  // Whether all that was dirty when the sweep began has been given.
+  bool EndsSweep() const { return rows.empty() || !state.empty(); }
 };
 
 // The unit of atomicity: all of a batch reaches the store, or none. A shard

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <future>
 #include <memory>
 #include <utility>
 
@@ -18,46 +19,14 @@ namespace {
 // How often the triggers are looked at: one atomic read per shard.
 constexpr absl::Duration kLookInterval = absl::Milliseconds(50);
 
-// Sources asked at the same time; with kFlushShardBytesMax it bounds how far
-// a round can overshoot bytes_per_ingest (8 x 8 MiB).
-constexpr size_t kSourcesAtOnce = 8;
-
-// What several sources answered to one question. Shared by the write-behind
-// thread, which waits, and the `done` callbacks, the last of which may still
-// be returning when the waiter goes on.
-class Answers {
- public:
-  explicit Answers(size_t count) : flushes_(count), missing_(count) {}
-
-  void Set(size_t index, ShardFlush flush) {
-    MutexLock lock(mu_);
-    PARAMO_CHECK(missing_ > 0);  // a source called `done` twice
-    flushes_[index] = std::move(flush);
-    if (--missing_ == 0) complete_.NotifyAll();
-  }
-
-  std::vector<ShardFlush> Wait() {
-    MutexLock lock(mu_);
-    while (missing_ > 0) complete_.Wait(mu_);
-    return std::move(flushes_);
-  }
-
- private:
-  Mutex mu_;
-  CondVar complete_;
-  std::vector<ShardFlush> flushes_ ABSL_GUARDED_BY(mu_);
-  size_t missing_ ABSL_GUARDED_BY(mu_);
-};
-
-std::vector<ShardFlush> CollectFrom(absl::Span<FlushSource* const> sources,
-                                    size_t rows_max) {
-  auto answers = std::make_shared<Answers>(sources.size());
-  for (size_t i = 0; i < sources.size(); ++i) {
-    sources[i]->Collect(rows_max, [answers, i](ShardFlush flush) {
-      answers->Set(i, std::move(flush));
-    });
-  }
-  return answers->Wait();
+ShardFlush CollectFrom(FlushSource& source, size_t rows_max) {
+  // Shared with the callback, which may still be returning when we go on.
+  auto answer = std::make_shared<std::promise<ShardFlush>>();
+  std::future<ShardFlush> flush = answer->get_future();
+  source.Collect(rows_max, [answer](ShardFlush collected) {
+    answer->set_value(std::move(collected));
+  });
+  return flush.get();
 }
 
 }  // namespace
@@ -191,29 +160,33 @@ std::vector<FlushSource*> WriteBehind::NextSources() {
   return dirty;
 }
 
+// One source after the other, so that the rows of a batch are next to each
+// other in the store: files that do not overlap cost compaction nothing.
 void WriteBehind::Round(const std::vector<FlushSource*>& sources) {
   FlushBatch batch;
+  std::vector<FlushSource*> given_by;  // each of the batch
+  size_t rows = 0;
   size_t bytes = 0;
-  while (batch.size() < sources.size() && bytes < options_.bytes_per_ingest) {
-    auto next =
-        absl::MakeConstSpan(sources).subspan(batch.size(), kSourcesAtOnce);
-    for (ShardFlush& flush : CollectFrom(next, options_.rows_per_collect)) {
-      bytes += flush.arena.size() + flush.state.size();
-      batch.push_back(std::move(flush));
-    }
+  size_t swept = 0;  // sources whose sweep is over
+  while (swept < sources.size() && bytes < options_.bytes_per_ingest) {
+    FlushSource* source = sources[swept];
+    ShardFlush flush = CollectFrom(*source, options_.rows_per_collect);
+    rows += flush.rows.size();
+    bytes += flush.arena.size() + flush.state.size();
+    if (flush.EndsSweep()) ++swept;
+    batch.push_back(std::move(flush));
+    given_by.push_back(source);
   }
   absl::Status status;
   if (options_.before_ingest) status = options_.before_ingest();
   if (status.ok()) status = store_.Ingest(batch);
-  uint64_t rows = 0;
   for (size_t i = 0; i < batch.size(); ++i) {
-    rows += batch[i].rows.size();
-    sources[i]->Flushed(batch[i], status);
+    given_by[i]->Flushed(batch[i], status);
   }
-  NoteOutcome(sources[batch.size() - 1], rows, bytes, status);
+  NoteOutcome(sources[swept % sources.size()], rows, bytes, status);
 }
 
-void WriteBehind::NoteOutcome(const FlushSource* last_asked, uint64_t rows,
+void WriteBehind::NoteOutcome(const FlushSource* next, uint64_t rows,
                               size_t bytes, const absl::Status& status) {
   if (!status.ok()) {
     LogError("write-behind: %d rows could not be stored and stay in memory: %s",
@@ -234,8 +207,8 @@ void WriteBehind::NoteOutcome(const FlushSource* last_asked, uint64_t rows,
         std::clamp(2 * backoff_, options_.backoff_min, options_.backoff_max);
     not_before_ = clock_.Now() + backoff_;
   }
-  const auto last = std::find(sources_.begin(), sources_.end(), last_asked);
-  next_source_ = last == sources_.end() ? 0 : last - sources_.begin() + 1;
+  const auto found = std::find(sources_.begin(), sources_.end(), next);
+  next_source_ = found == sources_.end() ? 0 : found - sources_.begin();
   round_running_ = false;
   settled_.NotifyAll();
 }

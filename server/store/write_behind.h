@@ -26,10 +26,11 @@ class FlushSource {
  public:
   virtual ~FlushSource() = default;
 
-  // Asks the shard (on its strand) for up to `rows_max` dirty rows, oldest
-  // first where it knows, and its non-row state. The shard stops early after
-  // the row that takes the arena past kFlushShardBytesMax. Calls `done` exactly
-  // once, from any thread, with nothing in it when nothing is dirty.
+  // Asks the shard (on its strand) for up to `rows_max` dirty rows that it has
+  // not given yet, and with the last ones of a sweep for its non-row state. The
+  // shard stops early after the row that takes the arena past
+  // kFlushShardBytesMax. Calls `done` exactly once, from any thread, with
+  // nothing in it when nothing is dirty.
   virtual void Collect(size_t rows_max,
                        std::function<void(ShardFlush)> done) = 0;
 
@@ -88,10 +89,11 @@ struct WriteBehindStats {
 // and the store go. The store and the clock are borrowed.
 //
 // Invariants
-//   1. A round asks each source once, and starts where the last one ended:
-//      no shard waits for more than one turn of all others.
-//   2. Ingests are serial; a source is told the outcome before it is asked
-//      again.
+//   1. A round asks one source after the other, each until its sweep is over,
+//      and starts where the last one ended: no shard waits for more than one
+//      sweep of each other one.
+//   2. Ingests are serial; sources are told the outcome of one before they are
+//      asked for the next.
 //   3. A failed round loses nothing and is tried again until it succeeds.
 //
 // Threads: any may call; one internal thread, "write-behind".
@@ -127,7 +129,7 @@ class WriteBehind {
   bool SomeWantFlush() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::vector<FlushSource*> NextSources() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Round(const std::vector<FlushSource*>& sources);
-  void NoteOutcome(const FlushSource* last_asked, uint64_t rows, size_t bytes,
+  void NoteOutcome(const FlushSource* next, uint64_t rows, size_t bytes,
                    const absl::Status& status);
 
   RowStore& store_;
