@@ -55,9 +55,11 @@ void Shard::CollectSweep(size_t rows_max, ShardFlush& flush) {
       continue;
     }
     const size_t room = kFlushShardBytesMax - flush.arena.size();
-    const size_t fit = room / table->second->layout().record_bytes() + 1;
+    const size_t record_bytes = table->second->layout().record_bytes();
+    const size_t most = std::min(left, room / record_bytes + 1);
+    flush.Reserve(std::min(most, table->second->dirty_rows()), record_bytes);
     left -= table->second->CollectDirty(
-        std::min(left, fit), [&](absl::Span<const uint8_t> record) {
+        most, [&](absl::Span<const uint8_t> record) {
           flush.AddRow(id, absl::string_view(
                                reinterpret_cast<const char*>(record.data()),
                                record.size()));

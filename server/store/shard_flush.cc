@@ -5,6 +5,11 @@
 
 namespace paramo {
 
+void ShardFlush::Reserve(size_t count, size_t record_bytes) {
+  rows.reserve(rows.size() + count);
+  arena.reserve(arena.size() + count * record_bytes);
+}
+
 void ShardFlush::AddRow(TableId table, absl::string_view record) {
   PARAMO_CHECK(record.size() >= kRecordBytesMin);
   PARAMO_CHECK(record.size() <= UINT32_MAX);

@@ -32,6 +32,8 @@ struct ShardFlush {
   std::string state;
   Lsn state_lsn = 0;
 
+  // Room for so many more rows, so that those there are not moved for them.
+  void Reserve(size_t count, size_t record_bytes);
   // Copies one whole record, at least the 32 bytes of a row header. A row
   // added twice is stored once, with the higher lsn.
   void AddRow(TableId table, absl::string_view record);
