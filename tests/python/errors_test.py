@@ -144,7 +144,7 @@ def test_another_spec_is_a_schema_mismatch(cluster, name):
      paramo.InvalidArgument, "deadline is 0"),
     (lambda c: paramo.connect("nonsense"), paramo.InvalidArgument, "nonsense"),
     (lambda c: paramo.connect("127.0.0.1:1", timeout=0.3), paramo.Unavailable,
-     ""),
+     "127.0.0.1:1"),
 ])
 def test_refuses(cluster, call, kind, what):
     with pytest.raises(kind, match=what) as error:

@@ -9,7 +9,8 @@ from paramo.torch import (DistributedOptimizer, EmbeddingBags,  # noqa: E402
                           prefetch)
 
 BAGS = {"a": (torch.tensor([3, 1, 3, 7]), torch.tensor([0, 2, 3])),
-        "b": (torch.tensor([5, 5, 5]), torch.tensor([0, 1, 2]))}
+        # As many bags as values, and yet two are empty.
+        "b": (torch.tensor([5, 5, 5]), torch.tensor([0, 3, 3]))}
 
 
 def names(name):
@@ -21,12 +22,14 @@ def bags_of(name, bags=None):
 
 
 @pytest.mark.parametrize("mode", ["sum", "mean"])
-def test_embeddings_train_as_torchs_do(cluster, name, mode):
-    """Three steps of Adagrad on bags with duplicates, here and in torch."""
+@pytest.mark.parametrize("rule", ["SGD", "Adagrad"])
+def test_embeddings_train_as_torchs_do(cluster, name, mode, rule):
+    """Three steps on bags with duplicates, here and in torch."""
     emb = EmbeddingBags(cluster, dict.fromkeys(names(name), 4), mode=mode,
-                        rule=paramo.Adagrad(lr=0.1), init=paramo.Uniform(1))
+                        rule=getattr(paramo, rule)(lr=0.1),
+                        init=paramo.Uniform(1))
     plain = emb.export(dict.fromkeys(names(name), 10))
-    optimizer = torch.optim.Adagrad(plain.parameters(), lr=0.1)
+    optimizer = getattr(torch.optim, rule)(plain.parameters(), lr=0.1)
     weights = torch.linspace(-1, 1, 12).reshape(3, 4)
     for _ in range(3):
         ours = emb(bags_of(name))
@@ -60,6 +63,17 @@ def test_a_table_that_the_loss_does_not_use_stops_nothing(cluster, name):
     emb.flush()
     assert (cluster.table(f"{name}-b").pull([5]) == -3).all()
     assert (cluster.table(f"{name}-a").pull([3]) == 0).all()
+
+
+def test_each_backward_pushes_what_it_reached(cluster, name):
+    emb = EmbeddingBags(cluster, dict.fromkeys(names(name), 4),
+                        rule=paramo.SGD(lr=1))
+    out = emb(bags_of(name))
+    out[f"{name}-a"].sum().backward(retain_graph=True)
+    (2 * out[f"{name}-b"]).sum().backward()
+    emb.flush()
+    assert (cluster.table(f"{name}-a").pull([3]) == -2).all()
+    assert (cluster.table(f"{name}-b").pull([5]) == -6).all()
 
 
 def test_prefetch_gives_every_batch_and_its_rows(cluster, name):

@@ -63,6 +63,7 @@ def loader(data: clicks.Clicks, options: argparse.Namespace
 
 def main(options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
+    torch.set_num_threads(torch.get_num_threads() - 1 or 1)  # servers need one
     data = clicks.generate(options.examples * 5 // 4, seed=options.seed,
                            vocabulary=options.vocabulary)
     train = data.part(slice(options.examples))

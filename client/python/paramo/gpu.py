@@ -41,7 +41,7 @@ def fetch(value: Any, name: str, context: Context) -> npt.NDArray[Any]:
     return np.ndarray(array.shape, dtype, buffer=pinned)
 
 
-class Staged(np.ndarray):  # type: ignore[type-arg]
+class Staged(np.ndarray[Any, np.dtype[np.float32]]):
     """Pinned memory for rows that belong into a GPU's array."""
 
     target: Any

@@ -11,10 +11,11 @@ Imported on demand: the rest of the package needs no torch.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Callable, Iterable, Iterator, Mapping
+from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 import paramo
 from paramo.arrays import Context
@@ -39,11 +40,37 @@ class Pulled:
         self.rows = rows
 
 
+class _Lookup(torch.autograd.Function):
+    """Rows into bags, all tables in one node of the graph; what comes back are
+    the gradients of the bags, those of rows are made of them and pushed.
+
+    Cheaper than a graph of `embedding_bag`s, whose gradients sort the keys that
+    `fetch` has sorted already.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, anchor: Tensor, module: EmbeddingBags,
+                pulled: Pulled, rows: dict[str, Tensor]
+                ) -> tuple[Tensor, ...]:
+        ctx.module, ctx.pulled = module, pulled
+        ctx.set_materialize_grads(False)  # None: the loss does not use the table
+        return tuple(
+            nn.functional.embedding_bag(pulled.inverse[name], rows[name],
+                                        offsets, mode=module.mode)
+            for name, (_, offsets) in pulled.bags.items())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[None, ...]:
+        ctx.module._push_grads(ctx.pulled, grads)
+        return None, None, None, None
+
+
 class EmbeddingBags(nn.Module):
     """Tables of embeddings that live in a cluster.
 
     Forward pulls the distinct rows of a batch, all tables in one request per
-    server, and sums them into bags on this side. Backward hooks push their
+    server, and sums them into bags on this side. Backward pushes their
     gradients, de-duplicated and summed, without waiting; the next `forward`,
     which waits for them unless its rows were fetched ahead, or `flush` raises
     what went wrong. Tables update by their own rule, so no
@@ -78,8 +105,8 @@ class EmbeddingBags(nn.Module):
             for name, dim in dims.items()}
         self._in_flight = in_flight
         self._pushes: deque[Future[Ack]] = deque()
-        self._grads: dict[str, tuple[Tensor, Tensor]] = {}
-        self._expected = 0  # gradients of the newest forward
+        # What makes the graph go through _Lookup: rows are no leaves of it.
+        self._anchor = torch.empty(0, requires_grad=True)
 
     def fetch(self, bags: Bags) -> Pulled:
         """Begins to pull the rows of a batch; `forward` takes the answer."""
@@ -98,19 +125,16 @@ class EmbeddingBags(nn.Module):
     def forward(self, bags: Bags | Pulled) -> dict[str, Tensor]:
         """[b, dim] float32 by table, for (values [n], offsets [b]) by table."""
         if isinstance(bags, Pulled):
-            self._push_grads()  # of a backward that did not reach every table
             pulled = bags
         else:
             self.flush()  # these rows are to have seen the step before
             pulled = self.fetch(bags)
-        rows = pulled.rows.result()
-        self._expected = len(rows) if torch.is_grad_enabled() else 0
-        return {name: self._bag(name, pulled, tensor.detach())
-                for name, tensor in rows.items()}
+        summed = _Lookup.apply(self._anchor, self, pulled,
+                               pulled.rows.result())
+        return dict(zip(pulled.bags, summed))
 
     def flush(self) -> None:
         """Waits until every push is answered; raises the first one's error."""
-        self._push_grads()
         while self._pushes:
             self._pushes.popleft().result()
 
@@ -134,36 +158,39 @@ class EmbeddingBags(nn.Module):
 
     # ---- A step -------------------------------------------------------------
 
-    def _bag(self, name: str, pulled: Pulled, rows: Tensor) -> Tensor:
-        _, offsets = pulled.bags[name]
-        if torch.is_grad_enabled():
-            rows.requires_grad_()
-            rows.register_hook(
-                lambda grad: self._on_grad(name, pulled.keys[name], grad))
-        return nn.functional.embedding_bag(
-            pulled.inverse[name], rows, offsets, mode=self.mode)
-
-    def _on_grad(self, name: str, keys: Tensor, grad: Tensor) -> None:
-        self._grads[name] = (keys, grad.detach())
-        if len(self._grads) == self._expected:
-            self._push_grads()
-
-    def _push_grads(self) -> None:
-        grads, self._grads = self._grads, {}
-        if not grads:
-            return
+    def _push_grads(self, pulled: Pulled,
+                    grads: Sequence[Tensor | None]) -> None:
+        """Of bags, in their order."""
         parts = []
-        for name, (keys, grad) in grads.items():
+        for name, grad in zip(pulled.bags, grads):
+            if grad is None:
+                continue
+            of_rows = self._row_grads(pulled, name, grad)
             if self.scaler is not None:
-                grad = grad / self.scaler.get_scale()
-                if not torch.isfinite(grad).all():
+                of_rows /= self.scaler.get_scale()
+                if not torch.isfinite(of_rows).all():
                     self.skipped += 1
                     return
             parts.append(self.tables[name]._push_part(
-                _array(keys), _array(grad.contiguous())))
+                _array(pulled.keys[name]), _array(of_rows)))
+        if not parts:
+            return
         while len(self._pushes) >= self._in_flight:
             self._pushes.popleft().result()
         self._pushes.append(self.cluster._push_async(parts, None))
+
+    def _row_grads(self, pulled: Pulled, name: str, grad: Tensor) -> Tensor:
+        """[keys, dim] of `grad` [bags, dim]: of each key the sum over the bags
+        that it is in, as often as it is."""
+        offsets, inverse = pulled.bags[name][1], pulled.inverse[name]
+        sizes = torch.diff(offsets, append=offsets.new_tensor([len(inverse)]))
+        if self.mode == "mean":
+            grad = grad / sizes.clamp(min=1).unsqueeze(1)
+        if not sizes.eq(1).all():
+            grad = grad.repeat_interleave(sizes, dim=0)
+        rows = grad.new_zeros(len(pulled.keys[name]), grad.shape[1],
+                              dtype=torch.float32)
+        return rows.index_add_(0, inverse, grad.float())
 
     def _table(self, name: str) -> Table:
         if name not in self.tables:
