@@ -55,7 +55,8 @@ class LocalCluster:
     `paramo.connect(local)`. For pytest there is the fixture `paramo_cluster`.
 
     Args:
-        servers: 1 to 64.
+        servers: 1 to 64. From two on every row is on two of them, and the
+            cluster outlives one: at the cost of the machine it shares.
         replicas: of every shard; 0: two, or one on one server.
         shards: a power of two; 0: eight, or as many as give every server one.
             Each shard that a call touches costs some microseconds; a cluster
@@ -63,7 +64,7 @@ class LocalCluster:
         directory: keeps data and logs there; otherwise they go with it.
     """
 
-    def __init__(self, servers: int = 3, *, replicas: int = 0, shards: int = 0,
+    def __init__(self, servers: int = 1, *, replicas: int = 0, shards: int = 0,
                  directory: str | os.PathLike[str] | None = None) -> None:
         if shards == 0:
             shards = max(8, 1 << (servers - 1).bit_length())
