@@ -73,6 +73,8 @@ TEST_F(RepairTest, TheOtherReplicaGivesWhatIsMissing) {
   cluster_.StopServer(0, SIGKILL);
   const size_t before = CountDamaged();
   cluster_.StartServer(0);
+  // By now it is known whether it was missed: it has what is pushed, or joins.
+  WaitForPushes(20);
   EXPECT_TRUE(WaitUntil([&] { return InSync(2); }));
   EXPECT_EQ(CountDamaged(), before) << cluster_.log(0);
   StopLoad();
