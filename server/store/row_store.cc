@@ -51,6 +51,7 @@ rocksdb::Options MakeOptions(const RowStoreOptions& options) {
   // copies of a row cost only disk.
   rocks.compaction_options_universal.max_size_amplification_percent = 400;
   rocks.compaction_options_universal.allow_trivial_move = true;
+  // Not a read of the file for each block of 2 KiB.
   rocks.compaction_readahead_size = size_t{2} << 20;
   return rocks;
 }
